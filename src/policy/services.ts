@@ -27,6 +27,10 @@ export interface OutgoingRequest {
   readonly path: string
   readonly fields: Fields
   readonly body?: Uint8Array
+  /** Namespace of who asks for it, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from?: string | undefined
+  /** The caller reads trailers, as in gRPC. */
+  readonly trailers?: boolean | undefined
   /** Until the response's head, and then between two pieces of its body. */
   readonly timeout: Milliseconds
   /** Gives the call up; else the end of the exchange does that it is made for. */

@@ -16,7 +16,6 @@ const SAMPLES: Tree = {
   cors: { allowOrigins: ['*'] },
   'jwt.keys.issuerRule': 'token',
   basic: { secretName: 'a' },
-  external: { backendRef: { name: 'a' } },
   oidc: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,

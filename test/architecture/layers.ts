@@ -79,6 +79,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
     'createPublicKey',
     'createSecretKey',
     'sign',
+    'verify',
+    'constants',
   ],
   'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
   'node:querystring': 'whole',

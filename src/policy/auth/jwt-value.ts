@@ -21,7 +21,7 @@ export interface JwtValue {
 }
 
 const DEFAULT_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
-const DEFAULT_FROM: readonly CredentialPlace[] = [{ header: 'authorization', scheme: 'Bearer' }]
+export const DEFAULT_FROM: readonly CredentialPlace[] = [{ header: 'authorization', scheme: 'Bearer' }]
 const DEFAULT_SKEW = '30s'
 
 /** The Secrets that keys may be had from, by the field that names one. */

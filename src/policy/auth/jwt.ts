@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
-import { type TokenFault, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -78,7 +78,7 @@ export class JwtMethod implements AuthMethod {
 
   /** A token that says it is of this issuer; it may lie. */
   claims(text: string): boolean {
-    return readTokenHead(text)?.issuer === this.#plan.issuer
+    return readTokenHead(text)?.claims.iss === this.#plan.issuer
   }
 
   judge(text: string): Judgement | Promise<Judgement> {
@@ -101,15 +101,15 @@ export class JwtMethod implements AuthMethod {
   #judgeLater(text: string): Judgement | Promise<Judgement> {
     const { url, content } = this.#plan.keys
     // Whoever sends what is no token of this issuer waits for nothing, and makes nobody be asked.
-    if (url === undefined || readTokenHead(text)?.issuer !== this.#plan.issuer) return UNAVAILABLE
+    if (url === undefined || readTokenHead(text)?.claims.iss !== this.#plan.issuer) return UNAVAILABLE
     const check = this.#services.keySets.check(url)
     if (!(check instanceof Promise)) return UNAVAILABLE
     return check.then(() => (this.#services.contents.get(content) === undefined ? UNAVAILABLE : this.judge(text)))
   }
 
   /** Without a name in the token its key is one of those that were tried, or a newer one. */
-  #mayBeNewer({ issuer, keyId }: TokenHead, fault: TokenFault): boolean {
-    if (this.#plan.keys.url === undefined || issuer !== this.#plan.issuer) return false
+  #mayBeNewer({ claims, keyId }: TokenHead, fault: TokenFault): boolean {
+    if (this.#plan.keys.url === undefined || claims.iss !== this.#plan.issuer) return false
     return fault === 'unknown-key' || (fault === 'signature' && keyId === undefined)
   }
 
@@ -137,19 +137,29 @@ export class JwtMethod implements AuthMethod {
     return `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
   }
 
-  #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
-    const judgement: Promise<Judgement> = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall())
-      .then((verified) => {
-        if (!('fault' in verified)) return this.#keep(text, verified, bytes)
-        const rejected = judgementOf(verified)
-        return this.#mayBeNewer(head, verified.fault) ? this.#judgeAgain(text, head, bytes, rejected) : rejected
-      })
+  #verify(
+    key: string,
+    text: string,
+    head: TokenHead,
+    bytes: Uint8Array,
+    keys: readonly VerificationKey[],
+  ): Judgement | Promise<Judgement> {
+    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall())
+    if (!(verified instanceof Promise)) return this.#judged(text, head, bytes, verified)
+    const judgement: Promise<Judgement> = verified
+      .then((late) => this.#judged(text, head, bytes, late))
       .finally(() => {
         if (this.#running.get(key) === entry) this.#running.delete(key)
       })
     const entry = { keys: bytes, judgement }
     this.#running.set(key, entry)
     return judgement
+  }
+
+  #judged(text: string, head: TokenHead, keys: Uint8Array, verified: Verification): Judgement | Promise<Judgement> {
+    if (!('fault' in verified)) return this.#keep(text, verified, keys)
+    const rejected = judgementOf(verified)
+    return this.#mayBeNewer(head, verified.fault) ? this.#judgeAgain(text, head, keys, rejected) : rejected
   }
 }
 
