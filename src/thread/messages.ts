@@ -39,6 +39,8 @@ export interface WorkerSettings {
     readonly connections: number
   }
   readonly upstreams: UpstreamLimits
+  /** What replicas share; null = the settings name no Redis. */
+  readonly redis: RedisLocation | null
   /** Of this replica. */
   readonly topology: Topology
   readonly timeouts: {
@@ -68,6 +70,21 @@ export interface WorkerSettings {
   readonly loop: LoopSettings
   /** What may never be connected, whatever a manifest has. */
   readonly dial: DialRules
+}
+
+/** Redis, with names of contents instead of secrets: `RedisSettings` of store/redis. */
+export interface RedisLocation {
+  readonly mode: 'Single' | 'Sentinel' | 'Cluster'
+  readonly addresses: readonly string[]
+  readonly masterName?: string
+  readonly keyPrefix: string
+  readonly secret?: {
+    readonly username: string
+    readonly password: string
+    readonly sentinelUsername: string
+    readonly sentinelPassword: string
+  }
+  readonly tls?: { readonly ca?: string; readonly serverName?: string }
 }
 
 export interface ListenerSettings {
@@ -142,6 +159,8 @@ export type ToWorker =
   | { readonly type: 'epoch'; readonly epoch: number }
   /** What the store of token issuers answers to a request of this worker. */
   | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
+  /** Behind the keys that there are now: what was asked of a key set. */
+  | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -152,5 +171,9 @@ export type FromWorker =
   | { readonly type: 'latency-probe'; readonly id: number }
   /** For the embedded store of token issuers, which control owns. */
   | { readonly type: 'grants'; readonly id: number; readonly request: GrantRequest }
+  /**
+   * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   */
+  | { readonly type: 'ask-key-set'; readonly url: string }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

@@ -37,6 +37,7 @@ import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { GrantClient } from './grant-client.ts'
+import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
@@ -138,10 +139,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
+  const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
+      keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -172,6 +175,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints: backends,
     contents,
     grants,
+    keySets,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -183,7 +187,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'grants' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

@@ -36,6 +36,7 @@ describe('the messages of control', () => {
           return () => {}
         },
       },
+      keySets: { answered: (url, again, current) => log.push(`asked ${url} ${again} ${current}`) },
       linker: {
         *link({ generation }: { generation: number }) {
           yield

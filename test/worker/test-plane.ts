@@ -282,6 +282,7 @@ export function settingsWith(
     grantStore: null,
     sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
+    redis: null,
     topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,

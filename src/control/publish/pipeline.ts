@@ -94,7 +94,7 @@ export class Pipeline {
     this.#publisher = new Publisher(
       block,
       { ...events, served: (generation, took) => this.#served(generation, took) },
-      () => time.monotonic(),
+      time,
     )
   }
 

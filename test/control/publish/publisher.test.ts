@@ -77,12 +77,13 @@ describe('the publisher', () => {
           asked.push({ worker, id, call })
           wake()
         },
+        keySetAsked: (url, answer) => answer({ again: url.length, current: true }),
         problem(worker, message) {
           problems.push(`${worker}: ${message}`)
           wake()
         },
       },
-      () => clock,
+      { monotonic: () => clock, nextTurn: (run) => setImmediate(run) as never },
     )
   }
 
