@@ -40,8 +40,8 @@ const READERS: Readonly<Record<KeyForm, (bytes: Uint8Array) => KeysReading>> = {
 export class JwtMethod implements AuthMethod {
   readonly #plan: JwtPlan
   readonly #owner: string
-  /** Of the rules by which tokens are verified. */
-  readonly #digest: string
+  /** Of the keys of what is kept: the rules by which tokens are verified. */
+  readonly #prefix: string
   readonly #services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>
   /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
   readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
@@ -50,7 +50,8 @@ export class JwtMethod implements AuthMethod {
     const { issuer, audiences, algorithms, keys, clockSkew } = plan
     this.#plan = plan
     this.#owner = owner
-    this.#digest = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    const rules = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    this.#prefix = `jwt ${rules} `
     this.#services = services
   }
 
@@ -82,12 +83,13 @@ export class JwtMethod implements AuthMethod {
   judge(text: string): Judgement | Promise<Judgement> {
     const { clock, contents, memos } = this.#services
     const bytes = contents.get(this.#plan.keys.content)
-    const keys = bytes === undefined ? undefined : keysOf(bytes, this.#plan.keys.form)
-    if (bytes === undefined || keys === undefined) return { fault: 'unavailable' }
-    const key = `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
+    if (bytes === undefined) return { fault: 'unavailable' }
+    const key = `${this.#prefix}${hash('sha256', text, 'base64url')}`
     const known = memos.get(this.#owner, key) as KnownToken | undefined
     if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
       return { claims: known.token.claims }
+    const keys = keysOf(bytes, this.#plan.keys.form)
+    if (keys === undefined) return { fault: 'unavailable' }
     const running = this.#running.get(key)
     if (running?.keys === bytes) return running.judgement
     const head = readTokenHead(text)
