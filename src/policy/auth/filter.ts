@@ -25,6 +25,7 @@ import {
   samePlace,
   searchedPlace,
 } from './credential.ts'
+import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
@@ -53,6 +54,8 @@ class Authentication {
   readonly #readers: ReadonlyMap<CredentialPlace, readonly Method[]>
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
+  /** Of those, what a method reads first: removed before the request passes. */
+  readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
   /** Of the challenge; one for each scheme. */
@@ -68,10 +71,10 @@ class Authentication {
     this.#readers = new Map(
       this.#places.map((place) => [place, this.#methods.filter(({ auth }) => reads(auth, place))]),
     )
-    this.#claimed = this.#methods.flatMap(({ auth, headers }) => [
-      ...headers.map(({ name }) => looseName(name)),
-      ...(auth.states ?? []),
-    ])
+    this.#readFirst = this.#methods.flatMap(({ auth }) => auth.reads ?? [])
+    this.#claimed = this.#methods
+      .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
+      .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
@@ -81,7 +84,7 @@ class Authentication {
   /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
   get fields(): readonly string[] {
     const credentials = this.#places.flatMap(({ header }) => (header === undefined ? [] : [looseName(header)]))
-    return [...this.#claimed, ...credentials]
+    return [...this.#claimed, ...this.#readFirst, ...credentials]
   }
 
   get effect(): string {
@@ -98,7 +101,7 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined) return this.#anonymous ? this.#pass(x) : this.#refuse(x, 'CredentialMissing', '')
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
@@ -145,8 +148,13 @@ class Authentication {
     }
   }
 
+  #pass(x: Exchange): undefined {
+    for (const name of this.#readFirst) x.request.removeLoosely(name)
+  }
+
   #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
     const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
+    this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
@@ -219,6 +227,7 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
