@@ -23,7 +23,7 @@ type Subject = 'Route' | 'Backend' | 'Settings'
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'basic', 'external', 'oidc'].map((field) => ({
+    ['jwt.keys.issuerRule', 'basic', 'oidc'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),
@@ -43,7 +43,7 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].tokenIssuer' },
+    { field: 'spec.rules[].tokenIssuer.store', refused: ['Redis'] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),

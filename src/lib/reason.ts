@@ -330,6 +330,12 @@ export const REASONS = {
     retry: 'never',
     source: 'client',
   },
+  TokenRequestRefused: {
+    status: 400,
+    title: 'The request for a token is not one that may be granted',
+    retry: 'never',
+    source: 'client',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS
