@@ -14,11 +14,11 @@ import {
   objectId,
   type PayloadSummary,
   type ResourceSet,
+  type SecretSummary,
   type ServedResource,
-  type TlsSecretSummary,
   type Unreachable,
 } from '../compile/resource-set.ts'
-import { readTlsSecret, tlsSummary } from '../compile/tls-secret.ts'
+import { readSecret, secretSummary } from '../compile/secret.ts'
 import { unreachableReason } from '../compile/unreachable.ts'
 import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -136,15 +136,15 @@ function facesOf(builders: Builders): ResourceSet['payloads'] {
     const { payload }: KindRow = KINDS[kind]
     if (payload === undefined) continue
     for (const { key, object } of builders[kind].freeze().values())
-      faces.set(nodeId(kind, key), payloadSummaryOf(payload, object, undefined, tlsOf(object)))
+      faces.set(nodeId(kind, key), payloadSummaryOf(payload, object, undefined, secretOf(object)))
   }
   return faces.freeze()
 }
 
-function tlsOf(object: KubeObject): TlsSecretSummary | undefined {
-  const read = object.kind === 'Secret' ? readTlsSecret(object as Secret) : undefined
+function secretOf(object: KubeObject): SecretSummary | undefined {
+  const read = object.kind === 'Secret' ? readSecret(object as Secret) : undefined
   if (read === undefined) return undefined
-  return 'fault' in read ? tlsSummary(undefined, read.fault, Date.now()) : tlsSummary(read, undefined, Date.now())
+  return 'fault' in read ? secretSummary(undefined, read.fault, Date.now()) : secretSummary(read, undefined, Date.now())
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {

@@ -4,7 +4,7 @@ import { namesCover } from '../tls/certificate-names.ts'
 import type { HostState, RouteState } from './compile-state.ts'
 import type { CertificateFindings, ConditionFault } from './conditions.ts'
 import { nodeId } from './reference-graph.ts'
-import type { ResourceSet, TlsSecretSummary } from './resource-set.ts'
+import type { ResourceSet, SecretSummary } from './resource-set.ts'
 
 /** Listed in messages. */
 const MAX_LISTED = 4
@@ -73,21 +73,21 @@ class Findings implements CertificateFindings {
   }
 
   /** What cannot be used is told by `ResolvedRefs`. */
-  #usable(secret: string, sharedWith: string | undefined): TlsSecretSummary | undefined {
+  #usable(secret: string, sharedWith: string | undefined): SecretSummary | undefined {
     const summary = this.#resources.payloads.get(nodeId('Secret', secret))
     if (summary === undefined || (sharedWith !== undefined && summary.sharedWith?.has(sharedWith) !== true))
       return undefined
-    return summary.tls
+    return summary.secret
   }
 
-  #time(what: string, summary: TlsSecretSummary): void {
+  #time(what: string, summary: SecretSummary): void {
     const { faults, soon } = timeFindings(what, summary)
     this.faults.push(...faults)
     this.soon.push(...soon)
   }
 
   #names(
-    certificates: readonly { readonly what: string; readonly summary: TlsSecretSummary }[],
+    certificates: readonly { readonly what: string; readonly summary: SecretSummary }[],
     hostnames: readonly string[],
   ) {
     const all = new Set(certificates.flatMap(({ summary }) => summary.certificate!.names))
@@ -133,7 +133,7 @@ class Findings implements CertificateFindings {
   #ofContent(id: string) {
     const secret = id.split(' ')[1]!
     const summary = this.#resources.payloads.get(nodeId('Secret', secret))
-    return summary?.tls && { what: `Secret ${secret}`, summary: summary.tls }
+    return summary?.secret && { what: `Secret ${secret}`, summary: summary.secret }
   }
 
   #fault(reason: ConditionFault['reason'], message: string): void {
@@ -144,7 +144,7 @@ class Findings implements CertificateFindings {
 /** Of one Secret of TLS. */
 export function timeFindings(
   what: string,
-  { validity, notBefore = 0, notAfter = 0 }: TlsSecretSummary = {},
+  { validity, notBefore = 0, notAfter = 0 }: SecretSummary = {},
 ): Pick<CertificateFindings, 'faults' | 'soon'> {
   switch (validity) {
     case 'Expired':

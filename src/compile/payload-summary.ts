@@ -5,7 +5,7 @@ import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
 import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET, SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
-import { objectId, type PayloadSummary, type ResourceSet, type TlsSecretSummary } from './resource-set.ts'
+import { objectId, type PayloadSummary, type ResourceSet, type SecretSummary } from './resource-set.ts'
 
 const NONE: ReadonlyMap<string, string> = new Map()
 
@@ -14,7 +14,7 @@ export function payloadSummaryOf(
   payload: Payload,
   object: KubeObject,
   refused = NONE,
-  tls?: TlsSecretSummary,
+  secret?: SecretSummary,
 ): PayloadSummary {
   const { type } = object as KubeObject & { readonly type?: string }
   const sharedWith = type === undefined ? NOBODY : sharedNamespaces(object)
@@ -23,7 +23,7 @@ export function payloadSummaryOf(
     keys: new Set(payloadKeys(payload, object)),
     refused,
     ...(sharedWith.size === 0 ? {} : { sharedWith }),
-    ...(tls === undefined ? {} : { tls }),
+    ...(secret === undefined ? {} : { secret }),
   }
 }
 
@@ -70,9 +70,9 @@ export function payloadFault(
     return { reason: 'SecretTypeNotAllowed', message }
   }
   const missing = secretKeysOf(type)?.required.find((one) => !face.keys.has(one))
-  if (missing !== undefined && face.tls?.validity === undefined)
+  if (missing !== undefined && face.secret?.validity === undefined)
     return { reason: 'KeyNotFound', message: `${what} has no key ${missing}; add it` }
-  if (face.tls?.fault !== undefined) return contentFault(what, face.tls, type)
+  if (face.secret?.fault !== undefined) return contentFault(what, face.secret, type)
   if (key === undefined) return face.refused.size === 0 ? undefined : quotaFault(what, [...face.refused.values()][0]!)
   if (!face.keys.has(key))
     return { reason: 'KeyNotFound', message: `${what} has no key ${key}; add it, or correct the key` }
@@ -86,7 +86,7 @@ const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([
   JWKS_SECRET.type,
 ])
 
-function contentFault(what: string, { fault, validity }: TlsSecretSummary, type: string | undefined) {
+function contentFault(what: string, { fault, validity }: SecretSummary, type: string | undefined) {
   const meanwhile = validity === undefined ? '' : ' (the version before is used until then)'
   const reason: ConditionReason = TOKEN_KEYS.has(type) ? 'KeyInvalid' : 'CertificateInvalid'
   return { reason, message: `${what} cannot be used: ${fault}${meanwhile}` }

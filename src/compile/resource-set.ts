@@ -72,12 +72,15 @@ export interface PayloadSummary {
   readonly refused: ReadonlyMap<string, string>
   /** Of a Secret: other namespaces that may use it; absent = none. */
   readonly sharedWith?: ReadonlySet<string>
-  /** Of a Secret of TLS. */
-  readonly tls?: TlsSecretSummary
+  /** Of a Secret of one of our types. */
+  readonly secret?: SecretSummary
 }
 
-/** A Secret of TLS without its bytes. What is used may be of an earlier version, where the newest has a fault. */
-export interface TlsSecretSummary {
+/**
+ * A Secret of one of our types without its bytes. What is used may be of an earlier version, where the newest has a
+ * fault.
+ */
+export interface SecretSummary {
   /** Of what is used; absent where nothing can be used. */
   readonly validity?: Validity
   readonly certificate?: CertificateFacts

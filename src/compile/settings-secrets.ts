@@ -17,7 +17,7 @@ export function settingsSecretFaults(resources: ResourceSet): string[] {
 function faultsOf(resources: ResourceSet, reference: Reference): string[] {
   const fault = payloadFault(resources, reference)
   const secret = `${reference.namespace}/${reference.name}`
-  const { tls } = resources.payloads.get(nodeId('Secret', secret)) ?? {}
-  const { faults, soon } = timeFindings(`the certificate in Secret ${secret}`, tls)
+  const { secret: summary } = resources.payloads.get(nodeId('Secret', secret)) ?? {}
+  const { faults, soon } = timeFindings(`the certificate in Secret ${secret}`, summary)
   return [...(fault === undefined ? [] : [fault.message]), ...faults.map(({ message }) => message), ...soon]
 }

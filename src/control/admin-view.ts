@@ -90,9 +90,9 @@ export function metricsSource({
     memory: { budget, sizes: memory },
     problems: () => statuses.problemCounts(),
     *certificates() {
-      for (const [node, { tls }] of resources()?.payloads ?? [])
-        if (tls?.certificate !== undefined)
-          yield { secret: keyOfNode(node), end: Math.floor(tls.certificate.notAfter / 1000) }
+      for (const [node, { secret }] of resources()?.payloads ?? [])
+        if (secret?.certificate !== undefined)
+          yield { secret: keyOfNode(node), end: Math.floor(secret.certificate.notAfter / 1000) }
     },
   }
 }

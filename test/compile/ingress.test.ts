@@ -444,7 +444,7 @@ suite('Ingress', () => {
       type: 'kubernetes.io/tls',
       keys: new Set(['tls.crt', 'tls.key']),
       refused: new Map(),
-      tls: {
+      secret: {
         validity: 'Valid',
         certificate: { names, commonNameOnly: false, selfSigned: false, notBefore: 0, notAfter: 0 },
       },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { PayloadSummary, TlsSecretSummary } from '../../src/compile/resource-set.ts'
+import type { PayloadSummary, SecretSummary } from '../../src/compile/resource-set.ts'
 import { settingsSecretFaults } from '../../src/compile/settings-secrets.ts'
 import { world } from './world.ts'
 
@@ -10,13 +10,13 @@ const settings = {
     sessionTicketKey: { secretName: 'tickets', namespace: 'certs' },
   },
 }
-const secret = (type: string, keys: string[], tls: TlsSecretSummary): PayloadSummary => ({
+const secret = (type: string, keys: string[], summary: SecretSummary): PayloadSummary => ({
   type,
   keys: new Set(keys),
   refused: new Map(),
-  tls,
+  secret: summary,
 })
-const certificate = (tls: TlsSecretSummary) => secret('kubernetes.io/tls', ['tls.crt', 'tls.key'], tls)
+const certificate = (tls: SecretSummary) => secret('kubernetes.io/tls', ['tls.crt', 'tls.key'], tls)
 const tickets = secret('headgate.dev/session-ticket-key', ['key'], { validity: 'Valid' })
 
 suite('Secrets that the settings name', () => {
@@ -33,7 +33,7 @@ suite('Secrets that the settings name', () => {
       'tls.defaultCertificate.secretName: there is no Secret certs/default that may be read; create it, or correct the name',
       'tls.sessionTicketKey.secretName: there is no Secret certs/tickets that may be read; create it, or correct the name',
     ])
-    const of = (tls: TlsSecretSummary) =>
+    const of = (tls: SecretSummary) =>
       faults({ 'Secret certs/default': certificate(tls), 'Secret certs/tickets': tickets })
     assert.match(of({ fault: 'it is half' })[0]!, /defaultCertificate.*cannot be used: it is half$/)
     const end = { notAfter: Date.UTC(2027, 0, 1) }

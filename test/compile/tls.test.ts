@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { RouteSpec, RouteTls } from '../../src/api/route.ts'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import type { PayloadSummary, ResourceSet, TlsSecretSummary } from '../../src/compile/resource-set.ts'
+import type { PayloadSummary, ResourceSet, SecretSummary } from '../../src/compile/resource-set.ts'
 import { findHost, tlsOf } from '../../src/routing/find-host.ts'
 import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
 import type { HostTls } from '../../src/snapshot/host-tls.ts'
@@ -331,15 +331,15 @@ suite('connections that are passed through', () => {
   })
 })
 
-const secret = (facts: TlsSecretSummary, more: Partial<PayloadSummary> = {}): PayloadSummary => ({
+const secret = (facts: SecretSummary, more: Partial<PayloadSummary> = {}): PayloadSummary => ({
   type: 'kubernetes.io/tls',
   keys: new Set(['tls.crt', 'tls.key']),
   refused: new Map(),
-  tls: facts,
+  secret: facts,
   ...more,
 })
 
-const named = (names: readonly string[], more: Partial<TlsSecretSummary> = {}): TlsSecretSummary => ({
+const named = (names: readonly string[], more: Partial<SecretSummary> = {}): SecretSummary => ({
   validity: 'Valid',
   notBefore: Date.UTC(2026, 0, 1),
   notAfter: Date.UTC(2027, 0, 1),
@@ -428,7 +428,7 @@ suite('the certificates of a Route', () => {
   test('are looked at again for all of these when the Secret changes', () => {
     const memo = new CompileState()
     const routes = [stating('a/wild', '*.example', 1, { secrets: ['tls'] }), stating('a/deep', 'a.b.example', 2)]
-    const at = (summary: TlsSecretSummary) =>
+    const at = (summary: SecretSummary) =>
       conditionsOf(compiled(world({ routes, payloads: { 'Secret a/tls': secret(summary) } }), memo), 'a/deep')
         .CertificatesValid
     assert.equal(at(named(['*.example'])), 'False/HostnameNotCovered')
@@ -481,7 +481,7 @@ suite('the certificates of a Route', () => {
 
   test('for clients are told of where nobody could connect', () => {
     const demanding = stating('a/r', 'x.example', 1, mutual)
-    const at = (ca: TlsSecretSummary, crl: TlsSecretSummary) => {
+    const at = (ca: SecretSummary, crl: SecretSummary) => {
       const payloads = {
         'Secret a/tls': secret(named(['x.example'])),
         'Secret a/ca': secret(ca, { type: 'headgate.dev/ca', keys: new Set(['ca.crt']) }),

@@ -16,7 +16,7 @@ import { secretKeysOf } from '../../policy/secret-types.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { type ContentBudget, MAX_OBJECT_BYTES } from './content-budget.ts'
-import { TlsSecrets } from './tls-secrets.ts'
+import { SecretReadings } from './secrets.ts'
 
 export interface ContentFeedOptions {
   readonly graph: ReferenceGraph
@@ -63,13 +63,13 @@ export class ContentFeed {
   readonly #changes = new Map<string, ContentChange>()
   /** Objects with contents that exceed the budget. */
   readonly #withoutRoom = new Set<string>()
-  readonly #tls: TlsSecrets
+  readonly #secrets: SecretReadings
   #scheduled = false
 
   constructor(options: ContentFeedOptions) {
     this.#options = options
     this.#table = options.table ?? KINDS
-    this.#tls = new TlsSecrets(options.wall)
+    this.#secrets = new SecretReadings(options.wall)
   }
 
   /** What an earlier control thread had sent and is no content any more is withdrawn. */
@@ -85,14 +85,14 @@ export class ContentFeed {
    */
   update(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
     const node = nodeId(kind, key)
-    const tls = kind === 'Secret' ? this.#tls.read(node, object as Secret | undefined) : undefined
-    const wanted = this.#requiredContents(kind, key, object, tls?.contents)
+    const secret = kind === 'Secret' ? this.#secrets.read(node, object as Secret | undefined) : undefined
+    const wanted = this.#requiredContents(kind, key, object, secret?.contents)
     const refused = this.#deliverContents(node, namespaceOf(key), wanted)
     for (const id of this.#ofNode.get(node) ?? [])
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
     if (refused.size > 0) this.#withoutRoom.add(node)
     else this.#withoutRoom.delete(node)
-    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused, tls?.summary)
+    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused, secret?.summary)
   }
 
   /** Some of the objects to retry, by kind and key. */
@@ -109,7 +109,7 @@ export class ContentFeed {
 
   /** Secrets whose time has come or ended, by kind and key. */
   turnedSecrets(): Iterable<string> {
-    return this.#tls.turned()
+    return this.#secrets.turned()
   }
 
   /** A compile begins: its tables refer to none of the contents that are unneeded now. */
@@ -148,7 +148,7 @@ export class ContentFeed {
     kind: string,
     key: string,
     object: KubeObject | undefined,
-    tls: ReadonlyMap<string, Uint8Array> | undefined,
+    secret: ReadonlyMap<string, Uint8Array> | undefined,
   ): Map<string, ContentField | undefined> {
     const wanted = new Map<string, ContentField | undefined>()
     for (const reference of this.#options.graph.requirements(kind, key)) {
@@ -163,7 +163,7 @@ export class ContentFeed {
           ...(type === undefined ? {} : { type }),
           ...(sharedWith === undefined ? {} : { sharedWith }),
         }
-        wanted.set(contentId(ref), usable ? this.#written(kind, object, one, tls) : undefined)
+        wanted.set(contentId(ref), usable ? this.#written(kind, object, one, secret) : undefined)
       }
     }
     return wanted
@@ -268,10 +268,10 @@ export class ContentFeed {
     kind: string,
     object: KubeObject,
     key: string,
-    tls: ReadonlyMap<string, Uint8Array> | undefined,
+    secret: ReadonlyMap<string, Uint8Array> | undefined,
   ): ContentField | undefined {
-    if (tls !== undefined) {
-      const bytes = tls.get(key)
+    if (secret !== undefined) {
+      const bytes = secret.get(key)
       return bytes && { key, source: bytes, base64: false }
     }
     const { base64, text } = this.#payload(kind)

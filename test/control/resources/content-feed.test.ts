@@ -128,7 +128,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
       const data = { 'tls.crt': base64(cert), ...(key === undefined ? {} : { 'tls.key': base64(key) }) }
       const face = feed.update('Secret', 'a/s', object('Secret', 's', { type: 'kubernetes.io/tls', data, ...more }))
       feed.flush()
-      return face?.tls
+      return face?.secret
     }
     const served = () => ['tls.crt', 'tls.key'].map((key) => get(`Secret a/s ${key} kubernetes.io/tls`))
     assert.equal(put(old.cert, old.key)?.fault, undefined)
@@ -302,7 +302,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     const one = authority.issue({ notAfter: new Date(now + 30 * DAY), notBefore: new Date(now + DAY) })
     const data = { 'tls.crt': base64(one.cert), 'tls.key': base64(one.key) }
     const secret = object('Secret', 's', { type: 'kubernetes.io/tls', data })
-    const validity = () => feed.update('Secret', 'a/s', secret)?.tls?.validity
+    const validity = () => feed.update('Secret', 'a/s', secret)?.secret?.validity
     assert.equal(validity(), 'NotYetValid')
     for (const [days, expected] of [
       [2, 'Valid'],

@@ -1,4 +1,4 @@
-/** Reads one Secret of TLS or of tokens: whether what it holds can be used, and what is delivered of it. */
+/** Reads one Secret of our types: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
 import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
 import {
@@ -22,15 +22,15 @@ import {
 } from '../policy/secret-types.ts'
 import { MAX_AUTHORITY_BYTES, MAX_LIST_BYTES, readAuthorities, readRevocationLists } from '../tls/authorities.ts'
 import { type CertificateFacts, MAX_CHAIN_BYTES, MAX_KEY_BYTES, readCertificatePair } from '../tls/certificate.ts'
-import type { TlsSecretSummary, Validity } from './resource-set.ts'
+import type { SecretSummary, Validity } from './resource-set.ts'
 
-export interface TlsSecretReading {
+export interface SecretReading {
   /** By key. Of a certificate: what a handshake needs, without anything else that stands in the Secret. */
   readonly contents: ReadonlyMap<string, Uint8Array>
-  readonly facts: TlsSecretFacts
+  readonly facts: SecretFacts
 }
 
-export interface TlsSecretFacts {
+export interface SecretFacts {
   readonly certificate?: CertificateFacts
   /** Subjects of a bundle of authorities. */
   readonly authorities?: readonly string[]
@@ -42,11 +42,11 @@ export interface TlsSecretFacts {
 }
 
 /** What the compiler and statuses know of it. @param now milliseconds since the epoch */
-export function tlsSummary(
-  reading: TlsSecretReading | undefined,
+export function secretSummary(
+  reading: SecretReading | undefined,
   fault: string | undefined,
   now: number,
-): TlsSecretSummary {
+): SecretSummary {
   return {
     ...reading?.facts,
     ...(reading === undefined ? {} : { validity: validityAt(now, reading.facts) }),
@@ -60,7 +60,7 @@ const SOON: Milliseconds = 14 * DAY
 
 export function validityAt(
   now: number,
-  { notBefore, notAfter }: Pick<TlsSecretFacts, 'notBefore' | 'notAfter'>,
+  { notBefore, notAfter }: Pick<SecretFacts, 'notBefore' | 'notAfter'>,
 ): Validity {
   if (now < notBefore) return 'NotYetValid'
   if (now > notAfter) return 'Expired'
@@ -68,7 +68,7 @@ export function validityAt(
 }
 
 /** A clause: what is wrong and what to do. */
-export interface TlsSecretFault {
+export interface SecretFault {
   readonly fault: string
 }
 
@@ -78,10 +78,7 @@ const MIN_TICKET_KEY_BYTES = 32
 const MAX_TICKET_KEY_BYTES = 4_096
 
 /** @returns undefined when it is of none of these types */
-export function readTlsSecret({
-  type,
-  data,
-}: Pick<Secret, 'type' | 'data'>): TlsSecretReading | TlsSecretFault | undefined {
+export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): SecretReading | SecretFault | undefined {
   const missing = secretKeysOf(type)?.required.find((key) => !Object.hasOwn(data, key))
   if (missing !== undefined) return { fault: `it has no key ${missing}; add it` }
   switch (type) {
@@ -106,7 +103,7 @@ export function readTlsSecret({
 
 type Data = Secret['data']
 
-function readCertificate(data: Data): TlsSecretReading | TlsSecretFault {
+function readCertificate(data: Data): SecretReading | SecretFault {
   const { certificate, key, ocsp } = TLS_SECRET
   const read = readCertificatePair(textOf(data, certificate, MAX_CHAIN_BYTES), textOf(data, key, MAX_KEY_BYTES))
   if ('fault' in read) return read
@@ -120,7 +117,7 @@ function readCertificate(data: Data): TlsSecretReading | TlsSecretFault {
   return { contents, facts: { certificate: read.facts, notBefore, notAfter } }
 }
 
-function readAuthority(data: Data): TlsSecretReading | TlsSecretFault {
+function readAuthority(data: Data): SecretReading | SecretFault {
   const read = readAuthorities(textOf(data, CA_SECRET.key, MAX_AUTHORITY_BYTES))
   if ('fault' in read) return { fault: `${read.fault}; store the certificates of the authorities in PEM` }
   const { pem, subjects, notAfter } = read
@@ -130,7 +127,7 @@ function readAuthority(data: Data): TlsSecretReading | TlsSecretFault {
   }
 }
 
-function readLists(data: Data): TlsSecretReading | TlsSecretFault {
+function readLists(data: Data): SecretReading | SecretFault {
   const read = readRevocationLists(textOf(data, CRL_SECRET.key, MAX_LIST_BYTES))
   if ('fault' in read) return { fault: `${read.fault}; store a list of each authority in PEM` }
   const { pem, issuers, nextUpdate } = read
@@ -140,7 +137,7 @@ function readLists(data: Data): TlsSecretReading | TlsSecretFault {
   }
 }
 
-function readTicketKey(data: Data): TlsSecretReading | TlsSecretFault {
+function readTicketKey(data: Data): SecretReading | SecretFault {
   const bytes = Buffer.from(data[TICKET_KEY_SECRET.key]!.slice(0, 2 * MAX_TICKET_KEY_BYTES), 'base64')
   if (bytes.length < MIN_TICKET_KEY_BYTES || bytes.length > MAX_TICKET_KEY_BYTES)
     return {
@@ -153,7 +150,7 @@ function readTicketKey(data: Data): TlsSecretReading | TlsSecretFault {
 }
 
 /** Public keys, a shared one, or both, for different rules. */
-function readTokenKeys(data: Data): TlsSecretReading | TlsSecretFault {
+function readTokenKeys(data: Data): SecretReading | SecretFault {
   const { publicKey, secret } = JWT_KEY_SECRET
   const contents = new Map<string, Uint8Array>()
   if (Object.hasOwn(data, publicKey)) {
@@ -172,21 +169,21 @@ function readTokenKeys(data: Data): TlsSecretReading | TlsSecretFault {
   return { contents, facts: FOR_EVER }
 }
 
-function readTokenKeySet(data: Data): TlsSecretReading | TlsSecretFault {
+function readTokenKeySet(data: Data): SecretReading | SecretFault {
   const text = textOf(data, JWKS_SECRET.key, MAX_KEY_TEXT)
   const fault = keysFault(readKeySet(Buffer.from(text, 'latin1').toString('utf8')), JWKS_SECRET.key)
   return fault ?? { contents: new Map([[JWKS_SECRET.key, shared(text)]]), facts: FOR_EVER }
 }
 
 /** Delivered as one content: the names of its keys are consumers, which no policy names. */
-function readKeysOfConsumers(data: Data): TlsSecretReading | TlsSecretFault {
+function readKeysOfConsumers(data: Data): SecretReading | SecretFault {
   const texts = Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')] as const)
   const keys = parseApiKeys(texts)
   if ('fault' in keys) return keys
   return { contents: new Map([[API_KEYS_SECRET.all, shared(Buffer.from(writeApiKeys(keys)))]]), facts: FOR_EVER }
 }
 
-function keysFault(reading: KeysReading, key: string): TlsSecretFault | undefined {
+function keysFault(reading: KeysReading, key: string): SecretFault | undefined {
   return 'fault' in reading ? { fault: `${key} cannot be used: ${reading.fault}` } : undefined
 }
 

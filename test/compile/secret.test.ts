@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSecureContext } from 'node:tls'
 import fc from 'fast-check'
-import { readTlsSecret, type TlsSecretReading } from '../../src/compile/tls-secret.ts'
+import { readSecret, type SecretReading } from '../../src/compile/secret.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 
 const authority = new TestAuthority()
@@ -11,19 +11,19 @@ const base64 = (text: string | Buffer): string => Buffer.from(text).toString('ba
 
 function read(type: string, data: Record<string, string | Buffer>) {
   const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, base64(value)]))
-  return readTlsSecret({ type, data: encoded })
+  return readSecret({ type, data: encoded })
 }
 
-function contentsOf(found: ReturnType<typeof readTlsSecret>): Record<string, string> {
+function contentsOf(found: ReturnType<typeof readSecret>): Record<string, string> {
   assert.ok(found !== undefined && !('fault' in found), JSON.stringify(found))
-  const texts = Array.from((found as TlsSecretReading).contents, ([key, bytes]) => {
+  const texts = Array.from((found as SecretReading).contents, ([key, bytes]) => {
     assert.ok(bytes.buffer instanceof SharedArrayBuffer, 'threads share it')
     return [key, Buffer.from(bytes).toString('latin1')]
   })
   return Object.fromEntries(texts)
 }
 
-const faultOf = (found: ReturnType<typeof readTlsSecret>): string =>
+const faultOf = (found: ReturnType<typeof readSecret>): string =>
   found !== undefined && 'fault' in found ? found.fault : assert.fail('it is refused')
 
 describe('a Secret of TLS', () => {

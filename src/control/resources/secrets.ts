@@ -1,35 +1,29 @@
 /**
- * Secrets of TLS as they were last read. Of a certificate the last valid version goes on while a newer one is broken or
- * half written: a handshake needs a pair that belongs together. Of what decides who may connect (authorities,
- * revocation lists), and of a Secret that is gone, of another type or not shared any more, nothing goes on.
+ * Secrets of our types as they were last read. Of a certificate the last valid version goes on while a newer one is
+ * broken or half written: a handshake needs a pair that belongs together. Of what decides who may connect (authorities,
+ * revocation lists, keys), and of a Secret that is gone, of another type or not shared any more, nothing goes on.
  */
 import { createSecureContext } from 'node:tls'
 import type { Secret } from '../../api/kubernetes.ts'
-import type { TlsSecretSummary } from '../../compile/resource-set.ts'
-import {
-  readTlsSecret,
-  type TlsSecretFault,
-  type TlsSecretReading,
-  tlsSummary,
-  validityAt,
-} from '../../compile/tls-secret.ts'
+import type { SecretSummary } from '../../compile/resource-set.ts'
+import { readSecret, type SecretFault, type SecretReading, secretSummary, validityAt } from '../../compile/secret.ts'
 import { CA_SECRET, CRL_SECRET, TLS_SECRET } from '../../policy/secret-types.ts'
 
-export interface TlsSecretVersion {
+export interface SecretVersion {
   /** By key: what may be delivered; empty where nothing can be used. */
   readonly contents: ReadonlyMap<string, Uint8Array>
-  readonly summary: TlsSecretSummary
+  readonly summary: SecretSummary
 }
 
 interface Known {
   readonly object: Secret
   /** The newest that can be used. */
-  readonly reading: TlsSecretReading | undefined
+  readonly reading: SecretReading | undefined
   readonly fault: string | undefined
-  version: TlsSecretVersion
+  version: SecretVersion
 }
 
-export class TlsSecrets {
+export class SecretReadings {
   readonly #wall: () => number
   readonly #known = new Map<string, Known>()
 
@@ -40,9 +34,9 @@ export class TlsSecrets {
 
   /**
    * @param node identity of the Secret
-   * @returns undefined for one that is of no type of TLS, or gone
+   * @returns undefined for one that is of none of our types, or gone
    */
-  read(node: string, object: Secret | undefined): TlsSecretVersion | undefined {
+  read(node: string, object: Secret | undefined): SecretVersion | undefined {
     const before = this.#known.get(node)
     if (before !== undefined && before.object === object) return before.version
     const found = object === undefined ? undefined : read(object)
@@ -70,14 +64,14 @@ export class TlsSecrets {
     }
   }
 
-  #versionOf(reading: TlsSecretReading | undefined, fault: string | undefined): TlsSecretVersion {
-    return { contents: reading?.contents ?? new Map(), summary: tlsSummary(reading, fault, this.#wall()) }
+  #versionOf(reading: SecretReading | undefined, fault: string | undefined): SecretVersion {
+    return { contents: reading?.contents ?? new Map(), summary: secretSummary(reading, fault, this.#wall()) }
   }
 }
 
 /** Of a certificate and its key everything is checked by reading them, in a tenth of the time of this. */
-function read(object: Secret): TlsSecretReading | TlsSecretFault | undefined {
-  const found = readTlsSecret(object)
+function read(object: Secret): SecretReading | SecretFault | undefined {
+  const found = readSecret(object)
   if (found === undefined || 'fault' in found || (object.type !== CA_SECRET.type && object.type !== CRL_SECRET.type))
     return found
   try {
@@ -90,7 +84,7 @@ function read(object: Secret): TlsSecretReading | TlsSecretFault | undefined {
 }
 
 /** The same arrays for parts that did not change, which then are no change for anybody. */
-function withKnownBytes(reading: TlsSecretReading, before: TlsSecretReading | undefined): TlsSecretReading {
+function withKnownBytes(reading: SecretReading, before: SecretReading | undefined): SecretReading {
   if (before === undefined) return reading
   const contents = new Map<string, Uint8Array>()
   for (const [key, bytes] of reading.contents) {
