@@ -62,8 +62,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
   'node:buffer': 'whole',
   // Parsing an address literal; nothing that opens a socket.
   'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList'],
-  // Digests, comparing secrets, reading certificates and keys, signatures; nothing that draws random numbers for the
-  // caller or makes keys.
+  // Digests, ciphers, comparing secrets, reading certificates and keys, signatures; nothing that draws random numbers
+  // for the caller or makes keys.
   'node:crypto': [
     'hash',
     'createHash',
@@ -77,6 +77,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
     'createPrivateKey',
     'createPublicKey',
     'createSecretKey',
+    'createCipheriv',
+    'createDecipheriv',
     'sign',
   ],
   'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
