@@ -57,6 +57,10 @@ const PUBLISHED: ReadonlySet<string> = new Set([
   'db6833593279d7373592ef70e51f3daf048c04475739f8ed024b0821fd9e7fde',
 ])
 
+export function isPublished(key: KeyObject): boolean {
+  return PUBLISHED.has(hash('sha256', key.export({ type: 'spki', format: 'der' }), 'hex'))
+}
+
 const PEM = /-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----/g
 
 /** One or several public keys or certificates in PEM: all of them verify, so that a key can be rotated. */
@@ -140,8 +144,7 @@ function readKey(jwk: JsonWebKey): VerificationKey | KeyFault | undefined {
 
 /** @returns the fault as the end of a sentence about the key */
 function publicKey(key: KeyObject, id: string | undefined): VerificationKey | KeyFault {
-  if (PUBLISHED.has(hash('sha256', key.export({ type: 'spki', format: 'der' }), 'hex')))
-    return { fault: 'is published in documents with its private half; make a new one' }
+  if (isPublished(key)) return { fault: 'is published in documents with its private half; make a new one' }
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
   switch (type) {
     case 'rsa': {

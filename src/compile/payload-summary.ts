@@ -3,7 +3,15 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Payload } from '../api/kinds.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
-import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET, SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
+import {
+  API_KEYS_SECRET,
+  JWKS_SECRET,
+  JWT_KEY_SECRET,
+  OAUTH_CLIENTS_SECRET,
+  SHARED_WITH,
+  SIGNING_KEYS_SECRET,
+  secretKeysOf,
+} from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
 import { objectId, type PayloadSummary, type ResourceSet, type SecretSummary } from './resource-set.ts'
 
@@ -84,6 +92,8 @@ const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([
   API_KEYS_SECRET.type,
   JWT_KEY_SECRET.type,
   JWKS_SECRET.type,
+  SIGNING_KEYS_SECRET.type,
+  OAUTH_CLIENTS_SECRET.type,
 ])
 
 function contentFault(what: string, { fault, validity }: SecretSummary, type: string | undefined) {

@@ -1,6 +1,8 @@
 /** Reads one Secret of our types: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
 import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
+import { parseOAuthClients, writeOAuthClients } from '../auth/oauth-clients.ts'
+import { parseSigningKeys, type SigningKeys, writeSigningKeys } from '../auth/signing-keys.ts'
 import {
   type KeysReading,
   MAX_KEY_TEXT,
@@ -16,6 +18,8 @@ import {
   CRL_SECRET,
   JWKS_SECRET,
   JWT_KEY_SECRET,
+  OAUTH_CLIENTS_SECRET,
+  SIGNING_KEYS_SECRET,
   secretKeysOf,
   TICKET_KEY_SECRET,
   TLS_SECRET,
@@ -28,6 +32,8 @@ export interface SecretReading {
   /** By key. Of a certificate: what a handshake needs, without anything else that stands in the Secret. */
   readonly contents: ReadonlyMap<string, Uint8Array>
   readonly facts: SecretFacts
+  /** Of a Secret with keys that sign tokens: from when each of them does depends on when it was added. */
+  readonly signingKeys?: SigningKeys
 }
 
 export interface SecretFacts {
@@ -96,6 +102,10 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readTokenKeySet(data)
     case API_KEYS_SECRET.type:
       return readKeysOfConsumers(data)
+    case SIGNING_KEYS_SECRET.type:
+      return readSigners(data)
+    case OAUTH_CLIENTS_SECRET.type:
+      return readClients(data)
     default:
       return undefined
   }
@@ -177,10 +187,30 @@ function readTokenKeySet(data: Data): SecretReading | SecretFault {
 
 /** Delivered as one content: the names of its keys are consumers, which no policy names. */
 function readKeysOfConsumers(data: Data): SecretReading | SecretFault {
-  const texts = Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')] as const)
-  const keys = parseApiKeys(texts)
+  const keys = parseApiKeys(textsOf(data))
   if ('fault' in keys) return keys
   return { contents: new Map([[API_KEYS_SECRET.all, shared(Buffer.from(writeApiKeys(keys)))]]), facts: FOR_EVER }
+}
+
+function readSigners(data: Data): SecretReading | SecretFault {
+  const keys = parseSigningKeys(textsOf(data))
+  return 'fault' in keys ? keys : signersReading(keys)
+}
+
+export function signersReading(keys: SigningKeys): SecretReading {
+  const content = shared(Buffer.from(writeSigningKeys(keys)))
+  return { contents: new Map([[SIGNING_KEYS_SECRET.all, content]]), facts: FOR_EVER, signingKeys: keys }
+}
+
+function readClients(data: Data): SecretReading | SecretFault {
+  const clients = parseOAuthClients(textsOf(data))
+  if ('fault' in clients) return clients
+  const content = shared(Buffer.from(writeOAuthClients(clients)))
+  return { contents: new Map([[OAUTH_CLIENTS_SECRET.all, content]]), facts: FOR_EVER }
+}
+
+function* textsOf(data: Data): Generator<readonly [string, string]> {
+  for (const [key, text] of Object.entries(data)) yield [key, Buffer.from(text, 'base64').toString('utf8')]
 }
 
 function keysFault(reading: KeysReading, key: string): SecretFault | undefined {

@@ -4,11 +4,12 @@
  * docs/decisions/0011).
  */
 
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { Fields } from '../message/fields.ts'
 import { forwardingKindAt, IDENTITY, NOT_FORWARDING, RESTATED } from '../message/forwarding-names.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { ClientCertificate, Peer } from '../transport/peer.ts'
+import type { Peer } from '../transport/peer.ts'
 import { directOrigin, Forwarding, type ReportedOrigin } from './forwarding.ts'
 import {
   elementsFromRight,

@@ -9,6 +9,7 @@ import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
 import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
@@ -249,6 +250,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   get listener(): string {
     return this.downstream.peer.listener.name
+  }
+
+  get clientCertificate(): ClientCertificate | null {
+    return this.downstream.peer.tls?.clientCertificate ?? null
   }
 
   get frontend(): FrontendHandle {

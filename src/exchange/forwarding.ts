@@ -4,10 +4,10 @@
  * contradict each other (security.md, "Client IP").
  */
 
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { ClientCertificate } from '../transport/peer.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
 /** The client's address, and the authority sent to the upstream. */

@@ -311,6 +311,13 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  TooManyAttempts: {
+    status: 429,
+    title: 'Too many wrong credentials came from this client',
+    retry: 'never',
+    source: 'client',
+  },
+  AuthDenied: { status: 403, title: 'The authorization service refuses this', retry: 'never', source: 'client' },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

@@ -1,7 +1,7 @@
 /** The certificate that a client has shown in its handshake, as upstreams are told of it. */
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
-import type { ClientCertificate } from '../transport/peer.ts'
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { SecureServer } from './secure-server.ts'
 
 /** Characters of subject and of names together: upstreams get them in the head of each request. */

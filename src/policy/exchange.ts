@@ -4,6 +4,7 @@
  */
 
 import type { Reason } from '../lib/reason.ts'
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Attribute } from './attribute.ts'
@@ -30,6 +31,8 @@ export interface DryExchange {
    * The socket's peer is one of the trusted proxies (settings, `clientAddress`), so what it forwards may be taken over.
    */
   readonly trusted: boolean
+  /** That the client has shown in the handshake of its own connection to here; null where there is none. */
+  readonly clientCertificate: ClientCertificate | null
   /** Name of the listener that accepted the connection. */
   readonly listener: string
   /** The request id: taken over from a trusted proxy or made; made on first use. */

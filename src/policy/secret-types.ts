@@ -32,6 +32,12 @@ export const JWKS_SECRET = { type: 'headgate.dev/jwks', key: 'jwks.json' } as co
 /** Digests of API keys; each key of the data is a consumer, and all of them are one content. */
 export const API_KEYS_SECRET = { type: 'headgate.dev/api-keys', all: '*' } as const
 
+/** Private keys that sign tokens; each key of the data is one of them, and all of them are one content. */
+export const SIGNING_KEYS_SECRET = { type: 'headgate.dev/signing-keys', all: '*' } as const
+
+/** Clients of a token issuer; each key of the data is a client id, and all of them are one content. */
+export const OAUTH_CLIENTS_SECRET = { type: 'headgate.dev/oauth-clients', all: '*' } as const
+
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
   [TLS_SECRET.type]: { required: [TLS_SECRET.certificate, TLS_SECRET.key], optional: [TLS_SECRET.ocsp] },
@@ -41,6 +47,8 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
   [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
   [API_KEYS_SECRET.type]: { required: [], optional: [API_KEYS_SECRET.all] },
+  [SIGNING_KEYS_SECRET.type]: { required: [], optional: [SIGNING_KEYS_SECRET.all] },
+  [OAUTH_CLIENTS_SECRET.type]: { required: [], optional: [OAUTH_CLIENTS_SECRET.all] },
 }
 
 /** Undefined for a type that is not one of these. */

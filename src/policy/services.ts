@@ -11,6 +11,7 @@ import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
 import type { Contents } from './contents.ts'
 import type { Exchange } from './exchange.ts'
+import type { ProviderClient } from './provider-client.ts'
 
 /** A linear-time pattern, compiled once. */
 export interface FilterPattern {
@@ -76,6 +77,8 @@ export interface FilterServices {
   readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
   readonly mirrors: Mirrors
+  /** Calls to servers that no Backend describes. */
+  readonly providers: ProviderClient
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */

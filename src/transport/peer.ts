@@ -1,4 +1,5 @@
 /** Who is at the other end of a client's connection, and which listener accepted it. */
+import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 
@@ -25,16 +26,6 @@ export interface PeerListener {
 export interface SecureTwin {
   readonly port: number
   readonly securePort: number
-}
-
-/** A client certificate that was verified in the handshake. Every text is one line of printable ASCII. */
-export interface ClientCertificate {
-  /** RFC 2253: the most specific part first, `CN=alice,O=Example`. */
-  readonly subject: string
-  /** The subject alternative names, `DNS:a.example, URI:spiffe://example/a`; '' = none. */
-  readonly san: string
-  /** SHA-256 of its DER form, 64 lower-case hexadecimal digits. */
-  readonly fingerprint: string
 }
 
 /** What the handshake of a connection agreed on. */

@@ -23,6 +23,7 @@ import { normalizePath } from '../pattern/path.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { ContentStore } from '../policy/contents.ts'
+import type { ProviderClient } from '../policy/provider-client.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -48,6 +49,9 @@ const LIMITER_KEYS = 16_384
 /** Of verified credentials: some 4 KiB each. */
 const MEMO_BYTES = 16 * 1024 * 1024
 
+/** Why nothing is dialled before the settings have come. */
+const UNGUARDED = 'cannot be judged yet'
+
 /** What a data plane is handed. */
 export interface DataPlaneEdges {
   /** Row of this worker in every ledger. */
@@ -60,6 +64,8 @@ export interface DataPlaneEdges {
   connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
+  /** @param refuses see {@link DialGuard.refuses}; the guard that is in force */
+  providersOf(refuses: DialGuard['refuses']): ProviderClient
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
@@ -129,7 +135,10 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({
-    filters: filterServices(edges, context, backends, contents),
+    filters: filterServices(edges, context, backends, {
+      contents,
+      providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
+    }),
     registry: edges.registry,
     timers: clock,
     backends,
@@ -167,7 +176,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  contents: ContentStore,
+  given: Pick<FilterServices, 'contents' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)
@@ -177,7 +186,7 @@ function filterServices(
     timers: clock,
     client: new UpstreamClient(context, find),
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),
-    contents,
+    ...given,
     stores: new MemoryStores(STORE_BOUNDS, clock),
     memos: new OwnedLru(MEMO_BYTES, clock),
     limiters: new GcraLimiters(LIMITER_KEYS, clock),

@@ -6,6 +6,7 @@ import { AccessLineWriter } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { builtInFilters } from '../policy/built-in.ts'
+import { GuardedClient } from '../provider/guarded-client.ts'
 import { tlsOf } from '../routing/find-host.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
@@ -55,6 +56,7 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   random,
   connectorOf: (plan, context) => connectors.of(plan, context),
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
+  providersOf: (refuses) => new GuardedClient({ time: clock, refuses }),
   endpoints,
   metrics,
   registry: builtInFilters(),

@@ -19,7 +19,6 @@ const SAMPLES: Tree = {
   basic: { secretName: 'a' },
   external: { backendRef: { name: 'a' } },
   oidc: { secretName: 'a' },
-  clientCertificate: {},
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],

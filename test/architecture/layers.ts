@@ -13,7 +13,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['exchange'],
   ['socket'],
   ['http1', 'http2'],
-  ['source', 'store', 'listener', 'connector', 'probe', 'admin', 'log', 'thread'],
+  ['source', 'store', 'listener', 'connector', 'probe', 'provider', 'admin', 'log', 'thread'],
   ['control', 'worker', 'cli'],
   ['supervisor'],
   ['main.ts'],

@@ -53,6 +53,7 @@ export class TestExchange implements Exchange {
   readonly request: Fields
   readonly clientAddress: string = '203.0.113.9'
   readonly trusted: boolean = false
+  readonly clientCertificate: Exchange['clientCertificate'] = null
   readonly listener: string = 'http'
   readonly id: string = 'id-1'
   readonly route: string = 'shop/shop'
@@ -115,6 +116,7 @@ export function testDeps(): TestDeps {
     random: () => 0.5,
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     mirrors: { begin: () => null },
+    providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
     contentsById: contents,

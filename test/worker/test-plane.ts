@@ -16,6 +16,7 @@ import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
+import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
@@ -24,6 +25,7 @@ import { Packer } from '../../src/snapshot/pack.ts'
 import type { Snapshot } from '../../src/snapshot/snapshot.ts'
 import { wholeSet } from '../../src/thread/endpoint-rows.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
@@ -120,6 +122,7 @@ export class TestPlane {
       random: Math.random,
       connectorOf: (plan, context) => options.connectors?.of(plan, context) ?? connector,
       tunnelsOf: () => opaqueConnector,
+      providersOf: (refuses) => new GuardedClient({ time: systemTimers, refuses }),
       endpoints: this.endpoints,
       metrics: this.metrics,
       registry,

@@ -126,11 +126,13 @@ function credentials(part: unknown): Map<string, readonly string[]> {
 
 /** Other keys, audiences or consumers: whose credential is good is another set. */
 function methodsOf(auth: unknown): string[] {
-  const { anyOf, anonymous, jwt, apiKey } = fieldsOf(auth) ?? {}
+  const { anyOf, anonymous, jwt, apiKey, basic, clientCertificate } = fieldsOf(auth) ?? {}
   if (Array.isArray(anyOf)) return anyOf.flatMap((one) => (fieldsOf(one)?.anyOf === undefined ? methodsOf(one) : []))
   if (anonymous !== undefined) return [ANYBODY]
   const { issuer, audiences, algorithms, keys } = fieldsOf(jwt) ?? {}
   if (jwt !== undefined) return [JSON.stringify([issuer, audiences, algorithms, keys])]
+  if (clientCertificate !== undefined) return ['clientCertificate']
+  if (basic !== undefined) return [JSON.stringify(['basic', fieldsOf(basic)?.secretName])]
   return [JSON.stringify([fieldsOf(apiKey)?.secretName])]
 }
 

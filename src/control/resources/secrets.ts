@@ -5,8 +5,16 @@
  */
 import { createSecureContext } from 'node:tls'
 import type { Secret } from '../../api/kubernetes.ts'
+import { delayAdded, type SigningKeys } from '../../auth/signing-keys.ts'
 import type { SecretSummary } from '../../compile/resource-set.ts'
-import { readSecret, type SecretFault, type SecretReading, secretSummary, validityAt } from '../../compile/secret.ts'
+import {
+  readSecret,
+  type SecretFault,
+  type SecretReading,
+  secretSummary,
+  signersReading,
+  validityAt,
+} from '../../compile/secret.ts'
 import { CA_SECRET, CRL_SECRET, TLS_SECRET } from '../../policy/secret-types.ts'
 
 export interface SecretVersion {
@@ -20,6 +28,8 @@ interface Known {
   /** The newest that can be used. */
   readonly reading: SecretReading | undefined
   readonly fault: string | undefined
+  /** Keys that sign tokens, as they were last read; a version that cannot be used forgets none. */
+  readonly signingKeys: SigningKeys | undefined
   version: SecretVersion
 }
 
@@ -47,9 +57,10 @@ export class SecretReadings {
     const fault = 'fault' in found ? found.fault : undefined
     const same = before?.object.type === object.type && before.object.metadata.uid === object.metadata.uid
     const kept = same && object.type === TLS_SECRET.type ? before.reading : undefined
-    const reading = 'fault' in found ? kept : withKnownBytes(found, before?.reading)
+    const signers = same ? before.signingKeys : undefined
+    const reading = 'fault' in found ? kept : withKnownBytes(this.#withDelays(found, signers), before?.reading)
     const version = this.#versionOf(reading, fault)
-    this.#known.set(node, { object, reading, fault, version })
+    this.#known.set(node, { object, reading, fault, signingKeys: reading?.signingKeys ?? signers, version })
     return version
   }
 
@@ -62,6 +73,12 @@ export class SecretReadings {
       known.version = this.#versionOf(reading, fault)
       yield node
     }
+  }
+
+  /** A key that was not there before is published for a while before it signs. */
+  #withDelays(found: SecretReading, before: SigningKeys | undefined): SecretReading {
+    if (found.signingKeys === undefined || before === undefined) return found
+    return signersReading(delayAdded(found.signingKeys, before, this.#wall()))
   }
 
   #versionOf(reading: SecretReading | undefined, fault: string | undefined): SecretVersion {

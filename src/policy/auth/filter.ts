@@ -2,15 +2,19 @@
  * `auth`: lets a request pass whose credential is good, and hands on who it belongs to. It answers 401 without saying
  * more than a client needs (RFC 6750 §3), and 503 where it cannot judge: nothing passes by omission.
  */
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { Reason } from '../../lib/reason.ts'
-import { looseName } from '../../message/fields.ts'
-import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER } from '../attribute.ts'
+import { type Fields, looseName } from '../../message/fields.ts'
+import type { ResponseHead } from '../../message/head.ts'
+import type { LocalResponse } from '../../message/local-response.ts'
+import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { compileTemplate, type Template } from '../variables.ts'
 import { ApiKeyMethod } from './api-key.ts'
+import { ClientCertificateMethod } from './client-certificate.ts'
 import {
   type CredentialPlace,
   type FoundCredential,
@@ -20,7 +24,7 @@ import {
   samePlace,
 } from './credential.ts'
 import { JwtMethod } from './jwt.ts'
-import type { AuthMethod, Identity, Judgement } from './method.ts'
+import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
 
 interface IdentityHeader {
@@ -33,6 +37,9 @@ interface Method {
   readonly headers: readonly IdentityHeader[]
 }
 
+/** What the client gets with its response. */
+const RESPONSE_FIELDS = attribute<readonly Field[]>('response fields of auth')
+
 type ChallengeError = '' | 'invalid_request' | 'invalid_token'
 
 class Authentication {
@@ -42,8 +49,10 @@ class Authentication {
   readonly #places: readonly CredentialPlace[]
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
+  /** Those whose credential is no text of the request. */
+  readonly #beside: readonly Method[]
   /** Of the challenge; one for each scheme. */
-  readonly #schemes: readonly string[]
+  readonly #challengers: readonly AuthMethod[]
 
   constructor({ owner, methods, anonymous }: AuthPlan, services: FilterServices) {
     this.#anonymous = anonymous
@@ -52,8 +61,14 @@ class Authentication {
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
     this.#places = places
-    this.#claimed = this.#methods.flatMap(({ headers }) => headers.map(({ name }) => looseName(name)))
-    this.#schemes = [...new Set(this.#methods.map(({ auth }) => auth.scheme))]
+    this.#claimed = this.#methods.flatMap(({ auth, headers }) => [
+      ...headers.map(({ name }) => looseName(name)),
+      ...(auth.states ?? []),
+    ])
+    this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
+    const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
+    schemes.delete(undefined)
+    this.#challengers = [...schemes.values()].reverse()
   }
 
   /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
@@ -71,11 +86,29 @@ class Authentication {
     for (const name of this.#claimed) x.request.removeLoosely(name)
     const found = findCredential(x, this.#places)
     if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
+    for (const method of this.#beside) {
+      if (found !== undefined && this.#rankOf(found.place) < this.#methods.indexOf(method)) break
+      const judgement = method.auth.judgeExchange!(x)
+      if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
+    }
     if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
-    const judgement = method.auth.judge(text)
+    return this.#await(x, method, found, method.auth.judge(text, x))
+  }
+
+  /** The first whose credential is present decides: the position of the first that looks there. */
+  #rankOf(place: CredentialPlace): number {
+    return this.#methods.findIndex(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+  }
+
+  #await(
+    x: Exchange,
+    method: Method,
+    found: FoundCredential | undefined,
+    judgement: Judgement | Promise<Judgement>,
+  ): RequestDecision | Promise<RequestDecision> {
     if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, method, found, late))
     return this.#decide(x, method, found, judgement)
   }
@@ -86,25 +119,40 @@ class Authentication {
     return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
-  #decide(x: Exchange, method: Method, found: FoundCredential, judgement: Judgement): RequestDecision {
-    if (!('fault' in judgement)) return this.#accept(x, method, found, judgement)
-    const { fault, detail } = judgement
-    if (fault === 'unavailable') return this.#refuse(x, 'AuthUnavailable', '', detail)
-    return this.#refuse(x, fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid', 'invalid_token', detail)
+  #decide(x: Exchange, method: Method, found: FoundCredential | undefined, judgement: Judgement): RequestDecision {
+    if ('response' in judgement) return { type: 'respond', response: judgement.response }
+    return 'fault' in judgement ? this.#refuseFor(x, judgement) : this.#accept(x, method, found, judgement)
   }
 
-  #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential, { claims, consumer }: Identity): undefined {
-    const { place } = found
+  #refuseFor(x: Exchange, judgement: Fault): RequestDecision {
+    const { fault, detail } = judgement
+    switch (fault) {
+      case 'unavailable':
+        return this.#refuse(x, 'AuthUnavailable', '', detail)
+      case 'limited':
+        return refusal(limited(x, judgement.retryAfter), detail)
+      case 'expired':
+        return this.#refuse(x, 'CredentialExpired', 'invalid_token', detail)
+      default:
+        return this.#refuse(x, 'CredentialInvalid', 'invalid_token', detail)
+    }
+  }
+
+  #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
+    const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
-    if (place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
+    if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
-      if (auth.kept && one === place) keepCredential(x, found)
+      if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
       else removeCredentials(x, one)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)
     }
+    if (removedFields !== undefined) for (const name of removedFields) x.request.removeLoosely(looseName(name))
+    if (requestFields !== undefined) for (const [name, value] of requestFields) x.request.add(name, value)
+    if (responseFields !== undefined && responseFields.length > 0) x.set(RESPONSE_FIELDS, responseFields)
     return undefined
   }
 
@@ -112,18 +160,44 @@ class Authentication {
   #refuse(x: Exchange, reason: Reason, error: ChallengeError, detail?: string): RequestDecision {
     const response = problemResponse(reason, x)
     if (reason !== 'AuthUnavailable')
-      for (const scheme of this.#schemes) {
+      for (const { scheme, parameters } of this.#challengers) {
         const said = error === '' || scheme !== 'Bearer' ? '' : `, error="${error}"`
         // A host in normal form has no character that would have to be escaped.
-        response.fields.add('www-authenticate', `${scheme} realm="${x.host}"${said}`)
+        response.fields.add('www-authenticate', `${scheme} ${parameters ?? `realm="${x.host}"`}${said}`)
       }
-    return { type: 'respond', response: detail === undefined ? response : { ...response, detail } }
+    return refusal(response, detail)
+  }
+
+  /** Whether some method has fields for the client. */
+  get answers(): boolean {
+    return this.#methods.some(({ auth }) => auth.answers === true)
+  }
+
+  onResponse(x: Exchange, head: ResponseHead): undefined {
+    const fields = x.get(RESPONSE_FIELDS)
+    if (fields !== undefined) addResponseFields(head.fields, fields)
   }
 }
 
+function refusal(response: LocalResponse, detail: string | undefined): RequestDecision {
+  return { type: 'respond', response: detail === undefined ? response : { ...response, detail } }
+}
+
+/** A cookie goes beside those of the backend; of any other field there is one. */
+function addResponseFields(fields: Fields, added: readonly Field[]): void {
+  for (const [name] of added) if (name !== 'set-cookie') fields.remove(name)
+  for (const [name, value] of added) fields.add(name, value)
+}
+
+/** Who guesses, and everybody at the same address, comes again later. */
+function limited(x: Exchange, retryAfter: Milliseconds): LocalResponse {
+  const response = problemResponse('TooManyAttempts', x)
+  response.fields.add('retry-after', String(Math.max(1, Math.ceil(retryAfter / 1_000))))
+  return response
+}
+
 function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Method {
-  const auth: AuthMethod =
-    'jwt' in plan ? new JwtMethod(plan.jwt, owner, services) : new ApiKeyMethod(plan.apiKey, services)
+  const auth = authMethodOf(plan, owner, services)
   const headers = auth.claimsToHeaders.map(({ claim, header }) => ({
     name: header,
     value: compileTemplate(`%{claim:${claim}}`, 'request'),
@@ -131,13 +205,20 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
   return { auth, headers }
 }
 
+function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
+  if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
+  if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  return new ClientCertificateMethod(plan.clientCertificate)
+}
+
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const { effect } = authentication
+  const { effect, answers } = authentication
   return {
     name: 'auth',
     requestFields: authentication.fields,
     onRequest: (x) => authentication.onRequest(x),
+    ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
     explain: () => ({ filter: 'auth', effect }),
   }
 }

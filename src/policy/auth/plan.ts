@@ -10,7 +10,17 @@ export interface AuthPlan {
 }
 
 /** One of them. */
-export type MethodPlan = { readonly jwt: JwtPlan } | { readonly apiKey: ApiKeyPlan }
+export type MethodPlan =
+  | { readonly jwt: JwtPlan }
+  | { readonly apiKey: ApiKeyPlan }
+  | { readonly clientCertificate: ClientCertificatePlan }
+
+export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'
+
+export interface ClientCertificatePlan {
+  /** Names in lower case. */
+  readonly toHeaders: readonly { readonly field: CertificateField; readonly header: string }[]
+}
 
 export interface ApiKeyPlan {
   /** See {@link contentId}. */

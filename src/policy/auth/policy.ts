@@ -13,12 +13,22 @@ import { checkFieldName } from '../header-edits/field-names.ts'
 import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
-import type { ApiKeyPlan, AuthPlan, JwtPlan, KeyForm, KeySource, MethodPlan } from './plan.ts'
+import type {
+  ApiKeyPlan,
+  AuthPlan,
+  CertificateField,
+  ClientCertificatePlan,
+  JwtPlan,
+  KeyForm,
+  KeySource,
+  MethodPlan,
+} from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
 interface AuthValue {
   readonly jwt?: JwtValue
   readonly apiKey?: ApiKeyValue
+  readonly clientCertificate?: ClientCertificateValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -26,6 +36,10 @@ interface AuthValue {
 interface ApiKeyValue {
   readonly secretName: string
   readonly from: readonly CredentialPlace[]
+}
+
+interface ClientCertificateValue {
+  readonly toHeaders?: readonly { readonly field: CertificateField; readonly header: string }[]
 }
 
 interface JwtValue {
@@ -67,14 +81,16 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
-  for (const [path, { jwt, apiKey }] of methodsOf(value)) {
+  for (const [path, { jwt, apiKey, clientCertificate }] of methodsOf(value)) {
     if (place === 'Settings' && (jwt !== undefined || apiKey !== undefined))
       problems.push({
         path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
+    if (clientCertificate !== undefined)
+      problems.push(...under([...path, 'clientCertificate'], checkCertificateHeaders(clientCertificate)))
     if (jwt === undefined) continue
-    problems.push(...checkJwt(jwt).map((one) => ({ ...one, path: [...path, 'jwt', ...one.path] })))
+    problems.push(...under([...path, 'jwt'], checkJwtFields(jwt)))
   }
   return problems
 }
@@ -100,7 +116,20 @@ function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue):
   }
 }
 
-const checkJwt = (jwt: JwtValue): readonly PolicyProblem[] => [...checkJwtFields(jwt)]
+function* checkCertificateHeaders({ toHeaders }: ClientCertificateValue): Generator<PolicyProblem> {
+  const taken = new Set<string>()
+  for (const [i, { header }] of (toHeaders ?? []).entries()) {
+    const problem = checkFieldName(header.toLowerCase())
+    if (problem !== undefined) yield { path: ['toHeaders', i, 'header'], message: problem }
+    if (taken.has(looseName(header)))
+      yield { path: ['toHeaders', i, 'header'], message: 'is the header of another field of the certificate' }
+    taken.add(looseName(header))
+  }
+}
+
+function under(path: PolicyProblem['path'], problems: Iterable<PolicyProblem>): PolicyProblem[] {
+  return Array.from(problems, (one) => ({ ...one, path: [...path, ...one.path] }))
+}
 
 function* authReferences(value: unknown): Generator<PolicyReference> {
   const { anyOf } = fieldsOf(value)
@@ -123,13 +152,21 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
 
 function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
   const stated = methodsOf(value).map(([, method]) => method)
-  const methods = stated.flatMap(({ jwt, apiKey }): MethodPlan[] => {
-    if (jwt !== undefined) return [{ jwt: planJwt(jwt, namespace) }]
-    return apiKey === undefined ? [] : [{ apiKey: planApiKey(apiKey, namespace) }]
-  })
+  const methods = stated.flatMap((method) => planMethod(method, namespace) ?? [])
   const anonymous = stated.some((method) => method.anonymous !== undefined)
   if (methods.length === 0 && anonymous) return undefined
   return { owner: namespace ?? '', methods, anonymous }
+}
+
+/** @returns undefined of `anonymous` */
+function planMethod({ jwt, apiKey, clientCertificate }: AuthValue, namespace: string | undefined) {
+  if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
+  if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
+}
+
+function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCertificatePlan {
+  return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
 }
 
 function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
