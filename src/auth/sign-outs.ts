@@ -96,8 +96,7 @@ export class SignOuts {
 
   #shrink(): void {
     let largest = ''
-    for (const [owner, count] of this.#counts)
-      if (count > (this.#counts.get(largest) ?? 0)) largest = owner
+    for (const [owner, count] of this.#counts) if (count > (this.#counts.get(largest) ?? 0)) largest = owner
     for (const client of this.#clients.values()) {
       const [oldest] = client.ended.values()
       if (client.owner !== largest || oldest === undefined) continue

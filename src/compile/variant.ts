@@ -4,7 +4,7 @@ import type { PolicySet } from '../policy/policy-set.ts'
 import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, Variant } from './compile-state.ts'
 import type { HostnameClaim } from './plan.ts'
-import { planPolicies, policyContent, refersToObjects } from './policies.ts'
+import { dependsOn, planPolicies, policyContent } from './policies.ts'
 import type { ResourceSet } from './resource-set.ts'
 
 const MAX_VARIANTS = 8
@@ -62,7 +62,12 @@ function policySet(
   const route = state.plan.resource.object.spec.policies
   const enforced = owner?.enforced
   const layers: PolicyLayers = { settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }
-  const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
+  const { namespace, resource } = state.plan
+  const authors = {
+    route: { namespace, key: resource.key },
+    owner: owner && { namespace: owner.namespace, key: owner.key },
+  }
+  const depends = dependsOn(layers, memo.policies)
   const input = JSON.stringify([
     route,
     rule.policies,
@@ -70,10 +75,10 @@ function policySet(
     rule.redirect,
     rule.respond,
     rule.splitAffinity,
-    refersToObjects(layers, memo.policies) ? namespaces : 0,
+    depends === 'routes' ? authors : depends === 'namespaces' ? [namespace, owner?.namespace] : 0,
   ])
   return memo.policySets.internInput(input, () => {
-    const plans = planPolicies(layers, namespaces, memo.policies)
+    const plans = planPolicies(layers, authors, memo.policies)
     return policyContent(mergePolicies(layers, memo.policies), rule, plans)
   })
 }

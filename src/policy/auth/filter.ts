@@ -25,6 +25,7 @@ import {
 } from './credential.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
+import { OidcMethod } from './oidc/oidc.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
 
 interface IdentityHeader {
@@ -51,6 +52,8 @@ class Authentication {
   readonly #claimed: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
+  /** Those at which a browser signs in. */
+  readonly #signIns: readonly Method[]
   /** Of the challenge; one for each scheme. */
   readonly #challengers: readonly AuthMethod[]
 
@@ -66,6 +69,7 @@ class Authentication {
       ...(auth.states ?? []),
     ])
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
+    this.#signIns = this.#methods.filter(({ auth }) => auth.serve !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
     this.#challengers = [...schemes.values()].reverse()
@@ -84,6 +88,8 @@ class Authentication {
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
     for (const name of this.#claimed) x.request.removeLoosely(name)
+    const served = this.#ask('serve', x)
+    if (served !== undefined) return served
     const found = findCredential(x, this.#places)
     if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
     for (const method of this.#beside) {
@@ -91,11 +97,22 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined)
+      return this.#anonymous ? undefined : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     return this.#await(x, method, found, method.auth.judge(text, x))
+  }
+
+  /** What the first method answers that has something to say. */
+  #ask(what: 'serve' | 'begin', x: Exchange): RequestDecision | Promise<RequestDecision> {
+    for (const { auth } of this.#signIns) {
+      const response = auth[what]?.(x)
+      if (response instanceof Promise) return response.then((late) => ({ type: 'respond', response: late }))
+      if (response !== undefined) return { type: 'respond', response }
+    }
+    return undefined
   }
 
   /** The first whose credential is present decides: the position of the first that looks there. */
@@ -168,6 +185,10 @@ class Authentication {
     return refusal(response, detail)
   }
 
+  get sessions(): boolean {
+    return this.#methods.some(({ auth }) => auth.sessions === true)
+  }
+
   /** Whether some method has fields for the client. */
   get answers(): boolean {
     return this.#methods.some(({ auth }) => auth.answers === true)
@@ -208,15 +229,17 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const { effect, answers } = authentication
+  const { effect, answers, sessions } = authentication
   return {
     name: 'auth',
     requestFields: authentication.fields,
+    ...(sessions ? { sessions } : {}),
     onRequest: (x) => authentication.onRequest(x),
     ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
     explain: () => ({ filter: 'auth', effect }),

@@ -1,5 +1,6 @@
 /** What a worker gets of `auth`. */
 import type { CredentialPlace } from './credential.ts'
+import type { OidcPlan } from './oidc/plan.ts'
 
 export interface AuthPlan {
   /** Whose credentials: caches of what was verified are theirs. */
@@ -13,6 +14,7 @@ export interface AuthPlan {
 export type MethodPlan =
   | { readonly jwt: JwtPlan }
   | { readonly apiKey: ApiKeyPlan }
+  | { readonly oidc: OidcPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
 
 export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'

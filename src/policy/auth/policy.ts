@@ -10,9 +10,10 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
+import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET, OIDC_CLIENT_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
+import { checkOidc, checkSeveralOidc, type OidcValue, oidcPaths, planOidc } from './oidc/value.ts'
 import type {
   ApiKeyPlan,
   AuthPlan,
@@ -29,6 +30,7 @@ interface AuthValue {
   readonly jwt?: JwtValue
   readonly apiKey?: ApiKeyValue
   readonly clientCertificate?: ClientCertificateValue
+  readonly oidc?: OidcValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -70,6 +72,8 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret'], find: authReferences },
   plan: planOnce(planAuth),
+  byRoute: (value) => methodsOf(value).some(([, { oidc }]) => oidc !== undefined),
+  paths: (value) => rawMethods(value).flatMap(([, method]) => [...oidcPaths(fieldsOf(method).oidc)]),
   create: authFilter,
 }
 
@@ -81,18 +85,29 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
-  for (const [path, { jwt, apiKey, clientCertificate }] of methodsOf(value)) {
-    if (place === 'Settings' && (jwt !== undefined || apiKey !== undefined))
+  for (const [path, method] of methodsOf(value)) {
+    const { jwt, clientCertificate, oidc } = method
+    const secret = secretField(method)
+    if (place === 'Settings' && secret !== undefined)
       problems.push({
-        path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
+        path: [...path, ...secret],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
     if (clientCertificate !== undefined)
       problems.push(...under([...path, 'clientCertificate'], checkCertificateHeaders(clientCertificate)))
+    if (oidc !== undefined) problems.push(...under([...path, 'oidc'], checkOidc(oidc)))
     if (jwt === undefined) continue
     problems.push(...under([...path, 'jwt'], checkJwtFields(jwt)))
   }
+  problems.push(...checkSeveralOidc(methodsOf(value).flatMap(([path, { oidc }]) => (oidc ? [{ path, oidc }] : []))))
   return problems
+}
+
+/** Where the Secret is named. */
+function secretField({ jwt, apiKey, oidc }: AuthValue): readonly string[] | undefined {
+  if (jwt !== undefined) return ['jwt', 'keys']
+  if (apiKey !== undefined) return ['apiKey', 'secretName']
+  return oidc === undefined ? undefined : ['oidc', 'secretName']
 }
 
 function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue): Generator<PolicyProblem> {
@@ -132,12 +147,15 @@ function under(path: PolicyProblem['path'], problems: Iterable<PolicyProblem>): 
 }
 
 function* authReferences(value: unknown): Generator<PolicyReference> {
-  const { anyOf } = fieldsOf(value)
-  const methods = Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one] as const) : [[[], value] as const]
-  for (const [path, method] of methods) {
+  for (const [path, method] of rawMethods(value)) {
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
+    const { secretName: client } = fieldsOf(fieldsOf(method).oidc)
+    if (typeof client === 'string') {
+      const { type } = OIDC_CLIENT_SECRET
+      yield { path: [...path, 'oidc', 'secretName'], kind: 'Secret', name: client, type }
+    }
     const keys = fieldsOf(fieldsOf(fieldsOf(method).jwt).keys)
     for (const [field, { type, key }] of Object.entries(KEY_SECRETS)) {
       const name = keys[field]
@@ -146,22 +164,29 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
   }
 }
 
+/** As {@link methodsOf}, of a value that may not have been validated. */
+function rawMethods(value: unknown): readonly (readonly [path: readonly (string | number)[], method: unknown])[] {
+  const { anyOf } = fieldsOf(value)
+  return Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one]) : [[[], value]]
+}
+
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
-function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
+function planAuth(value: AuthValue, namespace: string | undefined, route = ''): AuthPlan | undefined {
   const stated = methodsOf(value).map(([, method]) => method)
-  const methods = stated.flatMap((method) => planMethod(method, namespace) ?? [])
+  const methods = stated.flatMap((method) => planMethod(method, namespace, route) ?? [])
   const anonymous = stated.some((method) => method.anonymous !== undefined)
   if (methods.length === 0 && anonymous) return undefined
   return { owner: namespace ?? '', methods, anonymous }
 }
 
 /** @returns undefined of `anonymous` */
-function planMethod({ jwt, apiKey, clientCertificate }: AuthValue, namespace: string | undefined) {
+function planMethod({ jwt, apiKey, clientCertificate, oidc }: AuthValue, namespace: string | undefined, route: string) {
   if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
   if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  if (oidc !== undefined) return { oidc: planOidc(oidc, namespace, route) } satisfies MethodPlan
   return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
 }
 

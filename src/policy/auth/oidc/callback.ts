@@ -49,10 +49,9 @@ function finish(
   if (!('code' in answer)) return answer
   // The same address once more, by the back button: its code has been used.
   const open = sessions.find(client, x)
-  if (typeof open === 'object' && sessions.isAlive(open))
-    return redirectTo(originOf(x.origin) + answer.state.path, [])
+  if (typeof open === 'object' && sessions.isAlive(open)) return redirectTo(originOf(x.origin) + answer.state.path, [])
   if (!sessions.mayTry(x)) return failed('TooManyAttempts', x, 'too many sign-ins of this client')
-  const { party } = method
+  const { party } = sessions
   const redemption = {
     code: answer.code,
     verifier: answer.state.verifier,

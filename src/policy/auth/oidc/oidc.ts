@@ -3,14 +3,11 @@
  * cookie. A request that comes with one is judged without a promise, until its token is to be refreshed.
  */
 import type { PublicOidcClient } from '../../../auth/oidc-client.ts'
-import type { Fields } from '../../../message/fields.ts'
 import type { LocalResponse } from '../../../message/local-response.ts'
-import { attribute } from '../../attribute.ts'
 import type { Exchange } from '../../exchange.ts'
-import { problemResponse } from '../../problem.ts'
 import type { FilterServices } from '../../services.ts'
 import type { ProviderEndpoints, SignInFailure } from '../../sign-ins.ts'
-import type { Identity } from '../method.ts'
+import type { AuthMethod, Identity, Judgement } from '../method.ts'
 import { BrowserSessions } from './browser-sessions.ts'
 import { finishSignIn } from './callback.ts'
 import type { OidcPlan } from './plan.ts'
@@ -22,13 +19,14 @@ import { SESSION_COOKIES } from './session-cookies.ts'
 import { browserOf, browserSetCookie, challengeOf, goesInCircles, newBrowser, newState } from './sign-in-state.ts'
 import { endByProvider, signOut } from './sign-out.ts'
 
-/** What a request is by its cookie: somebody, nobody, or answered at once. */
-export type SessionDecision = Identity | { readonly response: LocalResponse } | undefined
-
-/** `Set-Cookie` of the response, whoever gives it. */
-const RENEWED = attribute<readonly string[]>('renewed session cookies')
-
-export class OidcMethod {
+export class OidcMethod implements AuthMethod {
+  readonly from = []
+  readonly kept = false
+  readonly claimsToHeaders = []
+  readonly answers = true
+  readonly sessions = true
+  /** There is no registered one for sessions. */
+  readonly scheme = 'Session'
   readonly #party: RelyingParty
   readonly #sessions: BrowserSessions
   readonly #refreshes: SessionRefreshes
@@ -41,6 +39,14 @@ export class OidcMethod {
 
   get wants(): string {
     return `the session of a browser that has signed in (Secret ${this.#party.plan.client.secret})`
+  }
+
+  claims(): boolean {
+    return false
+  }
+
+  judge(): Judgement {
+    return { fault: 'invalid' }
   }
 
   /** What is asked of the two paths of its own; undefined for every other. */
@@ -56,7 +62,7 @@ export class OidcMethod {
   }
 
   /** Who the session of the request belongs to. */
-  authenticate(x: Exchange): SessionDecision | Promise<SessionDecision> {
+  judgeExchange(x: Exchange): Judgement | Promise<Judgement> | undefined {
     if (x.get(SESSION_COOKIES) === undefined) return undefined
     const { client } = this.#party
     if (client === undefined) return { response: unavailable(x) }
@@ -66,10 +72,10 @@ export class OidcMethod {
     return this.#judge(x, client, open)
   }
 
-  #judge(x: Exchange, client: PublicOidcClient, open: OpenSession): SessionDecision | Promise<SessionDecision> {
+  #judge(x: Exchange, client: PublicOidcClient, open: OpenSession): Judgement | Promise<Judgement> | undefined {
     if (!this.#sessions.isAlive(open)) return undefined
-    const { session, claims } = open
-    if (session.refreshToken === undefined || session.renew > this.#party.services.clock.wall()) return { claims }
+    const { session } = open
+    if (session.refreshToken === undefined || session.renew > this.#party.services.clock.wall()) return identityOf(open)
     const refreshed = this.#refreshes.of(open)
     return refreshed instanceof Promise
       ? refreshed.then((late) => this.#renew(x, client, open, late))
@@ -77,32 +83,43 @@ export class OidcMethod {
   }
 
   /** The session goes on with what its refresh has brought, or as it is while it is still good. */
-  #renew(x: Exchange, client: PublicOidcClient, open: OpenSession, found: Session | SignInFailure): SessionDecision {
+  #renew(
+    x: Exchange,
+    client: PublicOidcClient,
+    open: OpenSession,
+    found: Session | SignInFailure,
+  ): Judgement | Promise<Judgement> {
     const now = this.#party.services.clock.wall()
     if ('fault' in found) {
       // A provider that says no has ended the session.
-      if (found.fault !== 'unavailable') return undefined
-      return open.session.expires > now ? { claims: open.claims } : { response: unavailable(x, found.detail) }
+      if (found.fault !== 'unavailable') return this.#over(x)
+      return open.session.expires > now ? identityOf(open) : { response: unavailable(x, found.detail) }
     }
     const renewed = readSession(writeSession(found))
     const cookies = this.#sessions.cookiesOf(client, x, found)
-    if (renewed === undefined || cookies === undefined || found.expires <= now) return undefined
+    if (renewed === undefined || cookies === undefined || found.expires <= now) return this.#over(x)
     // It may have been ended while it was refreshed.
-    if (!this.#sessions.isAlive(renewed)) return undefined
-    x.set(RENEWED, cookies)
-    return { claims: renewed.claims }
+    if (!this.#sessions.isAlive(renewed)) return this.#over(x)
+    const responseFields = cookies.map((cookie) => ['set-cookie', cookie] as const)
+    return { ...identityOf(renewed), responseFields }
   }
 
-  /** Nobody is signed in: a browser is sent to the provider, and anything else is told so. */
-  challenge(x: Exchange): LocalResponse | Promise<LocalResponse> {
-    if (!wantsPage(x)) return this.#refuse(x)
+  #over(x: Exchange): Judgement | Promise<Judgement> {
+    const begun = this.begin(x)
+    if (begun instanceof Promise) return begun.then((response) => ({ response }))
+    return begun === undefined ? { fault: 'expired' } : { response: begun }
+  }
+
+  /** A browser is sent to the provider; a script could not follow, and is told that it needs a credential. */
+  begin(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined {
+    if (!wantsPage(x)) return undefined
     return this.#begin(x, x.query === undefined ? x.originalPath : `${x.originalPath}?${x.query}`)
   }
 
   #begin(x: Exchange, path: string): LocalResponse | Promise<LocalResponse> {
     const { client, endpoints } = this.#party
     if (client === undefined) return unavailable(x)
-    if (!keepsCookies(x.origin)) return problemResponse('ClearTextClosed', x)
+    if (!keepsCookies(x.origin)) return failed('ClearTextClosed', x, 'browsers keep no session of a page in clear text')
     return endpoints instanceof Promise
       ? endpoints.then((late) => this.#redirect(x, client, late, path))
       : this.#redirect(x, client, endpoints, path)
@@ -114,8 +131,7 @@ export class OidcMethod {
     const party = this.#party
     const now = party.services.clock.wall()
     const browser = { ...(browserOf(party, client, x, now) ?? newBrowser(party, now)), at: now }
-    if (goesInCircles(browser, now))
-      return failed('SignInFailed', x, 'the browser does not keep its session')
+    if (goesInCircles(browser, now)) return failed('SignInFailed', x, 'the browser does not keep its session')
     const state = newState(party, browser, path, now)
     const query = new URLSearchParams({
       response_type: 'code',
@@ -130,15 +146,8 @@ export class OidcMethod {
     const join = to.authorization.includes('?') ? '&' : '?'
     return redirectTo(`${to.authorization}${join}${query}`, [browserSetCookie(party, client, x, browser)])
   }
+}
 
-  #refuse(x: Exchange): LocalResponse {
-    const response = problemResponse('CredentialMissing', x)
-    response.fields.add('www-authenticate', `Session realm="${x.host}"`)
-    return response
-  }
-
-  /** Cookies of a session that was refreshed for this request. */
-  onResponse(x: Exchange, fields: Fields): void {
-    for (const cookie of x.get(RENEWED) ?? []) fields.add('set-cookie', cookie)
-  }
+function identityOf({ claims }: OpenSession): Identity {
+  return { claims, ambient: true }
 }

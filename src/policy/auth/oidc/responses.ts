@@ -40,7 +40,10 @@ export function failed(reason: Reason, x: Exchange, detail: string): LocalRespon
   return { ...problemResponse(reason, x), detail }
 }
 
-export function unavailable(x: Exchange, detail = 'the Secret of the client is missing or cannot be used'): LocalResponse {
+export function unavailable(
+  x: Exchange,
+  detail = 'the Secret of the client is missing or cannot be used',
+): LocalResponse {
   const response = failed('AuthUnavailable', x, detail)
   response.fields.add('retry-after', RETRY_AFTER)
   return response

@@ -2,9 +2,10 @@
  * Cookies of sessions: as many as a session needs, recognised by their value, so that they are taken out of every
  * request whatever its rule is, and no backend of the hostname can use the session of somebody else.
  */
+
+import type { Fields } from '../../../message/fields.ts'
 import { attribute } from '../../attribute.ts'
 import type { Exchange } from '../../exchange.ts'
-import type { Fields } from '../../../message/fields.ts'
 
 /** Every value begins with it. */
 export const SESSION_MARK = 'hgs1~'

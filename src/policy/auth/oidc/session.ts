@@ -1,6 +1,7 @@
 /** A session of a browser: everything that is known of it stands in its cookie, sealed. */
-import { parseUniqueObject } from '../../../auth/unique-members.ts'
+
 import { signOutId } from '../../../auth/sign-outs.ts'
+import { parseUniqueObject } from '../../../auth/unique-members.ts'
 import type { Milliseconds } from '../../../lib/clock.ts'
 import type { IssuedTokens, SessionIdentity } from '../../sign-ins.ts'
 

@@ -23,8 +23,7 @@ export function signOut(
   client: PublicOidcClient,
   x: Exchange,
 ): LocalResponse | Promise<LocalResponse> {
-  if (x.method !== 'GET' && x.method !== 'POST')
-    return failed('SignInFailed', x, 'a session is ended by GET or POST')
+  if (x.method !== 'GET' && x.method !== 'POST') return failed('SignInFailed', x, 'a session is ended by GET or POST')
   // A page of somebody else could end it by a link, or by an image.
   if (isCrossSite(x) && !isBack(x)) return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
   const found = sessions.find(client, x)
@@ -67,7 +66,11 @@ function toProvider(
 }
 
 /** §2.5 and §2.8: a form with a token that the provider has signed. A form of a browser has no such token. */
-export async function endByProvider(sessions: BrowserSessions, client: PublicOidcClient, x: Exchange): Promise<LocalResponse> {
+export async function endByProvider(
+  sessions: BrowserSessions,
+  client: PublicOidcClient,
+  x: Exchange,
+): Promise<LocalResponse> {
   const type = x.request.get('content-type')?.split(';', 1)[0]!.trim().toLowerCase()
   if (type !== FORM) return await signOut(sessions, client, x)
   let form: URLSearchParams
