@@ -20,6 +20,8 @@ export function signOutId(kind: 'session' | 'sid' | 'sub', value: string): strin
 }
 
 const ID_LENGTH = 22
+/** In the place of one session: all of the client. */
+const ALL = ''
 /** Of all clients; each takes some 150 bytes. */
 const MAX_ENTRIES = 65_536
 
@@ -52,6 +54,10 @@ export class SignOuts {
   add(owner: string, client: string, entry: SignOut): void {
     let known = this.#clients.get(client)
     if (known === undefined) this.#clients.set(client, (known = { owner, floor: -1, ended: new Map() }))
+    if (entry.id === ALL) {
+      known.floor = Math.max(known.floor, entry.before)
+      return
+    }
     const before = known.ended.get(entry.id)
     if (before === undefined) this.#count(known.owner, 1)
     // The newest at the end.
@@ -81,10 +87,13 @@ export class SignOuts {
       }
   }
 
-  /** All there are, for a thread that begins. */
-  *entries(): Generator<{ readonly owner: string; readonly client: string; readonly entry: SignOut }> {
-    for (const [client, { owner, ended }] of this.#clients)
-      for (const entry of ended.values()) yield { owner, client, entry }
+  /** All there are, for a thread that begins: what has no room any more is told by an entry of nobody. */
+  *byClient(): Generator<readonly [string, { readonly owner: string; readonly entries: readonly SignOut[] }]> {
+    for (const [client, { owner, floor, ended }] of this.#clients) {
+      const entries = [...ended.values()]
+      if (floor >= 0) entries.unshift({ id: ALL, before: floor, until: Number.POSITIVE_INFINITY })
+      if (entries.length > 0) yield [client, { owner, entries }]
+    }
   }
 
   #count(owner: string, change: 1 | -1): void {

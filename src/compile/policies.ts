@@ -85,8 +85,8 @@ export function planPolicies(
 }
 
 /**
- * What besides their values policies depend on: the Routes that state them, their namespaces where they refer to objects,
- * or nothing.
+ * What besides their values policies depend on: the Routes that state them, their namespaces where they refer to
+ * objects, or nothing.
  */
 export function dependsOn(
   { owner, route, rule }: PolicyLayers,

@@ -1,7 +1,7 @@
 /**
- * Rules for the paths that policies of a Route serve themselves, such as the one that a provider sends browsers back to.
- * They stand on its hostnames with their exact paths, so they come before its own rules, and whoever else claims a path
- * is in conflict like any rule.
+ * Rules for the paths that policies of a Route serve themselves, such as the one that a provider sends browsers back
+ * to. They stand on its hostnames with their exact paths, so they come before its own rules, and whoever else claims a
+ * path is in conflict like any rule.
  */
 import type { Policies } from '../api/policies.ts'
 import type { Route, RouteRule } from '../api/route.ts'

@@ -5,6 +5,7 @@ import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { createAccessLogWriter } from '../log/access-log-writer.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
+import { GuardedClient } from '../provider/guarded-client.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -21,6 +22,7 @@ import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
+import { SignIns } from './sign-in/sign-ins.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
@@ -48,6 +50,7 @@ export class Rooms {
   readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
   readonly health: Health
+  readonly signIns: SignIns
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -74,6 +77,7 @@ export class Rooms {
     this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
     this.health = this.#createHealth(data, time)
+    this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -149,6 +153,16 @@ export class Rooms {
     })
   }
 
+  #createSignIns(time: TimerClock): SignIns {
+    const { endpoints } = this
+    return new SignIns({
+      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      time,
+      clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
+      send: (message) => this.pipeline.send(message),
+    })
+  }
+
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
     const { post } = this.#links
@@ -171,6 +185,7 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },

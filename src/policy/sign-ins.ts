@@ -28,7 +28,7 @@ export interface CodeRedemption {
 
 export interface SessionRefresh {
   readonly refreshToken: string
-  /** Whose session it is, and at which session of the provider. */
+  /** Whose session it is. */
   readonly subject: string
 }
 
@@ -70,18 +70,33 @@ export interface SessionIdentity {
   readonly began: number
 }
 
+/** What a worker asks the thread that calls providers. */
+export type SignInQuestion =
+  | { readonly ask: 'endpoints'; readonly client: SignInClient }
+  | { readonly ask: 'redeem'; readonly client: SignInClient; readonly redemption: CodeRedemption }
+  | { readonly ask: 'refresh'; readonly client: SignInClient; readonly refresh: SessionRefresh }
+  | { readonly ask: 'end'; readonly client: SignInClient; readonly session: EndedSession }
+  | { readonly ask: 'end-by-token'; readonly client: SignInClient; readonly token: string }
+
+/** `null`: it is done. */
+export type SignInAnswer = ProviderEndpoints | IssuedTokens | SignInFailure | null
+
+/** Sessions of one client are over together: its identity in lists. */
+export const clientKey = ({ namespace, secret }: SignInClient): string => `${namespace}/${secret}`
+
 export interface SignIns {
   /** Random bytes that nobody can guess. */
   random(bytes: number): Uint8Array
   /** Shared by all replicas: another array when it changes. */
   readonly seed: Uint8Array
-  endpoints(client: SignInClient): ProviderEndpoints | Promise<ProviderEndpoints | SignInFailure>
+  /** @param issuer of the client: another one has other endpoints */
+  endpoints(client: SignInClient, issuer: string): ProviderEndpoints | Promise<ProviderEndpoints | SignInFailure>
   redeem(client: SignInClient, redemption: CodeRedemption): Promise<IssuedTokens | SignInFailure>
   /** Requests for the same session at the same time, of all workers, are one at the provider. */
   refresh(client: SignInClient, refresh: SessionRefresh): Promise<IssuedTokens | SignInFailure>
   /** The user signs out here. */
-  end(client: SignInClient, session: EndedSession): Promise<SignInFailure | undefined>
+  end(client: SignInClient, session: EndedSession): Promise<SignInFailure | null>
   /** The provider says that sessions are over (OpenID Connect Back-Channel Logout 1.0). */
-  endByToken(client: SignInClient, token: string): Promise<SignInFailure | undefined>
+  endByToken(client: SignInClient, token: string): Promise<SignInFailure | null>
   isOver(client: SignInClient, session: SessionIdentity): boolean
 }

@@ -3,11 +3,13 @@
  * data.
  */
 
+import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentChange } from '../policy/contents.ts'
+import type { SignInAnswer, SignInQuestion } from '../policy/sign-ins.ts'
 import type { CertificateRef } from '../snapshot/host-tls.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
@@ -137,6 +139,16 @@ export type ToWorker =
    * (shared-memory/epoch.ts).
    */
   | { readonly type: 'epoch'; readonly epoch: number }
+  /** Of one question. */
+  | { readonly type: 'sign-in-answer'; readonly id: number; readonly answer: SignInAnswer }
+  /** Sessions of browsers that are over, besides those that were said before. */
+  | {
+      readonly type: 'sign-outs'
+      readonly owner: string
+      /** See {@link clientKey}. */
+      readonly client: string
+      readonly entries: readonly SignOut[]
+    }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -145,5 +157,7 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'latency-probe'; readonly id: number }
+  /** Answered by `sign-in-answer` with the same id. */
+  | { readonly type: 'sign-in'; readonly id: number; readonly question: SignInQuestion }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

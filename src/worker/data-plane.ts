@@ -38,6 +38,7 @@ import { EndpointLoad } from './endpoint-load.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
+import { WorkerSignIns } from './sign-ins.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -60,6 +61,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
+  /** That nobody can guess. */
+  randomBytes(size: number): Uint8Array
   /** How the endpoints of a Backend are connected to. */
   connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
@@ -108,6 +111,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const contents = new ContentStore((ids) => backends.contentsChanged(ids))
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const signIns = new WorkerSignIns({
+    clock,
+    random: (size) => edges.randomBytes(size),
+    seed: () => sessionKeys.browserKey,
+    send: (message) => edges.send(message),
+  })
   const backends = new Backends({
     worker,
     random,
@@ -137,6 +146,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      signIns,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -165,6 +175,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    signIns,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -176,7 +187,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'providers' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

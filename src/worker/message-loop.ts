@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { WorkerSignIns } from './sign-ins.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -17,6 +18,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -72,6 +74,7 @@ export class MessageLoop {
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'latency-probe') this.#host.send(message)
+    else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {
@@ -86,6 +89,7 @@ export class MessageLoop {
 
   /** A new control thread: tables that the old one had begun to send will not be completed. */
   forgetQueue(): void {
+    this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
   }

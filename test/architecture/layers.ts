@@ -31,7 +31,7 @@ export interface Rooms {
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
     ranks: [
-      ['settings', 'leader', 'last-good', 'registration'],
+      ['settings', 'leader', 'last-good', 'registration', 'sign-in'],
       ['resources'],
       ['endpoints', 'publish'],
       ['health'],
@@ -42,6 +42,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       leader: 'leader.ts',
       'last-good': 'last-good.ts',
       registration: 'registrations.ts',
+      'sign-in': 'sign-ins.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',

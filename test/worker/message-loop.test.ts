@@ -26,6 +26,7 @@ describe('the messages of control', () => {
     broken = false
     let now = 0
     loop = new MessageLoop({
+      signIns: { accept: () => {}, forgetQuestions: () => {} },
       // A slice is over behind one step.
       clock: {
         monotonic: () => (now += 2),

@@ -5,6 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
+import type { SignInAnswer, SignInQuestion } from '../../policy/sign-ins.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { PackResult } from '../../snapshot/pack.ts'
 import type { FromWorker, ToWorker } from '../../thread/messages.ts'
@@ -18,6 +19,8 @@ export interface PublisherEvents {
   served(generation: number, took: readonly Milliseconds[]): void
   /** Endpoints act in every worker. @param took since their change was seen */
   endpoints(took: Milliseconds): void
+  /** A worker asks for something that only this thread does. */
+  ask(question: SignInQuestion): Promise<SignInAnswer>
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -110,7 +113,20 @@ export class Publisher {
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
+    else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
     else this.#settle()
+  }
+
+  #answer(index: number, id: number, question: SignInQuestion): void {
+    const port = this.#ports.get(index)
+    const reply = (answer: SignInAnswer): void => {
+      // Another worker may have its place by now.
+      if (this.#ports.get(index) === port) port?.postMessage({ type: 'sign-in-answer', id, answer } satisfies ToWorker)
+    }
+    this.#events.ask(question).then(reply, (error: unknown) => {
+      this.#events.problem(index, `a question about a sign-in failed: ${String(error)}`)
+      reply({ fault: 'unavailable', detail: 'a fault of the gateway' })
+    })
   }
 
   #probed(worker: number, id: number): void {

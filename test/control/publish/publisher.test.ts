@@ -68,6 +68,7 @@ describe('the publisher', () => {
           served.push({ generation, took })
           wake()
         },
+        ask: () => Promise.resolve(null),
         endpoints(took) {
           endpoints.push(took)
           wake()

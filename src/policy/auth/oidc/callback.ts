@@ -27,7 +27,7 @@ export function finishSignIn(
   client: PublicOidcClient,
   x: Exchange,
 ): LocalResponse | Promise<LocalResponse> {
-  const { endpoints } = sessions.party
+  const endpoints = sessions.party.endpoints(client)
   if (endpoints instanceof Promise)
     return endpoints.then((late) =>
       'fault' in late ? unavailable(x, late.detail) : finish(sessions, client, x, late.namesIssuer),

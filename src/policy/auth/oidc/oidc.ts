@@ -117,9 +117,10 @@ export class OidcMethod implements AuthMethod {
   }
 
   #begin(x: Exchange, path: string): LocalResponse | Promise<LocalResponse> {
-    const { client, endpoints } = this.#party
+    const { client } = this.#party
     if (client === undefined) return unavailable(x)
     if (!keepsCookies(x.origin)) return failed('ClearTextClosed', x, 'browsers keep no session of a page in clear text')
+    const endpoints = this.#party.endpoints(client)
     return endpoints instanceof Promise
       ? endpoints.then((late) => this.#redirect(x, client, late, path))
       : this.#redirect(x, client, endpoints, path)

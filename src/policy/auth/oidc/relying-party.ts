@@ -38,8 +38,8 @@ export class RelyingParty {
     return client
   }
 
-  get endpoints(): ProviderEndpoints | Promise<ProviderEndpoints | SignInFailure> {
-    return this.services.signIns.endpoints(this.plan.client)
+  endpoints({ issuer }: PublicOidcClient): ProviderEndpoints | Promise<ProviderEndpoints | SignInFailure> {
+    return this.services.signIns.endpoints(this.plan.client, issuer)
   }
 
   seal(kind: SealedKind, client: PublicOidcClient, host: string, text: string): string {

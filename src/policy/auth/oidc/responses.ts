@@ -14,8 +14,8 @@ export function redirectTo(location: string, cookies: readonly string[], status:
 }
 
 /**
- * Leads to a page of the same origin. Behind a redirect the request for it still counts as coming from the provider, and
- * a browser keeps cookies with `SameSite=Strict` back from it; behind a page of our own it does not.
+ * Leads to a page of the same origin. Behind a redirect the request for it still counts as coming from the provider,
+ * and a browser keeps cookies with `SameSite=Strict` back from it; behind a page of our own it does not.
  */
 export function pageTo(location: string, cookies: readonly string[]): LocalResponse {
   const to = location.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')

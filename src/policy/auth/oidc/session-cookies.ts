@@ -25,7 +25,9 @@ export interface CookieAttributes {
   readonly maxAge: number | undefined
 }
 
-/** Characters of one value: name and attributes fit beside it into the 4,096 bytes that browsers keep (RFC 6265 §6.1). */
+/**
+ * Characters of one value: name and attributes fit beside it into the 4,096 bytes that browsers keep (RFC 6265 §6.1).
+ */
 const PIECE = 3_700
 /** Of one session: together below the limit for the head of a request. */
 const MAX_PIECES = 8

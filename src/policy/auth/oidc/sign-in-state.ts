@@ -1,7 +1,7 @@
 /**
  * What is remembered between the redirect to the provider and the way back. The request itself stands in `state`
- * (OpenID Connect Core 1.0 §3.1.2.1), sealed: so any number of tabs sign in at the same time, and each comes back to its
- * own page. It is good in the browser that began it alone, which has a cookie that says so.
+ * (OpenID Connect Core 1.0 §3.1.2.1), sealed: so any number of tabs sign in at the same time, and each comes back to
+ * its own page. It is good in the browser that began it alone, which has a cookie that says so.
  */
 import { hash } from 'node:crypto'
 import type { PublicOidcClient } from '../../../auth/oidc-client.ts'

@@ -29,7 +29,8 @@ export function signOut(
   const found = sessions.find(client, x)
   const open = found === 'several' ? undefined : found
   if (open === undefined && isBack(x)) return signedOut(sessions.endCookies(x))
-  const { endpoints, plan, services } = sessions.party
+  const { plan, services } = sessions.party
+  const endpoints = sessions.party.endpoints(client)
   const ended = open === undefined ? Promise.resolve() : services.signIns.end(plan.client, endedSession(open))
   return Promise.all([endpoints, ended]).then(([to]) => toProvider(sessions, client, x, open, to))
 }
@@ -71,7 +72,7 @@ export async function endByProvider(
   client: PublicOidcClient,
   x: Exchange,
 ): Promise<LocalResponse> {
-  const type = x.request.get('content-type')?.split(';', 1)[0]!.trim().toLowerCase()
+  const type = (x.request.get('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase()
   if (type !== FORM) return await signOut(sessions, client, x)
   let form: URLSearchParams
   try {
@@ -85,7 +86,7 @@ export async function endByProvider(
   if (tokens.length > 1) return refused(x, 'logout_token is there twice')
   if (!sessions.mayTry(x)) return failed('TooManyAttempts', x, 'too many logout tokens of this client')
   const failure = await sessions.party.services.signIns.endByToken(sessions.party.plan.client, tokens[0]!)
-  if (failure === undefined) return { status: 200, fields: Fields.from({ 'cache-control': 'no-store' }), body: null }
+  if (failure === null) return { status: 200, fields: Fields.from({ 'cache-control': 'no-store' }), body: null }
   return failure.fault === 'unavailable' ? unavailable(x, failure.detail) : refused(x, failure.detail)
 }
 
