@@ -23,6 +23,8 @@ const entry: AccessRecord = {
   grpcStatus: -1,
   reason: '',
   detail: '',
+  dryRun: '',
+  consumer: '',
   route: 'shop/shop',
   rule: 'api',
   backend: 'shop/api',

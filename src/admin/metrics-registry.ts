@@ -92,11 +92,12 @@ export class MetricsRegistry {
   #traffic(): MetricDefinition[] {
     const { layout } = this.#reader
     return [
-      counter('headgate_requests_total', 'Requests that ended, by listener, method and status.', () =>
-        this.#requests(),
-      ),
+      counter('headgate_requests_total', 'Requests that ended, by listener, method, status.', () => this.#requests()),
       counter('headgate_requests_refused_total', 'Requests that the gateway rejected or aborted, by reason.', () =>
         REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
+      ),
+      counter('headgate_requests_dry_run_denied_total', 'Requests that only a dryRun let pass.', () =>
+        this.#total(layout.dryRunDenied),
       ),
       counter(
         'headgate_grpc_requests_total',

@@ -16,6 +16,7 @@ import type { FieldProblem } from './object.ts'
 import { policyPathProblems } from './policy-paths.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
+import { accessProblems, accessWarnings } from './route-access.ts'
 import { pathProblems } from './route-paths.ts'
 import { tlsProblems, tlsWarnings } from './route-tls.ts'
 import { type Checker, compileSchema } from './schema.ts'
@@ -154,6 +155,8 @@ function* checkObject(
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))
     warnings.push(...tlsWarnings(object as unknown as Route))
+    problems.push(...accessProblems(object as unknown as Route))
+    warnings.push(...accessWarnings(object as unknown as Route))
   }
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(row, object), warnings }

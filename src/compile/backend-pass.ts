@@ -25,6 +25,7 @@ export function* updateBackends(memo: CompileState, resources: ResourceSet, budg
     if (used) memo.backendReferences.set(id, face)
     else memo.backendReferences.delete(id)
     indexService(memo, resources, id)
+    memo.identityHeaders.place(id, used ? { service: resources.backends.get(id)?.object.spec.service } : undefined)
     setBackend(memo, id, snapshotOf(resources, id, face, used))
     work.endpoints.add(id)
     if (inlineService(id) === undefined) work.statuses.add(objectId('Backend', id))

@@ -23,6 +23,7 @@ import type {
 import type { ConditionFault } from './conditions.ts'
 import { FrontendPartitions } from './frontend-partitions.ts'
 import { Handovers } from './handover.ts'
+import { type IdentityFields, IdentityHeaders } from './identity-headers.ts'
 import { NamespaceCosts } from './namespace-cost.ts'
 import type { HostnameOwner, Ownership, Permission } from './ownership.ts'
 import type { HostnameClaim, MatchPlan, RoutePlan } from './plan.ts'
@@ -42,6 +43,8 @@ export interface RouteState {
   /** By rule. */
   references: readonly (readonly WeightedBackend[])[]
   broken: readonly BrokenReference[]
+  /** Of policies, to Backends. */
+  brokenTargets: readonly BrokenReference[]
   /**
    * Its rules with merged policies, by the policies that a hostname's owner enforces, or by the claim of an owner who
    * closes them; `undefined` for the owner's own Routes.
@@ -49,6 +52,8 @@ export interface RouteState {
   readonly variants: Map<Policies | HostnameClaim | undefined, Variant>
   /** Incremented when the variants become invalid. */
   version: number
+  /** The version of which variants were dropped though hostnames use their rules; -1 = none. */
+  dropped: number
   /** By hostname. */
   readonly outcomes: Map<string, HostnameOutcome>
   /** Hostnames, its own and others below its wildcards, whose TLS is what this Route states. */
@@ -59,6 +64,14 @@ export interface Variant {
   readonly version: number
   readonly rules: readonly Rule[]
   readonly policies: readonly PolicySet[]
+  /** By rule: where its requests go, and what they say about the client there. */
+  readonly receivers: readonly RuleReceivers[]
+}
+
+export interface RuleReceivers {
+  /** Ids of Backends that it may use: of its split, and of what copies its requests. */
+  readonly backends: readonly string[]
+  readonly fields: IdentityFields
 }
 
 /** A match that an older Route, or an earlier rule, already has. */
@@ -184,6 +197,7 @@ export class CompileState {
   /** Faults by backend id, see `targetFaults` in references.ts. */
   readonly targetFaults = new Map<string, readonly ConditionFault[]>()
   readonly owners = new FrozenMapBuilder<HostnameOwner>()
+  readonly identityHeaders = new IdentityHeaders()
   readonly handovers = new Handovers()
   /** Backend ids by the DNS name to resolve for them. */
   readonly names = new FrozenMapBuilder<readonly string[]>()

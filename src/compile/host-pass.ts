@@ -14,8 +14,10 @@ import { tlsOfHost } from './host-tls.ts'
 import { statusName } from './ingress.ts'
 import { ageOf, EVERYWHERE, type HostnameOwner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type HostnameClaim } from './plan.ts'
+import { keyOfNode, kindOfNode } from './reference-graph.ts'
 import type { Age, ResourceSet } from './resource-set.ts'
 import { type Tenancy, tenancyOf } from './tenancy.ts'
+import { withholdsEnough } from './variant.ts'
 import { draftVirtualHost, type HostDraft } from './virtual-host.ts'
 import type { WorkBudget } from './work-budget.ts'
 
@@ -80,10 +82,30 @@ const NONE: readonly never[] = Object.freeze([])
 
 export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { work } = memo
-  while (work.hosts.size > 0 || work.wildcards.size > 0) {
+  while (work.hosts.size > 0 || work.wildcards.size > 0 || memo.identityHeaders.changed.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
     // A wildcard that starts or stops serving is extended, or no longer, by the hostnames below it.
     if (work.wildcards.size > 0) yield* resolveOwners(memo, resources, budget)
+    yield* markReceivers(memo, resources, budget)
+  }
+}
+
+/**
+ * Marks the hostnames of Routes to Backends that are told other things about clients than before. What a rule states
+ * does not depend on what it takes out, so the next round changes nothing any more.
+ */
+function* markReceivers(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
+  const { graph, identityHeaders, routes, work } = memo
+  for (const receiver of identityHeaders.changed) {
+    for (const id of identityHeaders.backendsOf(receiver))
+      for (const user of graph.users('Backend', id)) {
+        const state = kindOfNode(user) === 'Route' ? routes.get(keyOfNode(user)) : undefined
+        if (state === undefined || withholdsEnough(memo, resources, state)) continue
+        state.version++
+        for (const hostname of state.hostnames) work.hosts.add(hostname)
+        if (budget.spend(1 + state.plan.rules.length / 4)) yield
+      }
+    identityHeaders.changed.delete(receiver)
   }
 }
 
@@ -191,6 +213,7 @@ function commit(memo: CompileState, host: HostState, draft: HostDraft): void {
   host.order = draft.order
   host.served = draft.served
   host.policies = draft.policies
+  memo.identityHeaders.use(hostname, draft.identity)
   if (before === draft.served) return
   if (draft.served !== undefined) memo.partitions.retain(draft.served.partition)
   if (before !== undefined) memo.partitions.release(before.partition)

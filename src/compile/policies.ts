@@ -112,10 +112,10 @@ export function digestOf(text: string): string {
  * The canonical text of a policy set, with plans by digest: an error page of the settings is part of every rule's
  * policies, but serialized once.
  */
-export function canonicalForm({ policies, ...content }: Omit<PolicySet, 'digest'>): string {
-  if (policies === undefined) return JSON.stringify(content)
-  const digests = Object.entries(policies).map(([key, plan]) => [key, planDigest(plan)])
-  return JSON.stringify({ ...content, policies: digests })
+export function canonicalForm({ policies, withheld, ...content }: Omit<PolicySet, 'digest'>): string {
+  if (policies === undefined && withheld === undefined) return JSON.stringify(content)
+  const digests = policies && Object.entries(policies).map(([key, plan]) => [key, planDigest(plan)])
+  return JSON.stringify({ ...content, policies: digests, withheld: withheld && planDigest(withheld) })
 }
 
 const PLAN_DIGESTS = new WeakMap<object, string>()

@@ -122,7 +122,7 @@ function brokenReference({ reason, message }: BackendReference & { found: false 
   return { reason, message }
 }
 
-function allowsNamespace(
+export function allowsNamespace(
   allowed: BackendSpec['allowedNamespaces'] | undefined,
   id: string,
   namespace: string,

@@ -78,8 +78,10 @@ function indexRoute(memo: CompileState, key: string, plan: RoutePlan, before: Ro
     targets: [],
     references: [],
     broken: [],
+    brokenTargets: [],
     variants: new Map(),
     version: 0,
+    dropped: -1,
     outcomes: new Map(),
     tlsHosts: new Set(),
   }
@@ -154,9 +156,11 @@ export function* resolveReferences(
     if (state !== undefined && state.plan.unserved === undefined) {
       const broken: BrokenReference[] = []
       const references = state.plan.rules.map((_, order) => resolveTargets(state.plan, order, face, broken))
-      broken.push(...brokenPolicyTargets(state.plan, face), ...brokenContents(resources, state.plan))
-      if (!isDeepStrictEqual(state.references, references)) {
+      const brokenTargets = brokenPolicyTargets(state.plan, face)
+      broken.push(...brokenTargets, ...brokenContents(resources, state.plan))
+      if (!isDeepStrictEqual(state.references, references) || !isDeepStrictEqual(state.brokenTargets, brokenTargets)) {
         state.references = references
+        state.brokenTargets = brokenTargets
         state.version++
         for (const hostname of state.hostnames) memo.work.hosts.add(hostname)
       }

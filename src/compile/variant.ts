@@ -2,10 +2,13 @@
 import { mergePolicies, type PolicyLayers } from '../api/merge.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
-import type { CompileState, RouteState, Variant } from './compile-state.ts'
+import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
+import { identityFieldsOf } from './identity-headers.ts'
 import type { HostnameClaim } from './plan.ts'
 import { dependsOn, planPolicies, policyContent } from './policies.ts'
+import { allowsNamespace } from './references.ts'
 import type { ResourceSet } from './resource-set.ts'
+import { tenancyOf } from './tenancy.ts'
 
 const MAX_VARIANTS = 8
 
@@ -23,7 +26,9 @@ export function variantOf(
   const of = closing ? owner : owner?.enforced
   const before = state.variants.get(of)
   if (before?.version === state.version) return before
-  const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, owner))
+  const stated = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, owner))
+  const receivers = stated.map((set, order) => receiversOf(memo, state, order, set))
+  const policies = stated.map((set, order) => withholding(memo, resources, state, set, receivers[order]!))
   // An Ingress has one rule per path, up to some 17,000.
   const known = new Map(before?.rules.map((rule) => [rule.rule, rule]))
   const rules = policies.map((set, order) => {
@@ -31,9 +36,12 @@ export function variantOf(
     const same = known.get(rule.rule)
     return same !== undefined && sameRule(same, rule) ? same : rule
   })
-  const variant = { version: state.version, rules, policies }
+  const variant = { version: state.version, rules, policies, receivers }
   // Every edit of an owner's enforced policies leaves a stale variant.
-  if (state.variants.size >= MAX_VARIANTS) state.variants.clear()
+  if (state.variants.size >= MAX_VARIANTS) {
+    state.variants.clear()
+    state.dropped = state.version
+  }
   state.variants.set(of, variant)
   return variant
 }
@@ -81,6 +89,58 @@ function policySet(
     const plans = planPolicies(layers, authors, memo.policies)
     return policyContent(mergePolicies(layers, memo.policies), rule, plans)
   })
+}
+
+function receiversOf(memo: CompileState, state: RouteState, order: number, set: PolicySet): RuleReceivers {
+  const backends: string[] = []
+  for (const { backend } of state.references[order] ?? []) if (backend !== undefined) backends.push(backend)
+  for (const { key, receiver } of memo.policies) {
+    const plan = set.policies?.[key]
+    const copies = plan === undefined ? undefined : receiver?.(plan)
+    const found = copies && memo.backendReferences.get(copies.backend)
+    if (found?.found !== true) continue
+    const { backend, from } = copies!
+    if (from === undefined || allowsNamespace(found.allowed, backend, from)) backends.push(backend)
+  }
+  return { backends, fields: identityFieldsOf(set, memo.policies) }
+}
+
+/** With what other rules to its Backends tell them about their clients taken out. */
+function withholding(
+  memo: CompileState,
+  resources: ResourceSet,
+  state: RouteState,
+  set: PolicySet,
+  receivers: RuleReceivers,
+): PolicySet {
+  const withheld = withheldBy(memo, resources, state, receivers)
+  if (withheld === undefined) return set
+  const { digest: _, ...content } = set
+  return memo.policySets.intern({ ...content, withheld })
+}
+
+function withheldBy(
+  memo: CompileState,
+  resources: ResourceSet,
+  { plan }: RouteState,
+  { backends, fields }: RuleReceivers,
+): readonly string[] | undefined {
+  const namespace = tenancyOf(resources).strict ? plan.namespace : undefined
+  return memo.identityHeaders.withheldFrom(backends, namespace, fields.removed)
+}
+
+/** Whether what its variants take out is what they would take out now. */
+export function withholdsEnough(memo: CompileState, resources: ResourceSet, state: RouteState): boolean {
+  if (state.dropped === state.version) return false
+  for (const { version, policies, receivers } of state.variants.values()) {
+    if (version !== state.version) continue
+    for (const [order, set] of policies.entries()) {
+      const { withheld } = set
+      const now = withheldBy(memo, resources, state, receivers[order]!)
+      if (withheld !== now && withheld?.join() !== now?.join()) return false
+    }
+  }
+  return true
 }
 
 function sameRule(a: Rule, b: Rule): boolean {

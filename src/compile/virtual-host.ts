@@ -14,6 +14,7 @@ import type {
   RouteMatches,
   RouteState,
 } from './compile-state.ts'
+import type { IdentityUse } from './identity-headers.ts'
 import { nameOfRoute } from './ingress.ts'
 import { merged, sorted } from './merge-sort.ts'
 import { confine, EVERYWHERE, type Ownership, type Permission, permissionOf } from './ownership.ts'
@@ -31,6 +32,8 @@ export interface HostDraft {
   readonly order: readonly Candidate[]
   readonly served: Host | undefined
   readonly policies: readonly PolicySet[]
+  /** What its rules tell Backends about clients. */
+  readonly identity: readonly IdentityUse[]
   readonly owner: HostnameClaim | undefined
   readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
 }
@@ -59,7 +62,7 @@ export function* draftVirtualHost(
   }
   memo.working()
   const order = yield* sortCandidates(host, entries, budget)
-  const { policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
+  const { policies, identity, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
   const owned = ownership?.exact === true
   const passed = passthroughOf(memo, resources, tls)
   if (passed !== undefined) policies.push(passed.policy)
@@ -80,6 +83,7 @@ export function* draftVirtualHost(
           )
         : undefined,
     policies: owned || matches.length > 0 ? policies : [],
+    identity,
     owner: ownership?.owner,
     conflicts,
   }
@@ -203,6 +207,7 @@ function* assemble(
   budget: WorkBudget,
 ) {
   const policies: PolicySet[] = []
+  const identity: IdentityUse[] = []
   const matches: Match[] = []
   const known = new Set<Rule>()
   const taken = new TakenMatches()
@@ -218,6 +223,9 @@ function* assemble(
       if (!known.has(rule)) {
         known.add(rule)
         policies.push(variant.policies[ruleOrder]!)
+        const { backends, fields } = variant.receivers[ruleOrder]!
+        if (fields.stated.length > 0 && backends.length > 0)
+          identity.push({ namespace: state.plan.namespace, backends, names: fields.stated })
         // Accounts for merging its policies.
         if (budget.spend(20)) yield
       }
@@ -225,7 +233,7 @@ function* assemble(
     }
     if (budget.spend(2 + (candidate.match.frontends?.names.length ?? 0) / 8)) yield
   }
-  return { policies, matches, conflicts }
+  return { policies, identity, matches, conflicts }
 }
 
 function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, conflict: Conflict): void {

@@ -29,6 +29,10 @@ export interface AccessRecord {
   reason: string
   /** Details besides the reason; empty when the reason is sufficient. */
   detail: string
+  /** What would have denied it, were it not for `dryRun`; empty where nothing would. */
+  dryRun: string
+  /** Who the credential belongs to; empty where the gateway has no name for that. */
+  consumer: string
   /** `namespace/name`; empty when no rule matched. The same for the next three. */
   route: string
   rule: string

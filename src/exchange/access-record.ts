@@ -5,6 +5,7 @@
 import type { GatewayError } from '../lib/error.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
+import { CONSUMER, DRY_RUN } from '../policy/attribute.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
 import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
 import type { EndedExchange } from '../shared-memory/metrics.ts'
@@ -42,6 +43,8 @@ const RECORD: AccessRecord = {
   grpcStatus: NO_GRPC_STATUS,
   reason: '',
   detail: '',
+  dryRun: '',
+  consumer: '',
   route: '',
   rule: '',
   backend: '',
@@ -104,6 +107,8 @@ export function recordExchange(x: ProxyExchange): void {
   ended.bytesIn = bytesIn
   ended.bytesOut = bytesOut
   metrics.exchangeEnded(ended)
+  const dryRun = x.get(DRY_RUN)
+  if (dryRun !== undefined) metrics.dryRunDenied()
   const record = RECORD
   record.time = wall - duration
   record.id = x.id
@@ -118,6 +123,8 @@ export function recordExchange(x: ProxyExchange): void {
   record.grpcStatus = call === null ? NO_GRPC_STATUS : call.status
   record.reason = x.reason ?? ''
   record.detail = x.detail
+  record.dryRun = dryRun ?? ''
+  record.consumer = x.get(CONSUMER) ?? ''
   record.route = x.route
   record.rule = x.rule
   record.backend = x.backend === null ? '' : x.backend.id
@@ -172,6 +179,8 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.grpcStatus = NO_GRPC_STATUS
   record.reason = error.reason
   record.detail = error.detail
+  record.dryRun = ''
+  record.consumer = ''
   record.route = ''
   record.rule = ''
   record.backend = ''

@@ -85,7 +85,8 @@ export class RequestBody implements CurrentBody {
 
   end(trailers: Fields | null): void {
     this.complete = true
-    if (trailers !== null) for (const name of this.#x.chain?.requestFields ?? []) trailers.removeLoosely(name)
+    const fields = this.#x.chain?.requestFields ?? null
+    if (trailers !== null && fields !== null) trailers.removeAllLoosely(fields)
     if (this.#pipe === null) this.#finish(trailers)
     else this.#pipe.end(trailers)
     this.#settle()

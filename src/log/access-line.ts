@@ -33,6 +33,8 @@ export const ACCESS_FIELDS = [
   'grpcStatus',
   'reason',
   'detail',
+  'dryRun',
+  'consumer',
   'route',
   'rule',
   'backend',
@@ -100,6 +102,8 @@ export class AccessLineWriter implements AccessLog {
     if (record.grpcStatus >= 0) line += `,"grpcStatus":${record.grpcStatus}`
     if (refused) line += `,"reason":"${this.#name(record.reason)}"`
     if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
+    if (record.dryRun !== '') line += `,"dryRun":"${text(record.dryRun)}"`
+    if (record.consumer !== '') line += `,"consumer":"${text(record.consumer)}"`
     if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`
     if (record.backend !== '') line += `,"backend":"${this.#name(record.backend)}"`
     if (record.attempts > 0) line += `,"endpoint":"${this.#name(record.endpoint)}","attempts":${record.attempts}`

@@ -241,6 +241,18 @@ export class Fields {
   }
 
   /**
+   * As {@link removeLoosely}, for however many names at the cost of the fields that there are.
+   *
+   * @param names in lower case, with hyphens only
+   */
+  removeAllLoosely(names: ReadonlySet<string>): void {
+    for (let i = 0; i < this.count; i++) if (names.has(looseName(this.nameAt(i)))) this.removeAt(i)
+    const added = this.#added
+    if (added === null) return
+    for (let i = added.length - 2; i >= 0; i -= 2) if (names.has(looseName(added[i]!))) added.splice(i, 2)
+  }
+
+  /**
    * White space around the value is left out.
    * @throws {TypeError} when the name is none in lower case (RFC 9110 §5.1), or the value holds a byte that §5.5
    * forbids: CR, LF, NUL and other controls

@@ -36,3 +36,11 @@ export const CLAIMS = attribute<Readonly<Record<string, unknown>>>('claims')
 export const AMBIENT_CREDENTIAL = attribute<boolean>('ambient credential')
 /** Who the credential belongs to. */
 export const CONSUMER = attribute<string>('consumer')
+/** What would have denied the request, were it not for `dryRun`: for the access log and a metric. */
+export const DRY_RUN = attribute<string>('dry run')
+
+/** @param denial the policy and its rule: `authorization write` */
+export function noteDryRun(x: Pick<Attributes, 'get' | 'set'>, denial: string): void {
+  const before = x.get(DRY_RUN)
+  x.set(DRY_RUN, before === undefined ? denial : `${before}, ${denial}`)
+}

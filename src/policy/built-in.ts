@@ -5,6 +5,7 @@ import { authorization } from './authorization/policy.ts'
 import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
+import { identityHeaders } from './identity-headers/filter.ts'
 import { bodyLimit } from './limits/filter.ts'
 import { mirror } from './mirror/policy.ts'
 import { redirect } from './redirect/filter.ts'
@@ -29,6 +30,7 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     requestId,
     responseHeaders,
     bodyLimit,
+    identityHeaders,
     redirect,
     respond,
     requestHeaders,

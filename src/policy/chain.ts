@@ -48,7 +48,7 @@ export interface Chain {
   readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
   /** Fields that a client cannot send in trailers; null when there are none. */
-  readonly requestFields: readonly string[] | null
+  readonly requestFields: ReadonlySet<string> | null
   /** Some filter knows browsers by cookies of sessions. */
   readonly sessions: boolean
   /** All of them, in the order of a request. */
@@ -108,9 +108,9 @@ export function composeChain(
   return null
 }
 
-function fieldsOf(filters: readonly Filter[]): readonly string[] | null {
+function fieldsOf(filters: readonly Filter[]): ReadonlySet<string> | null {
   const names = new Set(filters.flatMap(({ requestFields = [] }) => requestFields))
-  return names.size === 0 ? null : Object.freeze([...names])
+  return names.size === 0 ? null : names
 }
 
 function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {

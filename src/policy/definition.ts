@@ -74,6 +74,13 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
    * @param value may not have been validated, and not be there: nothing of it is believed, and nothing throws
    */
   paths?(value: unknown): Iterable<PolicyPath>
+  /**
+   * Request fields by which the policy tells a Backend who the client is, in any case. Its filter removes what the
+   * client sent of them; every other rule to that Backend removes them too.
+   */
+  identityFields?(plan: Plan): readonly string[]
+  /** Id of a Backend that gets requests as the upstream does, and the namespace that asks for it. */
+  receiver?(plan: Plan): { readonly backend: string; readonly from: string | undefined }
   /** @returns undefined when there is nothing to do for this policy set */
   create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
 }

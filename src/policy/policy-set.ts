@@ -17,6 +17,11 @@ export interface PolicySet {
   readonly retry: Retry
   readonly hedge?: HedgeConfig
   readonly limits: Limits
+  /**
+   * Fields that no client of this rule may send, in lower case with hyphens only: other rules tell its Backends by them
+   * who the client is.
+   */
+  readonly withheld?: readonly string[]
   /** Lower-case tokens of Upgrade that may pass; empty = none. */
   readonly upgrades: readonly string[]
   readonly pathEncoding: 'Strict' | 'KeepEncodedSlash'

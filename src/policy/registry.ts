@@ -25,6 +25,8 @@ export const PHASES = [
   'body-limit',
   'rate-limit-before-auth',
   'auth',
+  /** Behind `auth`, whose credentials may stand in such a header; before all that reads the client's. */
+  'identity-headers',
   'authorization',
   'rate-limit-after-auth',
   /** A user's own filters, unless they name another place. */

@@ -1,7 +1,7 @@
 /**
  * Looks up names for calls to providers, and leaves out what may not be connected to. Getaddrinfo is used, which
- * honours /etc/hosts and search domains; it occupies a thread of libuv's pool for as long as a name server hangs, so only few
- * look-ups run at a time, one for each owner.
+ * honours /etc/hosts and search domains; it occupies a thread of libuv's pool for as long as a name server hangs, so
+ * only few look-ups run at a time, one for each owner.
  */
 import { ADDRCONFIG, type LookupAddress } from 'node:dns'
 import { lookup } from 'node:dns/promises'

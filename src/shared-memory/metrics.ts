@@ -73,6 +73,7 @@ export class MetricsLayout {
   readonly hedgesWon: number
   readonly mirrored: number
   readonly mirrorsDropped: number
+  readonly dryRunDenied: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -110,6 +111,7 @@ export class MetricsLayout {
     this.mirrorsDropped = take(1)
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.handshakes = take(HANDSHAKE_RESULTS.length)
+    this.dryRunDenied = take(1)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -286,6 +288,11 @@ export class WorkerMetrics {
 
   mirrorDropped(): void {
     this.#cells[this.#layout.mirrorsDropped]!++
+  }
+
+  /** A request passed that `dryRun` alone did not deny. */
+  dryRunDenied(): void {
+    this.#cells[this.#layout.dryRunDenied]!++
   }
 
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */

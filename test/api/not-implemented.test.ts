@@ -18,7 +18,6 @@ const SAMPLES: Tree = {
   'jwt.keys.issuerRule': 'token',
   basic: { secretName: 'a' },
   external: { backendRef: { name: 'a' } },
-  oidc: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],

@@ -263,6 +263,20 @@ describe('a protected Backend', () => {
     assert.ok(!JSON.stringify(secret.received).includes(GOOD_KEY))
   })
 
+  it('hears from no client who it is, on a rule that does not say so itself', async () => {
+    const names = ['x-user', 'X-User', 'x_user', 'X_USER']
+    const key = ['x-api-key', GOOD_KEY] as const
+    const before = secret.received.length
+    for (const name of names) {
+      const spelling = { method: 'GET', target: '/keys', host: HOST, fields: [key, [name, 'root'] as const] }
+      assert.equal(await ask(spelling), 200, name)
+      assert.equal(await askH2(spelling), 200, name)
+    }
+    const seen = secret.received.slice(before)
+    assert.equal(seen.length, 2 * names.length)
+    assert.ok(!JSON.stringify(seen).includes('root'))
+  })
+
   it('is not reached without one, whatever the spelling of path, method, host or field', async () => {
     const before = secret.received.length
     const statuses = new Map<number, number>()

@@ -85,7 +85,19 @@ describe('auth by tokens', () => {
     assert.equal(headers['x-user'], 'alice')
     assert.equal(headers.x_user, undefined)
     assert.equal(headers.authorization, undefined)
-    assert.equal((await ask(undefined, '/open')).status, 200)
+    // The open rule leads to the same Backend, which cannot tell who has stated a header.
+    const spoofed = await ask(undefined, '/open', {
+      'x-user': 'root',
+      x_user: 'root',
+      'x-consumer': 'root',
+      'x-own': 'a',
+    })
+    assert.equal(spoofed.status, 200)
+    const open = (spoofed.json() as unknown as Received).headers
+    assert.deepEqual(
+      [open['x-user'], open.x_user, open['x-consumer'], open['x-own']],
+      [undefined, undefined, undefined, 'a'],
+    )
     const before = echo.received.length
     for (const path of [
       '/',

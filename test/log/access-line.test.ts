@@ -23,6 +23,8 @@ const ENTRY: AccessRecord = {
   grpcStatus: -1,
   reason: '',
   detail: '',
+  dryRun: '',
+  consumer: '',
   route: 'shop/shop',
   rule: 'api',
   backend: 'shop/api',

@@ -17,6 +17,7 @@ const SETS: readonly PolicySet[] = [
   requestHeaders: edits,
   responseHeaders: edits,
   limits: { maxRequestBytes: 10 },
+  withheld: ['x-user'],
 }))
 
 describe('every filter that comes with Headgate', () => {

@@ -77,7 +77,8 @@ describe('composing a chain', () => {
 
   it('puts the built-in filters in the order of a request', () => {
     const names = builtInFilters([]).definitions.map(({ name }) => name)
-    const expected = 'timeouts request-id response-headers body-limit redirect respond request-headers rewrite'
+    const expected =
+      'timeouts request-id response-headers body-limit identity-headers redirect respond request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
 
@@ -113,7 +114,10 @@ describe('a registry', () => {
     registry.register({ name: 'p2', phase: 'plugin', create })
     registry.register({ name: 'early', phase: 'begin', create })
     const names = registry.definitions.map(({ name }) => name).join(' ')
-    assert.match(names, /^timeouts request-id early response-headers body-limit p1 p2 redirect .* rewrite late$/)
+    assert.match(
+      names,
+      /^timeouts request-id early response-headers body-limit identity-headers p1 p2 redirect .* rewrite late$/,
+    )
   })
 
   it('refuses a name that is taken and a phase that there is none of', () => {

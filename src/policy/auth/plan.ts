@@ -24,6 +24,14 @@ export interface ClientCertificatePlan {
   readonly toHeaders: readonly { readonly field: CertificateField; readonly header: string }[]
 }
 
+/** Fields by which a method tells the backend who the client is: no rule to that backend takes them from a client. */
+export function identityFieldsOf(method: MethodPlan): readonly string[] {
+  if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
+  if ('clientCertificate' in method) return method.clientCertificate.toHeaders.map(({ header }) => header)
+  if ('apiKey' in method || 'oidc' in method) return []
+  return method satisfies never
+}
+
 export interface ApiKeyPlan {
   /** See {@link contentId}. */
   readonly content: string

@@ -14,15 +14,16 @@ import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET, OIDC_CLIENT_SECRET } from
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
 import { checkOidc, checkSeveralOidc, type OidcValue, oidcPaths, planOidc } from './oidc/value.ts'
-import type {
-  ApiKeyPlan,
-  AuthPlan,
-  CertificateField,
-  ClientCertificatePlan,
-  JwtPlan,
-  KeyForm,
-  KeySource,
-  MethodPlan,
+import {
+  type ApiKeyPlan,
+  type AuthPlan,
+  type CertificateField,
+  type ClientCertificatePlan,
+  identityFieldsOf,
+  type JwtPlan,
+  type KeyForm,
+  type KeySource,
+  type MethodPlan,
 } from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
@@ -74,6 +75,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   plan: planOnce(planAuth),
   byRoute: (value) => methodsOf(value).some(([, { oidc }]) => oidc !== undefined),
   paths: (value) => rawMethods(value).flatMap(([, method]) => [...oidcPaths(fieldsOf(method).oidc)]),
+  identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
 

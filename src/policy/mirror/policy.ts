@@ -18,6 +18,7 @@ export const mirror: PolicyDefinition<Mirror, MirrorPlan> = {
     if (percent === 0) return undefined
     return { backend: backendIdOf(backendRef, namespace), from: namespace, percent }
   },
+  receiver: ({ backend, from }) => ({ backend, from }),
   create: mirrorRequests,
 }
 
