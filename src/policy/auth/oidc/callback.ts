@@ -10,7 +10,14 @@ import type { BrowserSessions } from './browser-sessions.ts'
 import { originOf } from './relying-party.ts'
 import { failed, pageTo, redirectTo, unavailable } from './responses.ts'
 import { beginSession } from './session.ts'
-import { type Browser, browserOf, browserSetCookie, countSignIn, openState, type SignInState } from './sign-in-state.ts'
+import {
+  type Browser,
+  browserSetCookie,
+  browsersOf,
+  countSignIn,
+  openState,
+  type SignInState,
+} from './sign-in-state.ts'
 
 /** Characters; codes of real providers have some hundreds. */
 const MAX_CODE = 4_096
@@ -74,8 +81,8 @@ function readAnswer(
   const now = party.services.clock.wall()
   const state = openState(party, client, x.host, query.get('state') ?? '', now)
   if (state === undefined) return failed('SignInFailed', x, 'state is missing, too old or not of this host')
-  const browser = browserOf(party, client, x, now)
-  if (browser?.id !== state.browser) return failed('SignInFailed', x, 'state is of another browser')
+  const browser = browsersOf(party, client, x, now).find(({ id }) => id === state.browser)
+  if (browser === undefined) return failed('SignInFailed', x, 'state is of another browser')
   const issuer = query.get('iss')
   if (issuer === null ? namesIssuer : issuer !== client.issuer)
     return failed('SignInFailed', x, 'iss is missing or names another provider')

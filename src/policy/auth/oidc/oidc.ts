@@ -16,7 +16,7 @@ import { keepsCookies, originOf, RelyingParty, wantsPage } from './relying-party
 import { failed, redirectTo, unavailable } from './responses.ts'
 import { type OpenSession, readSession, type Session, writeSession } from './session.ts'
 import { SESSION_COOKIES } from './session-cookies.ts'
-import { browserOf, browserSetCookie, challengeOf, goesInCircles, newBrowser, newState } from './sign-in-state.ts'
+import { browserSetCookie, browsersOf, challengeOf, goesInCircles, newBrowser, newState } from './sign-in-state.ts'
 import { endByProvider, signOut } from './sign-out.ts'
 
 export class OidcMethod implements AuthMethod {
@@ -131,7 +131,8 @@ export class OidcMethod implements AuthMethod {
     if ('fault' in to) return unavailable(x, to.detail)
     const party = this.#party
     const now = party.services.clock.wall()
-    const browser = { ...(browserOf(party, client, x, now) ?? newBrowser(party, now)), at: now }
+    const [known] = browsersOf(party, client, x, now)
+    const browser = { ...(known ?? newBrowser(party, now)), at: now }
     if (goesInCircles(browser, now)) return failed('SignInFailed', x, 'the browser does not keep its session')
     const state = newState(party, browser, path, now)
     const query = new URLSearchParams({

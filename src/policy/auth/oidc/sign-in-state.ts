@@ -33,7 +33,12 @@ export interface Browser {
 
 /** For the user to sign in at the provider. */
 const STATE_LIFE: Milliseconds = 3_600_000
-const BROWSER_LIFE: Milliseconds = 86_400_000
+/** Longer than a state that is sealed for it. */
+const BROWSER_LIFE: Milliseconds = 2 * STATE_LIFE
+/** Cookies that are looked at. */
+const MAX_BROWSERS = 64
+/** Characters of an id that tell cookies apart. */
+const NAME_PART = 8
 /** Characters of a path: with it, `state` stays below what providers and proxies take for a query. */
 const MAX_PATH = 1_024
 /** RFC 7636 §4.1 wants 43 characters or more. */
@@ -72,17 +77,21 @@ export function openState(
   return Math.abs(now - state.at) > STATE_LIFE ? undefined : state
 }
 
-export function browserOf(
-  party: RelyingParty,
-  client: PublicOidcClient,
-  x: Exchange,
-  now: number,
-): Browser | undefined {
-  const found = (x.get(SESSION_COOKIES) ?? []).filter(({ name }) => name === browserCookie(party))
-  const opened = found.length === 1 ? party.open('browser', client, x.host, found[0]!.value) : undefined
-  if (opened === undefined) return undefined
-  const browser = JSON.parse(opened) as Browser
-  return now - browser.at > BROWSER_LIFE ? undefined : browser
+/**
+ * The browsers that a request says it is: several where pages were opened at the same time before there was a cookie,
+ * each of which then has got one. They all stay good, so every page comes to its end.
+ */
+export function browsersOf(party: RelyingParty, client: PublicOidcClient, x: Exchange, now: number): Browser[] {
+  const browsers: Browser[] = []
+  const prefix = browserCookie(party, '')
+  for (const { name, value } of x.get(SESSION_COOKIES) ?? []) {
+    if (!name.startsWith(prefix) || browsers.length === MAX_BROWSERS) continue
+    const opened = party.open('browser', client, x.host, value)
+    if (opened === undefined) continue
+    const browser = JSON.parse(opened) as Browser
+    if (now - browser.at < BROWSER_LIFE) browsers.push(browser)
+  }
+  return browsers
 }
 
 export function newBrowser(party: RelyingParty, now: number): Browser {
@@ -102,11 +111,14 @@ export function goesInCircles({ count, since }: Browser, now: number): boolean {
 /** `SameSite=Strict` would keep it back on the way from the provider. */
 export function browserSetCookie(party: RelyingParty, client: PublicOidcClient, x: Exchange, browser: Browser): string {
   const sealed = party.seal('browser', client, x.host, JSON.stringify(browser))
-  return setCookie(browserCookie(party), sealed, { ...browserAttributes(party), maxAge: BROWSER_LIFE / 1_000 })
+  return setCookie(browserCookie(party, browser.id.slice(0, NAME_PART)), sealed, {
+    ...browserAttributes(party),
+    maxAge: BROWSER_LIFE / 1_000,
+  })
 }
 
-function browserCookie({ plan }: RelyingParty): string {
-  return `${plan.cookie.name}.b`
+function browserCookie({ plan }: RelyingParty, part: string): string {
+  return `${plan.cookie.name}.b-${part}`
 }
 
 function browserAttributes({ plan }: RelyingParty): CookieAttributes {
