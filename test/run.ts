@@ -10,12 +10,12 @@ import { run } from 'node:test'
 import { dot, spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
+import { NGINX, provide, REDIS, WRK } from '../bench/lib/programs.ts'
 
 const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
 
-/** Files at a time: one more than CPUs, since each waits for something now and then. */
+/** Files at a time: one more than CPUs, since each waits for something now and then; without gateways, two more. */
 const AT_ONCE = availableParallelism() + 1
 /** Tests that start whole gateways and mostly wait for them, when those without any are done. */
 const GATEWAYS = /^test\/(main|feature|attack)\//
@@ -68,10 +68,13 @@ const light = files.filter((file) => !alone.includes(file) && !heavy.includes(fi
 const gateways = light.filter((file) => GATEWAYS.test(file))
 const others = light.filter((file) => !GATEWAYS.test(file))
 
-if (files.some((file) => file.startsWith('test/bench/'))) {
-  const missing = provide([NGINX, WRK])
-  if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
-}
+const programs = [
+  ...(files.some((file) => file.startsWith('test/bench/')) ? [NGINX, WRK] : []),
+  // Files that start one are named after it.
+  ...(files.some((file) => file.includes('redis')) ? [REDIS] : []),
+]
+const missing = provide(programs)
+if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
 
 // Hundreds of processes import the same modules: their types are stripped once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/headgate-tests', import.meta.url))
@@ -84,7 +87,7 @@ const budget = setTimeout(() => {
 
 const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
-await runFiles(others, AT_ONCE)
+await runFiles(others, AT_ONCE + 1)
 await runFiles(gateways, AT_ONCE)
 await runFiles(heavy, 2)
 await runFiles(alone, 1)

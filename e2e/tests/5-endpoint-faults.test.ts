@@ -24,7 +24,7 @@ const FAULTS: readonly (readonly [PodFault, string])[] = [
   ['slow', 'takes 2 s'],
 ]
 const HEALTH_CHECK = {
-  active: { path: '/healthz', interval: '2s', timeout: '400ms' },
+  active: { path: '/healthz', interval: '2s', timeout: '1s' },
   passive: { consecutiveFailures: 5, baseEjection: '5s' },
 }
 const POLICIES = {
@@ -64,7 +64,7 @@ describe('a pod of four that fails under load', { skip: notOurs }, () => {
     const [address, port] = door.address.split(':')
     const pods = await Promise.all(FAULTS.map((_, index) => FaultPod.find(NAMESPACE, failing(index))))
     for (const index of FAULTS.keys())
-      loads.push(new FaultLoad({ address: address!, port: Number(port), host: hostOf(index), rate: 30, posts: 5 }))
+      loads.push(new FaultLoad({ address: address!, port: Number(port), host: hostOf(index), rate: 12, posts: 2 }))
     await sleep(1000)
     const times = await Promise.all(FAULTS.map(([fault], index) => fail(fault, index, pods[index]!)))
     await Promise.all(loads.map((load) => load.stop()))
@@ -95,7 +95,9 @@ async function fail(fault: PodFault, index: number, pod: FaultPod): Promise<Faul
   // One that is killed is started again, sooner than its status is written.
   if (fault !== 'kill -9') {
     const lasts = sleep(LASTS)
-    await until(`${nameOf(index)} says who is out`, async () => (await eligible(index)) === ENDPOINTS - 1)
+    await until(`${nameOf(index)} says who is out`, async () => (await eligible(index)) === ENDPOINTS - 1, {
+      seconds: 90,
+    })
     out = Date.now()
     await lasts
   }

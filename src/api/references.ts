@@ -5,7 +5,7 @@
  */
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
-import { CA_SECRET, CRL_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import { CA_SECRET, CRL_SECRET, REDIS_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
@@ -127,6 +127,12 @@ export function* settingsReferences(settings: unknown): Generator<Reference> {
     if (isName(namespace))
       yield* secretReference(secret, member(named, 'secretName'), namespace, ['tls', field, 'secretName'])
   }
+  const redis = member(settings, 'redis')
+  const namespace = member(redis, 'namespace')
+  if (!isName(namespace)) return
+  yield* secretReference(REDIS_SECRET, member(redis, 'secretName'), namespace, ['redis', 'secretName'])
+  const path = ['redis', 'tls', 'caSecretName']
+  yield* secretReference(CA_SECRET, member(member(redis, 'tls'), 'caSecretName'), namespace, path)
 }
 
 function* routeTlsReferences(tls: unknown, namespace: string): Generator<Reference> {

@@ -62,8 +62,14 @@ export interface SettingsObject {
   readonly tracing?: { readonly otlp: string; readonly samplePercent: number }
   readonly redis?: {
     readonly addresses: readonly string[]
+    readonly mode: 'Single' | 'Sentinel' | 'Cluster'
+    /** With Sentinel. */
+    readonly masterName?: string
+    readonly keyPrefix: string
     readonly secretName?: string
-    readonly tls?: Readonly<Record<string, never>>
+    /** Of the Secrets; stated where one is named. */
+    readonly namespace?: string
+    readonly tls?: { readonly caSecretName?: string; readonly serverName?: string }
   }
   readonly stateDirectory?: string
   /** Of keys, one a line; see docs/kubernetes-source.md. */

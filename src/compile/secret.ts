@@ -21,6 +21,7 @@ import {
   JWT_KEY_SECRET,
   OAUTH_CLIENTS_SECRET,
   OIDC_CLIENT_SECRET,
+  REDIS_SECRET,
   SIGNING_KEYS_SECRET,
   secretKeysOf,
   TICKET_KEY_SECRET,
@@ -106,6 +107,8 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readTokenKeySet(data)
     case API_KEYS_SECRET.type:
       return readKeysOfConsumers(data)
+    case REDIS_SECRET.type:
+      return readRedisCredentials(data)
     case SIGNING_KEYS_SECRET.type:
       return readSigners(data)
     case OAUTH_CLIENTS_SECRET.type:
@@ -196,6 +199,21 @@ function readKeysOfConsumers(data: Data): SecretReading | SecretFault {
   const keys = parseApiKeys(textsOf(data))
   if ('fault' in keys) return keys
   return { contents: new Map([[API_KEYS_SECRET.all, shared(Buffer.from(writeApiKeys(keys)))]]), facts: FOR_EVER }
+}
+
+const MAX_REDIS_BYTES = 1_024
+
+function readRedisCredentials(data: Data): SecretReading | SecretFault {
+  const { username, password, sentinelUsername, sentinelPassword } = REDIS_SECRET
+  const contents = new Map<string, Uint8Array>()
+  for (const key of [username, password, sentinelUsername, sentinelPassword]) {
+    if (!Object.hasOwn(data, key)) continue
+    const bytes = Buffer.from(data[key]!.slice(0, 2 * MAX_REDIS_BYTES), 'base64')
+    if (bytes.length > MAX_REDIS_BYTES) return { fault: `${key} has more than ${MAX_REDIS_BYTES} bytes` }
+    if (key === password && bytes.length === 0) return { fault: `${key} is empty; store the password` }
+    contents.set(key, shared(bytes))
+  }
+  return { contents, facts: FOR_EVER }
 }
 
 function readSigners(data: Data): SecretReading | SecretFault {

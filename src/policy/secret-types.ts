@@ -32,6 +32,14 @@ export const JWKS_SECRET = { type: 'headgate.dev/jwks', key: 'jwks.json' } as co
 /** Digests of API keys; each key of the data is a consumer, and all of them are one content. */
 export const API_KEYS_SECRET = { type: 'headgate.dev/api-keys', all: '*' } as const
 
+/** How Redis lets us in; the keys of Sentinel are for those that have a password of their own. */
+export const REDIS_SECRET = {
+  type: 'headgate.dev/redis',
+  username: 'username',
+  password: 'password',
+  sentinelUsername: 'sentinel-username',
+  sentinelPassword: 'sentinel-password',
+} as const
 /** Private keys that sign tokens; each key of the data is one of them, and all of them are one content. */
 export const SIGNING_KEYS_SECRET = { type: 'headgate.dev/signing-keys', all: '*' } as const
 
@@ -59,6 +67,10 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
   [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
   [API_KEYS_SECRET.type]: { required: [], optional: [API_KEYS_SECRET.all] },
+  [REDIS_SECRET.type]: {
+    required: [REDIS_SECRET.password],
+    optional: [REDIS_SECRET.username, REDIS_SECRET.sentinelUsername, REDIS_SECRET.sentinelPassword],
+  },
   [SIGNING_KEYS_SECRET.type]: { required: [], optional: [SIGNING_KEYS_SECRET.all] },
   [OAUTH_CLIENTS_SECRET.type]: { required: [], optional: [OAUTH_CLIENTS_SECRET.all] },
   [OIDC_CLIENT_SECRET.type]: {

@@ -229,6 +229,13 @@ export class EndpointTable {
     }
   }
 
+  /** Ends an ejection whose trial no request has taken. @returns false when there is no such trial */
+  waiveTrial(slot: number): boolean {
+    for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot))
+      if (this.#exchange(slot, state, state & ~EJECTION)) return true
+    return false
+  }
+
   /** Takes the one trial of an endpoint. @returns false when there is none, or another request has it */
   takeTrial(slot: number): boolean {
     for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot)) {

@@ -38,6 +38,8 @@ export interface WorkerSettings {
     readonly connections: number
   }
   readonly upstreams: UpstreamLimits
+  /** What replicas share; null = the settings name no Redis. */
+  readonly redis: RedisLocation | null
   /** Of this replica. */
   readonly topology: Topology
   readonly timeouts: {
@@ -67,6 +69,21 @@ export interface WorkerSettings {
   readonly loop: LoopSettings
   /** What may never be connected, whatever a manifest has. */
   readonly dial: DialRules
+}
+
+/** Redis, with names of contents instead of secrets: `RedisSettings` of store/redis. */
+export interface RedisLocation {
+  readonly mode: 'Single' | 'Sentinel' | 'Cluster'
+  readonly addresses: readonly string[]
+  readonly masterName?: string
+  readonly keyPrefix: string
+  readonly secret?: {
+    readonly username: string
+    readonly password: string
+    readonly sentinelUsername: string
+    readonly sentinelPassword: string
+  }
+  readonly tls?: { readonly ca?: string; readonly serverName?: string }
 }
 
 export interface ListenerSettings {

@@ -6,6 +6,7 @@ import { TICKET_KEY_SECRET } from '../policy/secret-types.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
 import type { ReservedDestinations } from '../transport/dial-guard.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from './messages.ts'
+import { redisLocation } from './redis-location.ts'
 
 /**
  * Milliseconds. A browser opens connections ahead and uses them within a minute; a load balancer in front keeps them as
@@ -68,6 +69,7 @@ export function workerSettings(
       maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
       maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
+    redis: redisLocation(settings),
     topology,
     timeouts: { handshake: HANDSHAKE, requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:

@@ -81,6 +81,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
     'createCipheriv',
     'createDecipheriv',
     'sign',
+    'verify',
+    'constants',
   ],
   'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
   'node:querystring': 'whole',

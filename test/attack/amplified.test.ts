@@ -103,7 +103,7 @@ for (const tenancy of ['Shared', 'Strict'])
 
     it('moves nobody: what is enforced on thousands of rules of another namespace', async () => {
       await gateway.write('guests.yaml', many(60, guest).join(''))
-      for (const edit of [1, 2, 3]) {
+      for (const edit of tenancy === 'Strict' ? [1] : [1, 2, 3]) {
         await gateway.write('owner.yaml', enforced(edit))
         await eventually(async () => {
           const answer = await gateway.request({ host: 'evil.test', path: '/59/63' })
@@ -123,7 +123,7 @@ for (const tenancy of ['Shared', 'Strict'])
     ]
     for (const [what, count, of] of kinds)
       it(`moves nobody: ${what}`, async () => {
-        for (const edit of [1, 2]) {
+        for (const edit of tenancy === 'Strict' ? [1] : [1, 2]) {
           for (let i = 0; i < count; i++) await gateway.write(`evil-${i}.yaml`, of(i, edit))
           await eventually(async () => {
             const { text } = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })

@@ -3,11 +3,12 @@
  * processes that end.
  */
 import assert from 'node:assert/strict'
+import { mkdtempSync } from 'node:fs'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
-import { eventually, route, type Scope } from '../feature/harness.ts'
+import { after, describe, it } from 'node:test'
+import { eventually, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { type Started, start } from '../main/gateway-process.ts'
 
@@ -15,11 +16,14 @@ const rules = (body: string) => [{ name: 'all', respond: { statusCode: 200, body
 const owner = (name: string, ...hostnames: string[]) => route(`owner/${name}`, hostnames, rules('owner'))
 const THIEF = route('thief/all', ['x.example', '*.x.example', 'free.example'], rules('thief'))
 
+/** Taken away behind the last test: what a test ends at its end still writes until then. */
+const ROOT = mkdtempSync(join(tmpdir(), 'headgate-kept-'))
+after(() => rm(ROOT, { recursive: true, force: true }))
+
 const ALL = [{ namespaces: { from: 'All' }, names: ['*.example'] }]
 
-async function settingsFile(scope: Scope, more: object = {}): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'headgate-kept-'))
-  scope.after(() => rm(folder, { recursive: true, force: true }))
+async function settingsFile(more: object = {}): Promise<string> {
+  const folder = await mkdtemp(join(ROOT, 'settings-'))
   const file = join(folder, 'settings.json')
   const hostnames = [{ namespaces: { from: 'Names', names: ['owner', 'thief'] }, names: ['*.example'] }]
   const stateDirectory = join(folder, 'state')
@@ -47,7 +51,7 @@ describe('a hostname that somebody waits for', () => {
   }
 
   it('stays with its namespace through bursts, a control thread that dies, and a process that ends', async (t) => {
-    const settings = await settingsFile(t)
+    const settings = await settingsFile()
     const flags = ['--settings', settings]
     const first = await start(t, { 'owner.yaml': owner('z', 'x.example') }, { flags })
     await becomes(first, 'x.example', 'owner')
@@ -82,7 +86,7 @@ describe('a hostname that somebody waits for', () => {
   })
 
   it('is its namespace’s by a record that is there before anybody can see the deletion: the process is killed at that moment', async (t) => {
-    const flags = ['--settings', await settingsFile(t)]
+    const flags = ['--settings', await settingsFile()]
     const names = Array.from({ length: 40 }, (_, i) => `h${i}.example`)
     const thief = route('thief/all', [...names, 'free.example'], rules('thief'))
     const first = await start(t, { 'owner.yaml': owner('z', ...names) }, { flags })
@@ -98,7 +102,7 @@ describe('a hostname that somebody waits for', () => {
   })
 
   it('is its namespace’s when nobody ran to see the deletion, and when all is created anew in another order', async (t) => {
-    const settings = await settingsFile(t)
+    const settings = await settingsFile()
     const flags = ['--settings', settings]
     // By name, which decides in a folder, `owner` comes before `thief`, and `zoo` after it.
     const zoo = (name: string) => route(`zoo/${name}`, ['zoo.example'], rules('zoo'))
@@ -122,7 +126,7 @@ describe('a hostname that somebody waits for', () => {
   })
 
   it('is free when its time is over, by itself', async (t) => {
-    const flags = ['--settings', await settingsFile(t, { hostnameHold: '1s' })]
+    const flags = ['--settings', await settingsFile({ hostnameHold: '1s' })]
     const gateway = await start(t, { 'owner.yaml': owner('z', 'x.example') }, { flags })
     await gateway.write('thief.yaml', THIEF)
     await becomes(gateway, 'free.example', 'thief')

@@ -342,7 +342,11 @@ for (const mode of MODES)
         assert.equal((await gateway.request({ host: `e${i}.loop.example` })).status, 404, String(i))
     })
 
-    it('cost their namespace its share, and nobody else anything, where a program takes CDN-Loop away', async (t) => {
+    // Some seconds of both CPUs; what the modes differ in, addresses and tenancy, has both values.
+    const outermost = mode === MODES[0] || mode === MODES.at(-1)
+    it('cost their namespace its share, and nobody else anything, where a program takes CDN-Loop away', {
+      skip: outermost ? false : 'the first and the last mode do',
+    }, async (t) => {
       const proxy = await proxyBack(t, true, mode.address)
       const echo = await echoBackend(t)
       const victim = mode.address === '127.0.0.1' ? '127.0.0.1' : mode.address!

@@ -255,7 +255,7 @@ export const MATRIX: readonly Case[] = [
     unbuilt: true,
     values: {
       settings: {
-        redis: { addresses: ['redis:6379'], secretName: 'redis', tls: {} },
+        redis: { addresses: ['redis:6379'], secretName: 'redis', namespace: 'shop', tls: {} },
         tracing: { otlp: 'http://collector:4318' },
       },
     },

@@ -13,7 +13,7 @@ export interface Traffic {
 }
 
 const CONCURRENCY = 4
-const PAUSE_MS = 5
+const PAUSE_MS = 20
 /** Timeout of a request to a hung worker. */
 const TIMEOUT_MS = 2_000
 const MAX_FAILURES = 2_000

@@ -283,6 +283,7 @@ export function settingsWith(
     upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
     sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
+    redis: null,
     topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,

@@ -78,6 +78,14 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with $settings.redis -}}
+{{- $covered := and (not $.Values.rbac.secretNames) (or (not $.Values.watchNamespaces) (has .namespace $.Values.watchNamespaces)) -}}
+{{- range $name := compact (list .secretName (dig "tls" "caSecretName" "" .)) -}}
+{{- if not $covered -}}
+{{- $_ := set $found $settings.redis.namespace (append (get $found $settings.redis.namespace | default list) $name | uniq) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $found | toJson -}}
 {{- end -}}
 

@@ -32,8 +32,8 @@ export interface Ejection {
 export interface EjectionEvents {
   /** An endpoint is ejected, for the first time or again. */
   ejected(backend: string, slot: number, reason: string, period: Milliseconds): void
-  /** A trial went well. */
-  restored(backend: string, slot: number): void
+  /** A trial went well, or nobody has asked for the endpoint in all its time. */
+  restored(backend: string, slot: number, why: 'TrialSucceeded' | 'Untried'): void
 }
 
 export class Ejections {
@@ -82,9 +82,7 @@ export class Ejections {
     if (ejected && (watched.phase === 'well' || ejections > watched.ejections))
       return this.#begin(slot, watched, now, wall)
     if (ejected || watched.phase === 'well') return false
-    watched.phase = 'well'
-    this.#wait(watched, now + passive.baseEjection)
-    this.#events.restored(backend, slot)
+    this.#restored(backend, slot, watched, 'TrialSucceeded', now)
     return true
   }
 
@@ -108,6 +106,11 @@ export class Ejections {
         if (watched.ejections === 0) this.#watched.delete(slot)
         continue
       }
+      if (watched.phase === 'trial' && this.#isUntried(slot) && this.#table.waiveTrial(slot)) {
+        this.#restored(watched.backend, slot, watched, 'Untried', now)
+        changed.add(watched.backend)
+        continue
+      }
       // A trial that brought nothing in all this time, since its worker died or its request goes on, is offered again.
       this.#table.offerTrial(slot)
       if (watched.phase === 'ejected') {
@@ -119,6 +122,27 @@ export class Ejections {
       this.#wait(watched, now + Math.max(watched.passive.baseEjection, 1_000))
     }
     return changed
+  }
+
+  /**
+   * No request has picked the endpoint while its trial was open, and its probes do not fail: a Backend without traffic,
+   * in this replica or at all, must not be reported as failing until somebody asks.
+   */
+  #isUntried(slot: number): boolean {
+    const state = this.#table.state(slot)
+    return (state & SLOT_STATE.trial) !== 0 && (state & SLOT_STATE.unhealthy) === 0
+  }
+
+  #restored(
+    backend: string,
+    slot: number,
+    watched: Watched,
+    why: 'TrialSucceeded' | 'Untried',
+    now: Milliseconds,
+  ): void {
+    watched.phase = 'well'
+    this.#wait(watched, now + watched.passive.baseEjection)
+    this.#events.restored(backend, slot, why)
   }
 
   #wait(watched: Watched, until: Milliseconds): void {

@@ -61,6 +61,11 @@ interface Watched {
 /** More endpoints that are out are not named in a status; the admin API has them all. */
 const MAX_REPORTED = 16
 
+const RESTORED = {
+  TrialSucceeded: 'its trial went well',
+  Untried: 'its ejection is over, and no request has come that could be its trial',
+} as const
+
 /** How often marks that workers leave are looked for. */
 const LOOK_EVERY: Milliseconds = 100
 
@@ -82,8 +87,8 @@ export class Health {
     this.#ejections = new Ejections(table, {
       ejected: (backend, slot, reason, period) =>
         this.#tell(backend, slot, 'EndpointEjected', `is ejected for ${period / 1000} s: ${reason}`),
-      restored: (backend, slot) =>
-        this.#tell(backend, slot, 'EndpointRecovered', 'takes requests again: its trial went well'),
+      restored: (backend, slot, why) =>
+        this.#tell(backend, slot, 'EndpointRecovered', `takes requests again: ${RESTORED[why]}`),
     })
     this.#outliers = new Outliers(table, options.random)
     this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })

@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
-import { type TokenFault, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -76,7 +76,7 @@ export class JwtMethod implements AuthMethod {
 
   /** A token that says it is of this issuer; it may lie. */
   claims(text: string): boolean {
-    return readTokenHead(text)?.issuer === this.#plan.issuer
+    return readTokenHead(text)?.claims.iss === this.#plan.issuer
   }
 
   judge(text: string): Judgement | Promise<Judgement> {
@@ -94,21 +94,31 @@ export class JwtMethod implements AuthMethod {
     return head === undefined ? NOT_A_TOKEN : this.#verify(key, text, head, bytes, keys)
   }
 
-  #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
-    const { clock, memos } = this.#services
-    const judgement: Promise<Judgement> = verifyToken(text, head, keys, this.#plan, clock.wall())
-      .then((verified) => {
-        if ('fault' in verified) return judgementOf(verified)
-        const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
-        memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
-        return { claims: verified.claims }
-      })
+  #verify(
+    key: string,
+    text: string,
+    head: TokenHead,
+    bytes: Uint8Array,
+    keys: readonly VerificationKey[],
+  ): Judgement | Promise<Judgement> {
+    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall())
+    if (!(verified instanceof Promise)) return this.#judged(key, text, bytes, verified)
+    const judgement: Promise<Judgement> = verified
+      .then((late) => this.#judged(key, text, bytes, late))
       .finally(() => {
         if (this.#running.get(key) === entry) this.#running.delete(key)
       })
     const entry = { keys: bytes, judgement }
     this.#running.set(key, entry)
     return judgement
+  }
+
+  #judged(key: string, text: string, keys: Uint8Array, verified: Verification): Judgement {
+    if ('fault' in verified) return judgementOf(verified)
+    const { clock, memos } = this.#services
+    const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
+    memos.set(this.#owner, key, { token: verified, keys }, size, verified.expires - clock.wall())
+    return { claims: verified.claims }
   }
 }
 

@@ -233,6 +233,26 @@ describe('ejections', () => {
     assert.equal(table.eligible(0), true, 'nobody ever ended the trial')
   })
 
+  it('end without a trial where no request comes, unless probes fail', async () => {
+    fail(0)
+    fail(1)
+    table.mark(1, SLOT_STATE.unhealthy, true)
+    table.mark(2, SLOT_STATE.unhealthy, true)
+    await time.pass(BASE + 2 * LOOK)
+    assert.equal(health.report(ID).panic, true)
+    await time.pass(BASE + 2 * LOOK)
+    assert.deepEqual(
+      rows.map((row) => health.verdict(row, ID).state),
+      ['eligible', 'ejected', 'unhealthy', 'eligible'],
+    )
+    assert.equal(health.report(ID).panic, false)
+    assert.ok(told.some((text) => /no request has come that could be its trial/.test(text)))
+    assert.equal(table.faults.ejections(0), 1, 'it is known for what it did: the next ejection is longer')
+    table.mark(1, SLOT_STATE.unhealthy, false)
+    await time.pass(BASE + 2 * LOOK)
+    assert.equal(health.verdict(rows[1]!).state, 'eligible')
+  })
+
   it('begin the slow start of the endpoint anew, and let its trial come soon whatever was learned of it', async () => {
     await time.pass(1_000)
     for (let i = 0; i < 9; i++) table.latency.observe(0, 20_000, true, time.now)
