@@ -17,6 +17,7 @@ import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
 import { Health } from './health/health.ts'
+import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
@@ -49,6 +50,7 @@ export class Rooms {
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
+  readonly keySets: KeySets
   readonly health: Health
   readonly signIns: SignIns
   readonly admin: AdminInputs
@@ -76,6 +78,7 @@ export class Rooms {
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
+    this.keySets = this.#createKeySets(time)
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
@@ -89,6 +92,7 @@ export class Rooms {
 
   stop(): void {
     this.pipeline.stop()
+    this.keySets.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -133,6 +137,21 @@ export class Rooms {
       retain: (changes) => post({ type: 'registrations', changes }),
       failure: (message) => statuses.problems.setRegistrations(message),
       expired: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
+    })
+  }
+
+  #createKeySets(time: TimerClock): KeySets {
+    const { endpoints } = this
+    const { configuration } = this.#links
+    const refusesHost = (owner: string, host: string, port: number): string | undefined =>
+      owner === '' || configuration()?.targetGranted(owner, host, port) === true
+        ? undefined
+        : `upstreams.externalTargets of the settings do not allow ${host}:${port} to namespace ${owner}`
+    return new KeySets({
+      client: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port), refusesHost }),
+      time,
+      random: Math.random,
+      changed: (url, version) => configuration()?.useKeySet(url, version),
     })
   }
 
@@ -187,6 +206,7 @@ export class Rooms {
         },
         ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

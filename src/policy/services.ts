@@ -28,6 +28,10 @@ export interface OutgoingRequest {
   readonly path: string
   readonly fields: Fields
   readonly body?: Uint8Array
+  /** Namespace of who asks for it, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from?: string | undefined
+  /** The caller reads trailers, as in gRPC. */
+  readonly trailers?: boolean | undefined
   /** Until the response's head, and then between two pieces of its body. */
   readonly timeout: Milliseconds
   /** Gives the call up; else the end of the exchange does that it is made for. */
@@ -72,6 +76,15 @@ export interface Mirrors {
   begin(x: Exchange, target: MirrorTarget): MirrorCopy | null
 }
 
+/** Whether a key set has been looked at anew since it was asked for; `unknown`: its provider did not say. */
+export type KeySetCheck = 'current' | 'unknown'
+
+/** Has control look whether a provider has other keys by now. */
+export interface KeySetChecks {
+  /** @returns without a promise where it has just been looked at, or cannot be now */
+  check(url: string): KeySetCheck | Promise<KeySetCheck>
+}
+
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
@@ -84,6 +97,8 @@ export interface FilterServices {
   readonly signIns: SignIns
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
+  /** Of the providers' keys among the contents. */
+  readonly keySets: KeySetChecks
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */

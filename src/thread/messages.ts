@@ -166,6 +166,8 @@ export type ToWorker =
       readonly client: string
       readonly entries: readonly SignOut[]
     }
+  /** Behind the keys that there are now: what was asked of a key set. */
+  | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -176,5 +178,9 @@ export type FromWorker =
   | { readonly type: 'latency-probe'; readonly id: number }
   /** Answered by `sign-in-answer` with the same id. */
   | { readonly type: 'sign-in'; readonly id: number; readonly question: SignInQuestion }
+  /**
+   * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   */
+  | { readonly type: 'ask-key-set'; readonly url: string }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

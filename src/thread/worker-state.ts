@@ -58,6 +58,7 @@ export class WorkerState {
         for (const entry of message.entries) this.#signOuts.add(message.owner, message.client, entry)
         return
       case 'epoch':
+      case 'key-set-asked':
       case 'latency-probe':
       case 'sign-in-answer':
         return

@@ -35,6 +35,7 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
+import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
@@ -143,10 +144,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
+  const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       signIns,
+      keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -176,6 +179,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints: backends,
     contents,
     signIns,
+    keySets,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -187,7 +191,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'providers' | 'signIns'>,
+  given: Pick<FilterServices, 'contents' | 'keySets' | 'providers' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

@@ -134,6 +134,7 @@ export function testDeps(): TestDeps {
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     signIns: NO_SIGN_INS,
     contents: { get: (id) => contents.get(id) },
+    keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
     memos: new OwnedLru(65_536, clock),

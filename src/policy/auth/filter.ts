@@ -23,6 +23,7 @@ import {
   removeCredentials,
   samePlace,
 } from './credential.ts'
+import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
 import { OidcMethod } from './oidc/oidc.ts'
@@ -50,6 +51,8 @@ class Authentication {
   readonly #places: readonly CredentialPlace[]
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
+  /** Of those, what a method reads first: removed before the request passes. */
+  readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
   /** Those at which a browser signs in. */
@@ -64,10 +67,10 @@ class Authentication {
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
     this.#places = places
-    this.#claimed = this.#methods.flatMap(({ auth, headers }) => [
-      ...headers.map(({ name }) => looseName(name)),
-      ...(auth.states ?? []),
-    ])
+    this.#readFirst = this.#methods.flatMap(({ auth }) => auth.reads ?? [])
+    this.#claimed = this.#methods
+      .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
+      .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
     this.#signIns = this.#methods.filter(({ auth }) => auth.serve !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
@@ -78,7 +81,7 @@ class Authentication {
   /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
   get fields(): readonly string[] {
     const credentials = this.#places.flatMap(({ header }) => (header === undefined ? [] : [looseName(header)]))
-    return [...this.#claimed, ...credentials]
+    return [...this.#claimed, ...this.#readFirst, ...credentials]
   }
 
   get effect(): string {
@@ -98,7 +101,7 @@ class Authentication {
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
     if (found === undefined)
-      return this.#anonymous ? undefined : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
+      return this.#anonymous ? this.#pass(x) : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
@@ -155,8 +158,13 @@ class Authentication {
     }
   }
 
+  #pass(x: Exchange): undefined {
+    for (const name of this.#readFirst) x.request.removeLoosely(name)
+  }
+
   #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
     const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
+    this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
@@ -230,6 +238,7 @@ function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices)
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
   if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
+  if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
