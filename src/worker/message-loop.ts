@@ -6,8 +6,8 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
-import type { WorkerSignIns } from './sign-ins.ts'
 import type { KeySetRequests } from './key-sets.ts'
+import type { WorkerSignIns } from './sign-ins.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
