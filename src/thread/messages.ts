@@ -4,6 +4,7 @@
  */
 
 import type { SignOut } from '../auth/sign-outs.ts'
+import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
@@ -25,6 +26,8 @@ export interface WorkerSettings {
     /** Content id of the key that replicas share for session tickets; null = one of this process. */
     readonly ticketKey: string | null
   }
+  /** Of token issuers that name no store; null = none. */
+  readonly grantStore: 'Redis' | 'Embedded' | null
   /** Of session tokens, as long as there is no `ticketKey`. */
   readonly sessionSeed: string
   readonly limits: {
@@ -166,6 +169,8 @@ export type ToWorker =
       readonly client: string
       readonly entries: readonly SignOut[]
     }
+  /** What the store of token issuers answers to a request of this worker. */
+  | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
   /** Behind the keys that there are now: what was asked of a key set. */
   | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
   /** Send it back at once: the endpoints that were sent before act. */
@@ -178,6 +183,8 @@ export type FromWorker =
   | { readonly type: 'latency-probe'; readonly id: number }
   /** Answered by `sign-in-answer` with the same id. */
   | { readonly type: 'sign-in'; readonly id: number; readonly question: SignInQuestion }
+  /** For the embedded store of token issuers, which control owns. */
+  | { readonly type: 'grants'; readonly id: number; readonly request: GrantRequest }
   /**
    * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
    */

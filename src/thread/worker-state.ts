@@ -61,6 +61,7 @@ export class WorkerState {
       case 'key-set-asked':
       case 'latency-probe':
       case 'sign-in-answer':
+      case 'grants':
         return
     }
   }

@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
 import type { WorkerSignIns } from './sign-ins.ts'
 
@@ -20,6 +21,7 @@ export interface MessageLoopHost {
   }
   readonly contents: ContentStore
   readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
@@ -76,6 +78,7 @@ export class MessageLoop {
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
@@ -95,6 +98,7 @@ export class MessageLoop {
     this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */
