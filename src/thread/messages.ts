@@ -3,8 +3,8 @@
  * data.
  */
 
-import type { SignOut } from '../auth/sign-outs.ts'
 import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
+import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
