@@ -55,6 +55,7 @@ export class WorkerState {
       case 'epoch':
       case 'key-set-asked':
       case 'latency-probe':
+      case 'grants':
         return
     }
   }

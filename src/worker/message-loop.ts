@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
 
 export interface MessageLoopHost {
@@ -18,6 +19,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
@@ -74,6 +76,7 @@ export class MessageLoop {
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
   }
 
@@ -91,6 +94,7 @@ export class MessageLoop {
   forgetQueue(): void {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */
