@@ -13,11 +13,13 @@ import { apiVersionOf, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow 
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
 import type { FieldProblem } from './object.ts'
+import { policyPathProblems } from './policy-paths.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { accessProblems, accessWarnings } from './route-access.ts'
 import { pathProblems } from './route-paths.ts'
 import { tlsProblems, tlsWarnings } from './route-tls.ts'
+import { tokenIssuerProblems } from './route-token-issuer.ts'
 import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
@@ -149,9 +151,11 @@ function* checkObject(
   // Last, because it relies on everything having its type.
   if (kind === 'Route' && problems.length === 0) {
     problems.push(...policyProblems('Route', object, policies))
+    problems.push(...policyPathProblems(object, policies))
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))
+    problems.push(...tokenIssuerProblems(object as unknown as Route))
     warnings.push(...tlsWarnings(object as unknown as Route))
     problems.push(...accessProblems(object as unknown as Route))
     warnings.push(...accessWarnings(object as unknown as Route))

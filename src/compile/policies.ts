@@ -10,20 +10,22 @@ import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
+import { planTokenIssuer } from '../policy/token-issuer/plan.ts'
 
 /** Of a `hedge` that states none. */
 const HEDGE_PERCENT = 5
 
-/** The order of the members is part of the digest and therefore fixed. */
+/** @param namespace of the Route. The order of the members is part of the digest and therefore fixed. */
 export function policyContent(
   merged: Policies,
   rule: RouteRule,
+  namespace: string,
   plans?: PolicySet['policies'],
 ): Omit<PolicySet, 'digest'> {
   const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
   return {
-    action: actionOf(rule),
+    action: actionOf(rule, namespace),
     ...splitAffinityOf(rule),
     ...(rewrite === undefined ? {} : { rewrite: rewriteOf(rewrite) }),
     ...(requestHeaders === undefined ? {} : { requestHeaders: headerEdits(requestHeaders) }),
@@ -54,16 +56,22 @@ export function policyContent(
   }
 }
 
-/** The namespaces in which references of policies are resolved. */
-export interface PolicyNamespaces {
-  readonly route: string
-  readonly owner: string | undefined
+/** Who states policies: in their namespaces references are resolved. */
+export interface PolicyAuthors {
+  readonly route: PolicyAuthor
+  readonly owner: PolicyAuthor | undefined
+}
+
+export interface PolicyAuthor {
+  readonly namespace: string
+  /** `namespace/name` of the Route. */
+  readonly key: string
 }
 
 /** Plans of the registered policies; undefined when none is configured. */
 export function planPolicies(
   layers: PolicyLayers,
-  namespaces: PolicyNamespaces,
+  authors: PolicyAuthors,
   rows: readonly PolicyDefinition[],
 ): PolicySet['policies'] {
   let plans: Record<string, unknown> | undefined
@@ -71,22 +79,30 @@ export function planPolicies(
     const stated = statedPolicy(layers, key, byField)
     if (stated === undefined) continue
     const { author, value } = stated
-    const plan = planOf(
-      value,
-      author === 'Route' ? namespaces.route : author === 'Owner' ? namespaces.owner : undefined,
-    )
+    const by = author === 'Route' ? authors.route : author === 'Owner' ? authors.owner : undefined
+    const plan = planOf(value, by?.namespace, by?.key)
     if (plan !== undefined) (plans ??= {})[key] = plan
   }
   return plans
 }
 
-/** Whether policies refer to objects, so that equal policies differ by namespace. */
-export function refersToObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
-  const stated = [owner, route, route?.enforced, rule] as readonly (object | undefined)[]
-  return rows.some(
-    ({ key, references }) =>
-      references !== undefined && stated.some((policies) => policies !== undefined && Object.hasOwn(policies, key)),
-  )
+/**
+ * What besides their values policies depend on: the Routes that state them, their namespaces where they refer to
+ * objects, or nothing.
+ */
+export function dependsOn(
+  { owner, route, rule }: PolicyLayers,
+  rows: readonly PolicyDefinition[],
+): 'routes' | 'namespaces' | 'values' {
+  const stated = [owner, route, route?.enforced, rule] as readonly (Readonly<Record<string, unknown>> | undefined)[]
+  let depends: 'namespaces' | 'values' = 'values'
+  for (const { key, references, byRoute } of rows)
+    for (const policies of stated) {
+      if (policies === undefined || !Object.hasOwn(policies, key)) continue
+      if (byRoute?.(policies[key]) === true) return 'routes'
+      if (references !== undefined) depends = 'namespaces'
+    }
+  return depends
 }
 
 /** @param text canonical form of a policy set */
@@ -113,7 +129,7 @@ function planDigest(plan: unknown): string {
   return digest
 }
 
-function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
+function actionOf({ redirect, respond, tokenIssuer }: RouteRule, namespace: string): PolicySet['action'] {
   if (redirect !== undefined) {
     const { scheme, hostname, port, path, statusCode } = redirect
     return {
@@ -125,6 +141,7 @@ function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
       statusCode,
     }
   }
+  if (tokenIssuer !== undefined) return { type: 'issueTokens', ...planTokenIssuer(tokenIssuer, namespace) }
   if (respond === undefined) return { type: 'forward' }
   const { statusCode, contentType, body } = respond
   return {

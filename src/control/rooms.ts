@@ -16,6 +16,7 @@ import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
@@ -23,6 +24,7 @@ import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
+import { SignIns } from './sign-in/sign-ins.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
@@ -48,9 +50,11 @@ export class Rooms {
   readonly statuses: Statuses
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
+  readonly grants: GrantRequests
   readonly pipeline: Pipeline
   readonly keySets: KeySets
   readonly health: Health
+  readonly signIns: SignIns
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -75,9 +79,15 @@ export class Rooms {
     })
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
+    this.grants = new GrantRequests({
+      time,
+      answer: (worker, id, answer) => this.pipeline.answer(worker, id, answer),
+      failure: (message) => this.statuses.problems.setGrants(message),
+    })
     this.pipeline = this.#createPipeline(data, log, time)
     this.keySets = this.#createKeySets(time)
     this.health = this.#createHealth(data, time)
+    this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -93,6 +103,7 @@ export class Rooms {
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
+    this.grants.stop()
     this.statuses.stop()
   }
 
@@ -169,6 +180,16 @@ export class Rooms {
     })
   }
 
+  #createSignIns(time: TimerClock): SignIns {
+    const { endpoints } = this
+    return new SignIns({
+      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      time,
+      clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
+      send: (message) => this.pipeline.send(message),
+    })
+  }
+
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
     const { post } = this.#links
@@ -191,7 +212,9 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },

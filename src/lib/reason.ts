@@ -318,6 +318,19 @@ export const REASONS = {
     source: 'client',
   },
   AuthDenied: { status: 403, title: 'The authorization service refuses this', retry: 'never', source: 'client' },
+  TokenRequestRefused: {
+    status: 400,
+    title: 'The request for a token is not one that may be granted',
+    retry: 'never',
+    source: 'client',
+  },
+  SignInFailed: {
+    status: 400,
+    title: 'The sign-in could not be completed; begin it again at the page itself',
+    retry: 'never',
+    source: 'client',
+  },
+  SignInRefused: { status: 403, title: 'The identity provider refuses the sign-in', retry: 'never', source: 'client' },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

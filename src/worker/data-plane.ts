@@ -2,6 +2,7 @@
  * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
  * one function; what differs between them is what they hand in.
  */
+import { randomBytes } from 'node:crypto'
 import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
@@ -35,10 +36,12 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
+import { GrantClient } from './grant-client.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
+import { WorkerSignIns } from './sign-ins.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -61,6 +64,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
+  /** That nobody can guess. */
+  randomBytes(size: number): Uint8Array
   /** How the endpoints of a Backend are connected to. */
   connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
@@ -107,8 +112,16 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const timers = new Timers(clock, () => edges.alive?.())
   const budget = new UpstreamBudget(edges.workers)
   const contents = new ContentStore((ids) => backends.contentsChanged(ids))
+  const grants = new GrantClient(clock, (id, request) => edges.send({ type: 'grants', id, request }))
+  let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const signIns = new WorkerSignIns({
+    clock,
+    random: (size) => edges.randomBytes(size),
+    seed: () => sessionKeys.browserKey,
+    send: (message) => edges.send(message),
+  })
   const backends = new Backends({
     worker,
     random,
@@ -139,6 +152,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      signIns,
+      grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
@@ -157,6 +172,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
+    grantStore = settings.grantStore
     sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
     backends.topology = settings.topology
@@ -168,6 +184,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    signIns,
+    grants,
     keySets,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
@@ -180,13 +198,14 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'keySets' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'providers' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)
   return {
     clock,
     random,
+    randomBytes,
     timers: clock,
     client: new UpstreamClient(context, find),
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),

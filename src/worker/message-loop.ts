@@ -6,7 +6,9 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
+import type { WorkerSignIns } from './sign-ins.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -18,6 +20,8 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
@@ -74,7 +78,9 @@ export class MessageLoop {
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
+    else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {
@@ -89,8 +95,10 @@ export class MessageLoop {
 
   /** A new control thread: tables that the old one had begun to send will not be completed. */
   forgetQueue(): void {
+    this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */

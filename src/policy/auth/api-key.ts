@@ -1,8 +1,8 @@
 /** The method `apiKey`: a key is looked up by its digest, so nothing is compared that a client could measure. */
 import { type ApiKeys, digestOf, MAX_API_KEY, readApiKeys } from '../../auth/api-keys.ts'
 import type { FilterServices } from '../services.ts'
-import { type CredentialLease, type LeaseState, leaseAfter, leaseState } from './lease.ts'
-import type { AuthMethod, Judgement } from './method.ts'
+import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
+import { type AuthMethod, type Judgement, leaseAfter } from './method.ts'
 import type { ApiKeyPlan } from './plan.ts'
 
 /** Keys as they were read from the bytes of a Secret, for all rules that use it. */

@@ -21,12 +21,15 @@ import {
   findCredential,
   keepCredential,
   removeCredentials,
+  type SearchedPlace,
   samePlace,
+  searchedPlace,
 } from './credential.ts'
 import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
 import { LEASE } from './lease.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
+import { OidcMethod } from './oidc/oidc.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
 
 interface IdentityHeader {
@@ -48,13 +51,17 @@ class Authentication {
   readonly #anonymous: boolean
   readonly #methods: readonly Method[]
   /** Where any of the methods looks. */
-  readonly #places: readonly CredentialPlace[]
+  readonly #places: readonly SearchedPlace[]
+  /** Those that look in each of them. */
+  readonly #readers: ReadonlyMap<CredentialPlace, readonly Method[]>
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
   /** Of those, what a method reads first: removed before the request passes. */
   readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
+  /** Those at which a browser signs in. */
+  readonly #signIns: readonly Method[]
   /** Of the challenge; one for each scheme. */
   readonly #challengers: readonly AuthMethod[]
 
@@ -64,12 +71,16 @@ class Authentication {
     const places: CredentialPlace[] = []
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
-    this.#places = places
+    this.#places = places.map(searchedPlace)
+    this.#readers = new Map(
+      this.#places.map((place) => [place, this.#methods.filter(({ auth }) => reads(auth, place))]),
+    )
     this.#readFirst = this.#methods.flatMap(({ auth }) => auth.reads ?? [])
     this.#claimed = this.#methods
       .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
       .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
+    this.#signIns = this.#methods.filter(({ auth }) => auth.serve !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
     this.#challengers = [...schemes.values()].reverse()
@@ -88,6 +99,8 @@ class Authentication {
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
     for (const name of this.#claimed) x.request.removeLoosely(name)
+    const served = this.#ask('serve', x)
+    if (served !== undefined) return served
     const found = findCredential(x, this.#places)
     if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
     for (const method of this.#beside) {
@@ -95,16 +108,27 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? this.#pass(x) : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined)
+      return this.#anonymous ? this.#pass(x) : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     return this.#await(x, method, found, method.auth.judge(text, x))
   }
 
+  /** What the first method answers that has something to say. */
+  #ask(what: 'serve' | 'begin', x: Exchange): RequestDecision | Promise<RequestDecision> {
+    for (const { auth } of this.#signIns) {
+      const response = auth[what]?.(x)
+      if (response instanceof Promise) return response.then((late) => ({ type: 'respond', response: late }))
+      if (response !== undefined) return { type: 'respond', response }
+    }
+    return undefined
+  }
+
   /** The first whose credential is present decides: the position of the first that looks there. */
   #rankOf(place: CredentialPlace): number {
-    return this.#methods.findIndex(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    return this.#methods.findIndex(({ auth }) => reads(auth, place))
   }
 
   #await(
@@ -119,7 +143,7 @@ class Authentication {
 
   /** Of several that read one place it is the one that the credential names, which then has to prove it. */
   #methodFor(text: string, place: CredentialPlace): Method | undefined {
-    const here = this.#methods.filter(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    const here = this.#readers.get(place)!
     return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
@@ -155,7 +179,7 @@ class Authentication {
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
       if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
-      else removeCredentials(x, one)
+      else removeCredentials(x, one, one === found?.place)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)
@@ -178,6 +202,10 @@ class Authentication {
     return refusal(response, detail)
   }
 
+  get sessions(): boolean {
+    return this.#methods.some(({ auth }) => auth.sessions === true)
+  }
+
   /** Whether some method has fields for the client. */
   get answers(): boolean {
     return this.#methods.some(({ auth }) => auth.answers === true)
@@ -187,6 +215,10 @@ class Authentication {
     const fields = x.get(RESPONSE_FIELDS)
     if (fields !== undefined) addResponseFields(head.fields, fields)
   }
+}
+
+function reads({ from }: AuthMethod, place: CredentialPlace): boolean {
+  return from.some((one) => samePlace(one, place))
 }
 
 function refusal(response: LocalResponse, detail: string | undefined): RequestDecision {
@@ -218,16 +250,18 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
   if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const { effect, answers } = authentication
+  const { effect, answers, sessions } = authentication
   return {
     name: 'auth',
     requestFields: authentication.fields,
+    ...(sessions ? { sessions } : {}),
     onRequest: (x) => authentication.onRequest(x),
     ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
     explain: () => ({ filter: 'auth', effect }),
