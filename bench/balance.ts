@@ -237,6 +237,7 @@ const deps: FilterServices = {
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   providers: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
+  keySets: { check: () => 'unknown' },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
   memos: new OwnedLru(65_536, clock),
   limiters: new GcraLimiters(256, clock),

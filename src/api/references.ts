@@ -3,6 +3,8 @@
  * extractor reads objects that have not been validated as well as those that have: nothing is believed, nothing throws,
  * and what is no name is no reference.
  */
+
+import { KEY_SET, KEY_SET_PART } from '../policy/auth/key-set.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import { CA_SECRET, CRL_SECRET, REDIS_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
@@ -22,9 +24,14 @@ export interface Reference {
   readonly port?: number | string
   /** Of a ConfigMap or Secret. */
   readonly key?: string
-  /** Of a Secret: the type that it must have. Without `key`: what is read of that type. */
+  /**
+   * Of a Secret: the type that it must have. Without `key`: what is read of that type. Of a key set: the issuer that
+   * its metadata must name.
+   */
   readonly type?: string
-  /** Of a Secret in another namespace: the namespace that it must be shared with. */
+  /**
+   * Of a Secret in another namespace: the namespace that it must be shared with. Of a key set: whose reference it is.
+   */
   readonly sharedWith?: string
   readonly purpose: Purpose
 }
@@ -107,8 +114,15 @@ export const ingressReferences: Extractor = {
   },
 }
 
-/** Grants to namespaces with certain labels, and Secrets, which the operator may take from any namespace. */
+/**
+ * Grants to namespaces with certain labels, Secrets, which the operator may take from any namespace, and the key sets
+ * of policies.
+ */
 export function* settingsReferences(settings: unknown): Generator<Reference> {
+  for (const { path, policies } of policyPlaces('Settings', settings))
+    for (const row of POLICIES)
+      for (const reference of policyReferences(row, member(policies, row.key), '', [...path, row.key]))
+        if (reference.kind === KEY_SET) yield reference
   const lists = [
     [member(settings, 'hostnames'), ['hostnames']],
     [member(member(settings, 'upstreams'), 'externalTargets'), ['upstreams', 'externalTargets']],
@@ -171,6 +185,10 @@ function* policyReferences(row: PolicyDefinition, value: unknown, namespace: str
   if (row.references === undefined || value === undefined) return
   for (const found of row.references.find(value)) {
     const { kind, name, port, key, type, namespace: of = namespace } = found
+    if (kind === KEY_SET) {
+      yield keySetReference([...path, ...found.path], name, type, namespace)
+      continue
+    }
     if (!isName(name) || !isName(of) || (key !== undefined && !isName(key))) continue
     const purpose = kind === 'Service' || kind === 'Backend' ? 'Traffic' : 'Policy'
     yield {
@@ -183,6 +201,21 @@ function* policyReferences(row: PolicyDefinition, value: unknown, namespace: str
       ...(type === undefined ? {} : { type }),
       purpose,
     }
+  }
+}
+
+/** @param user whose it is; empty: the settings */
+function keySetReference(path: Path, url: string, issuer: string | undefined, user: string): Reference {
+  const type = issuer === undefined ? undefined : { type: issuer }
+  return {
+    path,
+    kind: KEY_SET,
+    namespace: '',
+    name: url,
+    key: KEY_SET_PART,
+    ...type,
+    sharedWith: user,
+    purpose: 'Policy',
   }
 }
 

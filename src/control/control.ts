@@ -216,6 +216,7 @@ export class Control {
         keep: (changes) => store.keep(changes),
         retain: (name, version) => this.#post({ type: 'served', name, version }),
         cleared: (name) => this.#post({ type: 'cleared', name }),
+        keySet: (url, namespaces) => this.#rooms.keySets.want(url, namespaces),
       },
       {
         validator,
@@ -294,6 +295,7 @@ export class Control {
     this.#settings = settings
     this.#useFailures(this.#configuration, ports)
     this.#configuration.open(settings, ports.sockets)
+    this.#rooms.keySets.start()
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
   }

@@ -23,14 +23,15 @@ export interface PolicyProblem {
 export interface PolicyReference {
   /** From the policy's own value. */
   readonly path: readonly (string | number)[]
-  readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend'
+  /** `KeySet`: no object, but what is fetched from the address that `name` is. */
+  readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend' | 'KeySet'
   readonly namespace?: string
   readonly name: string
   /** Of a Service. */
   readonly port?: number | string
   /** Of a ConfigMap or Secret: the key of its data. */
   readonly key?: string
-  /** Of a Secret: the type that it must have. */
+  /** Of a Secret: the type that it must have. Of a key set: the issuer that its metadata must name. */
   readonly type?: string
 }
 

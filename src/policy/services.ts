@@ -75,6 +75,15 @@ export interface Mirrors {
   begin(x: Exchange, target: MirrorTarget): MirrorCopy | null
 }
 
+/** Whether a key set has been looked at anew since it was asked for; `unknown`: its provider did not say. */
+export type KeySetCheck = 'current' | 'unknown'
+
+/** Has control look whether a provider has other keys by now. */
+export interface KeySetChecks {
+  /** @returns without a promise where it has just been looked at, or cannot be now */
+  check(url: string): KeySetCheck | Promise<KeySetCheck>
+}
+
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
@@ -85,6 +94,8 @@ export interface FilterServices {
   readonly providers: ProviderClient
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
+  /** Of the providers' keys among the contents. */
+  readonly keySets: KeySetChecks
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */

@@ -154,6 +154,8 @@ export type ToWorker =
    * (shared-memory/epoch.ts).
    */
   | { readonly type: 'epoch'; readonly epoch: number }
+  /** Behind the keys that there are now: what was asked of a key set. */
+  | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -162,5 +164,9 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'latency-probe'; readonly id: number }
+  /**
+   * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   */
+  | { readonly type: 'ask-key-set'; readonly url: string }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

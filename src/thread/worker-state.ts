@@ -53,6 +53,7 @@ export class WorkerState {
         this.#keepTables(message)
         return
       case 'epoch':
+      case 'key-set-asked':
       case 'latency-probe':
         return
     }

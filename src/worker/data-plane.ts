@@ -35,6 +35,7 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
+import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
@@ -134,9 +135,11 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
+  const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -165,6 +168,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    keySets,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -176,7 +180,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'keySets' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { KeySetRequests } from './key-sets.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -17,6 +18,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -63,13 +65,14 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { endpoints, contents, linker } = this.#host
+    const { endpoints, contents, keySets, linker } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
     else if (message.type === 'tables') this.#steps = linker.link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') endpoints.retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'latency-probe') this.#host.send(message)
   }

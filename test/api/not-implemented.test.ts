@@ -14,7 +14,6 @@ const SAMPLES: Tree = {
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
-  'jwt.keys.jwksURI': 'https://id.example/jwks.json',
   'jwt.keys.issuerRule': 'token',
   basic: { secretName: 'a' },
   oidc: { secretName: 'a' },

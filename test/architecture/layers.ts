@@ -33,7 +33,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     ranks: [
       ['settings', 'leader', 'last-good', 'registration'],
       ['resources'],
-      ['endpoints', 'publish'],
+      ['endpoints', 'publish', 'key-sets'],
       ['health'],
       ['status'],
     ],
@@ -45,6 +45,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',
+      'key-sets': 'key-sets.ts',
       health: 'health.ts',
       status: 'statuses.ts',
     },

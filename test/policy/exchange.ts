@@ -119,6 +119,7 @@ export function testDeps(): TestDeps {
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
+    keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
     memos: new OwnedLru(65_536, clock),

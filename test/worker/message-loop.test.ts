@@ -34,6 +34,7 @@ describe('the messages of control', () => {
           return () => {}
         },
       },
+      keySets: { answered: (url, again, current) => log.push(`asked ${url} ${again} ${current}`) },
       linker: {
         *link({ generation }: { generation: number }) {
           yield

@@ -93,7 +93,7 @@ export class Pipeline {
     this.#publisher = new Publisher(
       block,
       { ...events, served: (generation, took) => this.#served(generation, took) },
-      () => time.monotonic(),
+      time,
     )
   }
 

@@ -3,7 +3,7 @@
  * serves where.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { PackResult } from '../../snapshot/pack.ts'
@@ -18,6 +18,8 @@ export interface PublisherEvents {
   served(generation: number, took: readonly Milliseconds[]): void
   /** Endpoints act in every worker. @param took since their change was seen */
   endpoints(took: Milliseconds): void
+  /** A worker has met a key that is not in a set. @param answer to be called once what was fetched has been sent */
+  keySetAsked(url: string, answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -26,6 +28,7 @@ export class Publisher {
   readonly #block: ProcessBlock
   readonly #events: PublisherEvents
   readonly #now: () => Milliseconds
+  readonly #nextTurn: (run: () => void) => void
   readonly #ports = new Map<number, MessagePort>()
   readonly #state = new WorkerState()
   /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
@@ -33,10 +36,11 @@ export class Publisher {
   readonly #probe = new LatencyProbe()
   #generation: number
 
-  constructor(block: ProcessBlock, events: PublisherEvents, now: () => Milliseconds) {
+  constructor(block: ProcessBlock, events: PublisherEvents, time: Pick<TimerClock, 'monotonic' | 'nextTurn'>) {
     this.#block = block
     this.#events = events
-    this.#now = now
+    this.#now = () => time.monotonic()
+    this.#nextTurn = (run) => void time.nextTurn(run)
     this.#generation = block.published
   }
 
@@ -109,8 +113,16 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else this.#settle()
+  }
+
+  #askKeySet(port: MessagePort | undefined, url: string): void {
+    this.#events.keySetAsked(url, ({ again, current }) =>
+      // Contents are sent at the end of the turn that brings them.
+      this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, again, current } satisfies ToWorker)),
+    )
   }
 
   #probed(worker: number, id: number): void {

@@ -115,3 +115,7 @@ export function samePlace(a: CredentialPlace, b: CredentialPlace): boolean {
     a.scheme?.toLowerCase() === b.scheme?.toLowerCase()
   )
 }
+
+export function inLowerCase(place: CredentialPlace): CredentialPlace {
+  return place.header === undefined ? place : { ...place, header: place.header.toLowerCase() }
+}

@@ -84,4 +84,6 @@ export interface KeySource {
   readonly form: KeyForm
   /** See {@link contentId}. */
   readonly content: string
+  /** Of a set that is fetched: newer keys can be asked for. */
+  readonly url?: string
 }

@@ -1,5 +1,4 @@
 /** `auth`: what a user writes, and what of it a worker gets. */
-import { parseDuration } from '../../lib/quantity.ts'
 import { looseName } from '../../message/fields.ts'
 import { contentId } from '../contents.ts'
 import {
@@ -10,19 +9,17 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
-import type { CredentialPlace } from './credential.ts'
+import { API_KEYS_SECRET } from '../secret-types.ts'
+import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
+import { checkJwtFields, DEFAULT_FROM, fieldsOf, type JwtValue, jwtReferences, planJwt } from './jwt-value.ts'
 import {
   type ApiKeyPlan,
   type AuthPlan,
   type CertificateField,
   type ClientCertificatePlan,
   identityFieldsOf,
-  type JwtPlan,
-  type KeyForm,
-  type KeySource,
   type MethodPlan,
 } from './plan.ts'
 
@@ -46,28 +43,6 @@ interface ClientCertificateValue {
   readonly toHeaders?: readonly { readonly field: CertificateField; readonly header: string }[]
 }
 
-interface JwtValue {
-  readonly issuer: string
-  readonly audiences: readonly string[]
-  readonly algorithms?: readonly string[]
-  readonly keys: Readonly<Record<string, string | undefined>>
-  readonly from?: readonly CredentialPlace[]
-  readonly claimsToHeaders?: readonly { readonly claim: string; readonly header: string }[]
-  readonly keepToken?: boolean
-  readonly clockSkew?: string
-}
-
-const DEFAULT_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
-const DEFAULT_FROM: readonly CredentialPlace[] = [{ header: 'authorization', scheme: 'Bearer' }]
-const DEFAULT_SKEW = '30s'
-
-/** The Secrets that keys may be had from, by the field that names one. */
-const KEY_SECRETS: Readonly<Record<string, { readonly form: KeyForm; readonly type: string; readonly key: string }>> = {
-  publicKeySecretName: { form: 'PublicKeys', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.publicKey },
-  sharedSecretName: { form: 'SharedSecret', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.secret },
-  jwksSecretName: { form: 'KeySet', type: JWKS_SECRET.type, key: JWKS_SECRET.key },
-}
-
 export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   key: 'auth',
   phase: 'auth',
@@ -88,7 +63,7 @@ function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem
   const problems: PolicyProblem[] = []
   const methods = methodsOf(value)
   for (const [i, [path, { jwt, apiKey, clientCertificate, external }]] of methods.entries()) {
-    if (place === 'Settings' && (jwt !== undefined || apiKey !== undefined))
+    if (place === 'Settings' && (apiKey !== undefined || (jwt !== undefined && jwt.keys.jwksURI === undefined)))
       problems.push({
         path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
@@ -129,27 +104,6 @@ function* checkPlace(methods: ReturnType<typeof methodsOf>, position: number): G
       }
 }
 
-function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue): Generator<PolicyProblem> {
-  for (const [i, algorithm] of (algorithms ?? []).entries())
-    if (algorithm.startsWith('HS') !== (keys.sharedSecretName !== undefined))
-      yield {
-        path: ['algorithms', i],
-        message: algorithm.startsWith('HS')
-          ? `${algorithm} goes with sharedSecretName alone: with public keys everybody could make tokens`
-          : `${algorithm} cannot be verified with a shared key; write HS256, or name a public key`,
-      }
-  const taken = new Set((from ?? []).flatMap(({ header }) => (header === undefined ? [] : [looseName(header)])))
-  for (const [i, { claim, header }] of (claimsToHeaders ?? []).entries()) {
-    const problem = checkFieldName(header.toLowerCase())
-    if (problem !== undefined) yield { path: ['claimsToHeaders', i, 'header'], message: problem }
-    if (/[{}]/.test(claim))
-      yield { path: ['claimsToHeaders', i, 'claim'], message: 'is no path of a claim: names with dots between them' }
-    if (taken.has(looseName(header)))
-      yield { path: ['claimsToHeaders', i, 'header'], message: 'is the header of a token or of another claim' }
-    taken.add(looseName(header))
-  }
-}
-
 function* checkCertificateHeaders({ toHeaders }: ClientCertificateValue): Generator<PolicyProblem> {
   const taken = new Set<string>()
   for (const [i, { header }] of (toHeaders ?? []).entries()) {
@@ -174,16 +128,9 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
-    const keys = fieldsOf(fieldsOf(fieldsOf(method).jwt).keys)
-    for (const [field, { type, key }] of Object.entries(KEY_SECRETS)) {
-      const name = keys[field]
-      if (typeof name === 'string') yield { path: [...path, 'jwt', 'keys', field], kind: 'Secret', name, key, type }
-    }
+    for (const reference of jwtReferences(fieldsOf(method).jwt))
+      yield { ...reference, path: [...path, 'jwt', ...reference.path] }
   }
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
 function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
@@ -206,24 +153,6 @@ function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCert
   return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
 }
 
-function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
-  const { issuer, audiences, keys, claimsToHeaders = [], keepToken = false, clockSkew = DEFAULT_SKEW } = jwt
-  const shared = keys.sharedSecretName !== undefined
-  return {
-    issuer,
-    audiences,
-    algorithms: jwt.algorithms ?? (shared ? ['HS256'] : DEFAULT_ALGORITHMS),
-    keys: keySource(keys, namespace),
-    from: (jwt.from ?? DEFAULT_FROM).map(inLowerCase),
-    claimsToHeaders: claimsToHeaders.map(({ claim, header }) => ({
-      claim,
-      header: header.toLowerCase(),
-    })),
-    keepToken,
-    clockSkew: parseDuration(clockSkew),
-  }
-}
-
 function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {
   if (namespace === undefined) throw new TypeError('API keys stand in a Secret of a namespace')
   const { type, all } = API_KEYS_SECRET
@@ -231,16 +160,4 @@ function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undef
     content: contentId({ kind: 'Secret', namespace, name: secretName, key: all, type }),
     from: from.map(inLowerCase),
   }
-}
-
-function inLowerCase(place: CredentialPlace): CredentialPlace {
-  return place.header === undefined ? place : { ...place, header: place.header.toLowerCase() }
-}
-
-function keySource(keys: JwtValue['keys'], namespace: string | undefined): KeySource {
-  const [field, secret] = Object.entries(KEY_SECRETS).find(([name]) => keys[name] !== undefined) ?? []
-  if (field === undefined || secret === undefined || namespace === undefined)
-    throw new TypeError('keys of tokens stand in a Secret of a namespace')
-  const { form, type, key } = secret
-  return { form, content: contentId({ kind: 'Secret', namespace, name: keys[field]!, key, type }) }
 }

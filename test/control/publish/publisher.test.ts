@@ -72,12 +72,13 @@ describe('the publisher', () => {
           endpoints.push(took)
           wake()
         },
+        keySetAsked: (url, answer) => answer({ again: url.length, current: true }),
         problem(worker, message) {
           problems.push(`${worker}: ${message}`)
           wake()
         },
       },
-      () => clock,
+      { monotonic: () => clock, nextTurn: (run) => setImmediate(run) as never },
     )
   }
 
