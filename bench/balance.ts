@@ -238,6 +238,7 @@ const deps: FilterServices = {
   providers: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   keySets: { check: () => 'unknown' },
+  passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
   memos: new OwnedLru(65_536, clock),
   limiters: new GcraLimiters(256, clock),

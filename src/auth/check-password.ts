@@ -1,4 +1,4 @@
-/** Whether a password is the one of a hash. It computes for as long as the hash wants: never on a thread that serves. */
+/** Whether a password is that of a hash. It computes as long as the hash wants: never on a thread that serves. */
 import { argon2Sync, scryptSync, timingSafeEqual } from 'node:crypto'
 import bcrypt from 'bcryptjs'
 import { apr1, shaCrypt } from './crypt-digests.ts'

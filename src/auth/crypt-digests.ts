@@ -53,14 +53,8 @@ export function apr1(password: Uint8Array, saltText: string): string {
 
 /** Three bytes a group, in the order in which the specification rotates them; the last group is short. */
 const SHA_GROUPS = {
-  sha256: [
-    ...Array.from({ length: 10 }, (_, i) => rotated([i, i + 10, i + 20], (2 * i) % 3)),
-    [-1, 31, 30],
-  ],
-  sha512: [
-    ...Array.from({ length: 21 }, (_, i) => rotated([i, i + 21, i + 42], i % 3)),
-    [-1, -1, 63],
-  ],
+  sha256: [...Array.from({ length: 10 }, (_, i) => rotated([i, i + 10, i + 20], (2 * i) % 3)), [-1, 31, 30]],
+  sha512: [...Array.from({ length: 21 }, (_, i) => rotated([i, i + 21, i + 42], i % 3)), [-1, -1, 63]],
 }
 
 function rotated(group: readonly number[], by: number): readonly number[] {

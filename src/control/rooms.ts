@@ -20,6 +20,7 @@ import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
+import { Passwords } from './passwords/passwords.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
@@ -50,6 +51,7 @@ export class Rooms {
   readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
   readonly keySets: KeySets
+  readonly passwords: Passwords
   readonly health: Health
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
@@ -77,6 +79,7 @@ export class Rooms {
     this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
     this.keySets = this.#createKeySets(time)
+    this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
@@ -90,6 +93,7 @@ export class Rooms {
   stop(): void {
     this.pipeline.stop()
     this.keySets.stop()
+    this.passwords.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -192,6 +196,7 @@ export class Rooms {
           this.health.usePlans(compiled.snapshot.backends)
         },
         endpoints: (took) => metrics.observeEndpoints(took),
+        passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },

@@ -54,6 +54,7 @@ export class WorkerState {
         return
       case 'epoch':
       case 'key-set-asked':
+      case 'password-checked':
       case 'latency-probe':
         return
     }

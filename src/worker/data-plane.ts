@@ -38,6 +38,7 @@ import { EndpointLoad } from './endpoint-load.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
+import { PasswordClient } from './password-client.ts'
 import { SessionKeys } from './session-keys.ts'
 
 /**
@@ -136,10 +137,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     unexpected: (error) => edges.unexpected(error),
   })
   const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
+  const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       keySets,
+      passwords,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -169,6 +172,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints: backends,
     contents,
     keySets,
+    passwords,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -180,7 +184,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'keySets' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'keySets' | 'passwords' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

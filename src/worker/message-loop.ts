@@ -7,6 +7,7 @@ import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { KeySetRequests } from './key-sets.ts'
+import type { PasswordClient } from './password-client.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -19,6 +20,7 @@ export interface MessageLoopHost {
   }
   readonly contents: ContentStore
   readonly keySets: Pick<KeySetRequests, 'answered'>
+  readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -65,13 +67,14 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { endpoints, contents, keySets, linker } = this.#host
+    const { endpoints, contents, keySets, passwords, linker } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
     else if (message.type === 'tables') this.#steps = linker.link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') endpoints.retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'latency-probe') this.#host.send(message)
@@ -87,10 +90,11 @@ export class MessageLoop {
     }
   }
 
-  /** A new control thread: tables that the old one had begun to send will not be completed. */
+  /** A new control thread: what the old one had begun to send, or was asked, will not be completed. */
   forgetQueue(): void {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.passwords.forget()
   }
 
   /** @returns whether another slice is needed */

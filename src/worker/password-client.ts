@@ -28,10 +28,7 @@ export class PasswordClient implements PasswordChecks {
   readonly #limited = new FairMap<Milliseconds>(MAX_LIMITED)
   #last = 0
 
-  constructor(
-    time: Pick<TimerClock, 'after' | 'monotonic'>,
-    send: (id: number, question: PasswordQuestion) => void,
-  ) {
+  constructor(time: Pick<TimerClock, 'after' | 'monotonic'>, send: (id: number, question: PasswordQuestion) => void) {
     this.#time = time
     this.#send = send
   }

@@ -8,6 +8,7 @@ import { OwnedLru } from '../../cache/owned-lru.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { FailedAttempts } from './failed-attempts.ts'
+import { HashThread } from './hash-thread.ts'
 
 /** A worker waits no longer than this, and what nobody waits for is not computed. */
 export const ANSWER_WITHIN: Milliseconds = 10_000
@@ -22,9 +23,8 @@ const WRONG_KEPT: Milliseconds = 60_000
 
 export interface PasswordsOptions {
   readonly time: Pick<TimerClock, 'monotonic'>
-  /** Computes one hash: see {@link HashThread}. */
-  readonly thread: { check(hash: string, password: string): Promise<boolean>; stop(): Promise<void> }
-  answer(worker: number, id: number, answer: PasswordAnswer): void
+  /** Computes one hash at a time. Default: a thread. */
+  readonly thread?: { check(hash: string, password: string): Promise<boolean>; stop(): Promise<void> }
   warn(message: string): void
 }
 
@@ -33,11 +33,12 @@ interface Waiting {
   /** Of the verdict. */
   readonly digest: string
   readonly since: Milliseconds
-  readonly askers: { readonly worker: number; readonly id: number }[]
+  readonly askers: ((answer: PasswordAnswer) => void)[]
 }
 
 export class Passwords {
   readonly #options: PasswordsOptions
+  readonly #thread: NonNullable<PasswordsOptions['thread']>
   readonly #attempts: FailedAttempts
   /** Of what is kept: a dump of the memory has no digest that can be guessed by. */
   readonly #seed = randomBytes(32)
@@ -51,36 +52,37 @@ export class Passwords {
   constructor(options: PasswordsOptions) {
     const now = (): Milliseconds => options.time.monotonic()
     this.#options = options
+    this.#thread = options.thread ?? new HashThread()
     this.#attempts = new FailedAttempts(now)
     this.#verdicts = new OwnedLru(VERDICT_BYTES, { monotonic: now })
   }
 
   /** A question of a worker. */
-  accept(worker: number, id: number, question: PasswordQuestion): void {
+  ask(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void {
     const { owner } = question
     const digest = this.#digest(question)
     const verdict = this.#verdicts.get(owner, digest)
-    if (verdict !== undefined) return this.#options.answer(worker, id, { result: verdict ? 'right' : 'wrong' })
+    if (verdict !== undefined) return answer({ result: verdict ? 'right' : 'wrong' })
     const client = clientOf(question)
     const wait = this.#attempts.wait(owner, client)
-    if (wait > 0) return this.#options.answer(worker, id, { result: 'limited', retryAfter: wait })
+    if (wait > 0) return answer({ result: 'limited', retryAfter: wait })
     const key = `${digest} ${client}`
     const waiting = this.#waiting.get(key)
-    if (waiting !== undefined) return void waiting.askers.push({ worker, id })
+    if (waiting !== undefined) return void waiting.askers.push(answer)
     const place = `${owner} ${client}`
     const own = this.#ofClient.get(place) ?? 0
     if (this.#waiting.size >= MAX_WAITING || own >= MAX_OF_CLIENT)
-      return this.#options.answer(worker, id, { result: 'unavailable', detail: 'too many passwords wait for their check' })
+      return answer({ result: 'unavailable', detail: 'too many passwords wait for their check' })
     this.#ofClient.set(place, own + 1)
     const since = this.#options.time.monotonic()
-    this.#waiting.set(key, { question, digest, since, askers: [{ worker, id }] })
+    this.#waiting.set(key, { question, digest, since, askers: [answer] })
     this.#queue.add(owner, key)
     if (!this.#busy) void this.#run()
   }
 
   stop(): void {
     this.#stopped = true
-    void this.#options.thread.stop()
+    void this.#thread.stop()
   }
 
   async #run(): Promise<void> {
@@ -90,13 +92,13 @@ export class Passwords {
       const answer = await this.#check(waiting)
       this.#waiting.delete(next.key)
       this.#leave(waiting.question)
-      for (const { worker, id } of waiting.askers) this.#options.answer(worker, id, answer)
+      for (const tell of waiting.askers) tell(answer)
     }
     this.#busy = false
   }
 
   async #check({ question, digest, since }: Waiting): Promise<PasswordAnswer> {
-    const { time, thread } = this.#options
+    const { time } = this.#options
     const { owner, hash, password, decoy } = question
     if (time.monotonic() - since > ANSWER_WITHIN)
       return { result: 'unavailable', detail: 'the check of a password has not had its turn in time' }
@@ -105,7 +107,7 @@ export class Passwords {
     const wait = this.#attempts.wait(owner, client)
     if (wait > 0) return { result: 'limited', retryAfter: wait }
     try {
-      const isRight = (await thread.check(hash, password)) && !decoy
+      const isRight = (await this.#thread.check(hash, password)) && !decoy
       if (!isRight) this.#attempts.failed(owner, client)
       this.#verdicts.set(owner, digest, isRight, VERDICT_ENTRY, isRight ? RIGHT_KEPT : WRONG_KEPT)
       return { result: isRight ? 'right' : 'wrong' }
@@ -124,7 +126,9 @@ export class Passwords {
 
   /** Of hash and password: with another hash it is another verdict. */
   #digest({ scope, hash, password, decoy }: PasswordQuestion): string {
-    return createHmac('sha256', this.#seed).update(JSON.stringify([scope, hash, password, decoy])).digest('base64url')
+    return createHmac('sha256', this.#seed)
+      .update(JSON.stringify([scope, hash, password, decoy]))
+      .digest('base64url')
   }
 }
 

@@ -21,7 +21,12 @@ const WRONG_KEPT = 60_000
 const NETWORK_BITS = 64
 
 /** Users as they were read from the bytes of a Secret, for all rules that use it. */
-const READ_USERS = new WeakMap<Uint8Array, Users>()
+const READ_USERS = new WeakMap<Uint8Array, KnownUsers>()
+
+interface KnownUsers {
+  readonly users: Users
+  readonly hashes: readonly string[]
+}
 
 interface KnownPassword {
   readonly isRight: boolean
@@ -34,7 +39,8 @@ export class BasicMethod implements AuthMethod {
   readonly kept = false
   readonly claimsToHeaders = []
   readonly scheme = 'Basic'
-  readonly parameters: string
+  readonly realm: string | undefined
+  readonly parameters = ', charset="UTF-8"'
   readonly wants = 'a name and a password'
   readonly #plan: BasicPlan
   readonly #owner: string
@@ -46,7 +52,7 @@ export class BasicMethod implements AuthMethod {
     this.#plan = plan
     this.#owner = owner
     this.#services = services
-    this.parameters = `realm="${plan.realm}", charset="UTF-8"`
+    this.realm = plan.realm
   }
 
   claims(): boolean {
@@ -60,30 +66,36 @@ export class BasicMethod implements AuthMethod {
     const credentials = readCredentials(text)
     if (credentials === undefined) return NOT_CREDENTIALS
     const { name, password } = credentials
-    const users = usersOf(bytes)
-    const stored = users.get(name)
+    const known = usersOf(bytes)
+    const stored = known.users.get(name)
     const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
-    const known = memos.get(this.#owner, key) as KnownPassword | undefined
-    if (known !== undefined && known.hash === stored) return known.isRight ? identityOf(name) : WRONG
+    const before = memos.get(this.#owner, key) as KnownPassword | undefined
+    if (before !== undefined && before.hash === stored) return before.isRight ? identityOf(name) : WRONG
     const client = networkOf(x.clientAddress, NETWORK_BITS)
     // A check of the hash before says nothing about the one there is now, nor one for another client about this one.
     const same = `${key} ${stored} ${client}`
     let running = this.#running.get(same)
     if (running === undefined) {
-      running = this.#check(key, name, password, client, users).finally(() => this.#running.delete(same))
+      running = this.#check(key, name, password, client, known).finally(() => this.#running.delete(same))
       this.#running.set(same, running)
     }
     return running
   }
 
-  async #check(key: string, name: string, password: string, client: string, users: Users): Promise<Judgement> {
+  async #check(
+    key: string,
+    name: string,
+    password: string,
+    client: string,
+    { users, hashes }: KnownUsers,
+  ): Promise<Judgement> {
     const { memos, passwords } = this.#services
     const stored = users.get(name)
     const answer = await passwords.check({
       owner: this.#owner,
       scope: this.#plan.content,
       client,
-      hash: stored ?? this.#decoyFor(name, users),
+      hash: stored ?? this.#decoyFor(name, hashes),
       password,
       decoy: stored === undefined,
     })
@@ -96,9 +108,9 @@ export class BasicMethod implements AuthMethod {
   }
 
   /** A name that nobody has takes as long as one of those that are there, and the same one each time. */
-  #decoyFor(name: string, users: Users): string {
+  #decoyFor(name: string, hashes: readonly string[]): string {
     const order = Number.parseInt(hash('sha256', this.#services.passwords.digest(name), 'hex').slice(0, 12), 16)
-    return [...users.values()][order % users.size]!
+    return hashes[order % hashes.length]!
   }
 }
 
@@ -123,10 +135,13 @@ function faultOf(answer: PasswordAnswer): Judgement {
   }
 }
 
-function usersOf(bytes: Uint8Array): Users {
-  let users = READ_USERS.get(bytes)
-  if (users === undefined) READ_USERS.set(bytes, (users = readUsers(Buffer.from(bytes).toString('utf8'))))
-  return users
+function usersOf(bytes: Uint8Array): KnownUsers {
+  let known = READ_USERS.get(bytes)
+  if (known === undefined) {
+    const users = readUsers(Buffer.from(bytes).toString('utf8'))
+    READ_USERS.set(bytes, (known = { users, hashes: [...users.values()] }))
+  }
+  return known
 }
 
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
@@ -136,7 +151,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 function readCredentials(text: string): { readonly name: string; readonly password: string } | undefined {
   if (text.length > MAX_CREDENTIALS || !BASE64.test(text)) return undefined
   const bytes = Buffer.from(text, 'base64')
-  if (bytes.toString('base64').replaceAll('=', '') !== text.replaceAll('=', '')) return undefined
+  if (bytes.toString('base64') !== text) return undefined
   let decoded: string
   try {
     decoded = UTF8.decode(bytes)

@@ -9,7 +9,7 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET } from '../secret-types.ts'
+import { API_KEYS_SECRET, HTPASSWD_SECRET } from '../secret-types.ts'
 import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
@@ -17,6 +17,7 @@ import { checkJwtFields, DEFAULT_FROM, fieldsOf, type JwtValue, jwtReferences, p
 import {
   type ApiKeyPlan,
   type AuthPlan,
+  type BasicPlan,
   type CertificateField,
   type ClientCertificatePlan,
   identityFieldsOf,
@@ -29,7 +30,7 @@ interface AuthValue {
   readonly apiKey?: ApiKeyValue
   readonly clientCertificate?: ClientCertificateValue
   readonly external?: ExternalValue
-  readonly basic?: { readonly secretName: string; readonly realm?: string }
+  readonly basic?: BasicValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -37,6 +38,11 @@ interface AuthValue {
 interface ApiKeyValue {
   readonly secretName: string
   readonly from: readonly CredentialPlace[]
+}
+
+interface BasicValue {
+  readonly secretName: string
+  readonly realm?: string
 }
 
 interface ClientCertificateValue {
@@ -62,10 +68,15 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
   const methods = methodsOf(value)
-  for (const [i, [path, { jwt, apiKey, clientCertificate, external }]] of methods.entries()) {
-    if (place === 'Settings' && (apiKey !== undefined || (jwt !== undefined && jwt.keys.jwksURI === undefined)))
+  for (const [i, [path, { jwt, apiKey, clientCertificate, external, basic }]] of methods.entries()) {
+    const isSecret =
+      apiKey !== undefined || basic !== undefined || (jwt !== undefined && jwt.keys.jwksURI === undefined)
+    if (place === 'Settings' && isSecret)
       problems.push({
-        path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
+        path: [
+          ...path,
+          ...(jwt === undefined ? [basic === undefined ? 'apiKey' : 'basic', 'secretName'] : ['jwt', 'keys']),
+        ],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
     if (external !== undefined) {
@@ -128,6 +139,10 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
+    const { secretName: users } = fieldsOf(fieldsOf(method).basic)
+    const { type, key } = HTPASSWD_SECRET
+    if (typeof users === 'string')
+      yield { path: [...path, 'basic', 'secretName'], kind: 'Secret', name: users, key, type }
     for (const reference of jwtReferences(fieldsOf(method).jwt))
       yield { ...reference, path: [...path, 'jwt', ...reference.path] }
   }
@@ -142,15 +157,23 @@ function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | u
 }
 
 /** @returns undefined of `anonymous` */
-function planMethod({ jwt, apiKey, clientCertificate, external }: AuthValue, namespace: string | undefined) {
+function planMethod({ jwt, apiKey, clientCertificate, external, basic }: AuthValue, namespace: string | undefined) {
   if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
   if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  if (basic !== undefined) return { basic: planBasic(basic, namespace) } satisfies MethodPlan
   if (external !== undefined) return { external: planExternal(external, namespace) } satisfies MethodPlan
   return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
 }
 
 function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCertificatePlan {
   return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
+}
+
+function planBasic({ secretName, realm }: BasicValue, namespace: string | undefined): BasicPlan {
+  if (namespace === undefined) throw new TypeError('passwords stand in a Secret of a namespace')
+  const { type, key } = HTPASSWD_SECRET
+  const content = contentId({ kind: 'Secret', namespace, name: secretName, key, type })
+  return realm === undefined ? { content } : { content, realm }
 }
 
 function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {

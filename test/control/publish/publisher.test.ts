@@ -72,6 +72,7 @@ describe('the publisher', () => {
           endpoints.push(took)
           wake()
         },
+        passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         keySetAsked: (url, answer) => answer({ again: url.length, current: true }),
         problem(worker, message) {
           problems.push(`${worker}: ${message}`)
