@@ -232,6 +232,8 @@ const clock = { wall: () => 0, monotonic: () => 0 }
 const deps: FilterServices = {
   clock,
   random: Math.random,
+  randomBytes: (length) => new Uint8Array(length),
+  grants: { store: () => undefined },
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   mirrors: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },

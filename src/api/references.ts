@@ -8,6 +8,7 @@ import { KEY_SET, KEY_SET_PART } from '../policy/auth/key-set.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import { CA_SECRET, CRL_SECRET, REDIS_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import { ISSUER_SECRETS } from '../policy/token-issuer/plan.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
@@ -71,6 +72,8 @@ function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyD
   for (const [i, rule] of list(member(spec, 'rules')).entries())
     for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
       yield* backendReference(ref, namespace, ['spec', 'rules', i, 'backendRefs', j])
+  for (const [i, rule] of list(member(spec, 'rules')).entries())
+    yield* issuerReferences(member(rule, 'tokenIssuer'), namespace, ['spec', 'rules', i, 'tokenIssuer'])
   for (const { path, policies } of policyPlaces('Route', object))
     for (const row of rows) yield* policyReferences(row, member(policies, row.key), namespace, [...path, row.key])
 }
@@ -175,6 +178,13 @@ function* secretReference(
 }
 
 type Path = readonly (string | number)[]
+
+function* issuerReferences(issuer: unknown, namespace: string, path: Path): Generator<Reference> {
+  for (const [field, { type }] of Object.entries(ISSUER_SECRETS)) {
+    const name = member(issuer, field)
+    if (isName(name)) yield { path: [...path, field], kind: 'Secret', namespace, name, type, purpose: 'Policy' }
+  }
+}
 
 function labelsOfNamespaces(path: Path): Reference {
   return { path, kind: 'Namespace', namespace: '', name: ALL, purpose: 'Labels' }

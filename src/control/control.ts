@@ -173,6 +173,7 @@ export class Control {
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])
     this.#configuration = configuration
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
+    this.#rooms.grants.open(settings.stateDirectory)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({

@@ -16,6 +16,7 @@ import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
@@ -49,6 +50,7 @@ export class Rooms {
   readonly statuses: Statuses
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
+  readonly grants: GrantRequests
   readonly pipeline: Pipeline
   readonly keySets: KeySets
   readonly passwords: Passwords
@@ -77,6 +79,11 @@ export class Rooms {
     })
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
+    this.grants = new GrantRequests({
+      time,
+      answer: (worker, id, answer) => this.pipeline.answer(worker, id, answer),
+      failure: (message) => this.statuses.problems.setGrants(message),
+    })
     this.pipeline = this.#createPipeline(data, log, time)
     this.keySets = this.#createKeySets(time)
     this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
@@ -97,6 +104,7 @@ export class Rooms {
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
+    this.grants.stop()
     this.statuses.stop()
   }
 
@@ -197,6 +205,7 @@ export class Rooms {
         },
         endpoints: (took) => metrics.observeEndpoints(took),
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
+        asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },

@@ -2,6 +2,8 @@
  * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
  * reports.
  */
+
+import type { GrantStore } from '../auth/grant-store.ts'
 import type { PasswordChecks } from '../auth/password-check.ts'
 import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
@@ -76,6 +78,12 @@ export interface Mirrors {
   begin(x: Exchange, target: MirrorTarget): MirrorCopy | null
 }
 
+/** Where token issuers keep what they must remember. */
+export interface GrantStores {
+  /** @param name absent: as the installation has it. @returns undefined where there is none of this name */
+  store(name: 'Redis' | 'Embedded' | undefined): GrantStore | undefined
+}
+
 /** Whether a key set has been looked at anew since it was asked for; `unknown`: its provider did not say. */
 export type KeySetCheck = 'current' | 'unknown'
 
@@ -88,6 +96,8 @@ export interface KeySetChecks {
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
+  /** Chance that nobody can guess. */
+  randomBytes(length: number): Uint8Array
   readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
   readonly mirrors: Mirrors
@@ -102,6 +112,7 @@ export interface FilterServices {
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */
   readonly memos: OwnedLru<unknown>
+  readonly grants: GrantStores
   /** How often something may happen by key; to be opened when the filter is made. */
   readonly limiters: Limiters
   compilePattern(source: string): FilterPattern | { readonly error: string }

@@ -56,6 +56,7 @@ export class WorkerState {
       case 'key-set-asked':
       case 'password-checked':
       case 'latency-probe':
+      case 'grants':
         return
     }
   }

@@ -2,6 +2,7 @@
  * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
  * one function; what differs between them is what they hand in.
  */
+import { randomBytes } from 'node:crypto'
 import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
@@ -35,6 +36,7 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
+import { GrantClient } from './grant-client.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
@@ -108,6 +110,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const timers = new Timers(clock, () => edges.alive?.())
   const budget = new UpstreamBudget(edges.workers)
   const contents = new ContentStore((ids) => backends.contentsChanged(ids))
+  const grants = new GrantClient(clock, (id, request) => edges.send({ type: 'grants', id, request }))
+  let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
   const backends = new Backends({
@@ -141,6 +145,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
       passwords,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
@@ -160,6 +165,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
+    grantStore = settings.grantStore
     sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
     backends.topology = settings.topology
@@ -171,6 +177,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    grants,
     keySets,
     passwords,
     settings: useSettings,
@@ -184,13 +191,14 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'keySets' | 'passwords' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)
   return {
     clock,
     random,
+    randomBytes,
     timers: clock,
     client: new UpstreamClient(context, find),
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),

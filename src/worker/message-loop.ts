@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
 import type { PasswordClient } from './password-client.ts'
 
@@ -19,6 +20,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void
@@ -77,6 +79,7 @@ export class MessageLoop {
     else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
   }
 
@@ -95,6 +98,7 @@ export class MessageLoop {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
     this.#host.passwords.forget()
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */

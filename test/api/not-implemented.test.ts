@@ -26,7 +26,7 @@ const SAMPLES: Tree = {
   plugins: [{ name: 'a' }],
   'spec.maintenance.enabled': true,
   'spec.tls': {},
-  'spec.rules[].tokenIssuer': { issuer: 'https://a.example/', signingKeySecretName: 'a', clientsSecretName: 'b' },
+  'spec.rules[].tokenIssuer.store': 'Redis',
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.zoneAware': true,
   tracing: { otlp: 'http://collector:4318' },

@@ -1,5 +1,6 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
+import { randomBytes } from 'node:crypto'
 import { MemoryStores } from '../../src/cache/memory-store.ts'
 import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { GatewayError } from '../../src/lib/error.ts'
@@ -114,6 +115,8 @@ export function testDeps(): TestDeps {
   return {
     clock,
     random: () => 0.5,
+    randomBytes: (length) => randomBytes(length),
+    grants: { store: () => undefined },
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     mirrors: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },

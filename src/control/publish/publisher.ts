@@ -3,6 +3,7 @@
  * serves where.
  */
 import type { MessagePort } from 'node:worker_threads'
+import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../../auth/password-check.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
@@ -19,6 +20,8 @@ export interface PublisherEvents {
   served(generation: number, took: readonly Milliseconds[]): void
   /** Endpoints act in every worker. @param took since their change was seen */
   endpoints(took: Milliseconds): void
+  /** A worker asks the store of token issuers. */
+  asked(worker: number, id: number, request: GrantRequest): void
   /** A worker has met a key that is not in a set. @param answer to be called once what was fetched has been sent */
   keySetAsked(url: string, answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void): void
   /** A worker asks whether a password is right. */
@@ -77,6 +80,11 @@ export class Publisher {
     this.#events.replica(message)
   }
 
+  /** To one worker, whose question it answers. */
+  answer(worker: number, id: number, answer: GrantAnswer): void {
+    this.#ports.get(worker)?.postMessage({ type: 'grants', id, answer } satisfies ToWorker)
+  }
+
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
     if (this.#ports.size === 0) return
@@ -116,6 +124,7 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url)
     else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)

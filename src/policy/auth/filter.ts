@@ -22,7 +22,9 @@ import {
   findCredential,
   keepCredential,
   removeCredentials,
+  type SearchedPlace,
   samePlace,
+  searchedPlace,
 } from './credential.ts'
 import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
@@ -48,7 +50,9 @@ class Authentication {
   readonly #anonymous: boolean
   readonly #methods: readonly Method[]
   /** Where any of the methods looks. */
-  readonly #places: readonly CredentialPlace[]
+  readonly #places: readonly SearchedPlace[]
+  /** Those that look in each of them. */
+  readonly #readers: ReadonlyMap<CredentialPlace, readonly Method[]>
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
   /** Of those, what a method reads first: removed before the request passes. */
@@ -64,7 +68,10 @@ class Authentication {
     const places: CredentialPlace[] = []
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
-    this.#places = places
+    this.#places = places.map(searchedPlace)
+    this.#readers = new Map(
+      this.#places.map((place) => [place, this.#methods.filter(({ auth }) => reads(auth, place))]),
+    )
     this.#readFirst = this.#methods.flatMap(({ auth }) => auth.reads ?? [])
     this.#claimed = this.#methods
       .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
@@ -104,7 +111,7 @@ class Authentication {
 
   /** The first whose credential is present decides: the position of the first that looks there. */
   #rankOf(place: CredentialPlace): number {
-    return this.#methods.findIndex(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    return this.#methods.findIndex(({ auth }) => reads(auth, place))
   }
 
   #await(
@@ -119,7 +126,7 @@ class Authentication {
 
   /** Of several that read one place it is the one that the credential names, which then has to prove it. */
   #methodFor(text: string, place: CredentialPlace): Method | undefined {
-    const here = this.#methods.filter(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    const here = this.#readers.get(place)!
     return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
@@ -154,7 +161,7 @@ class Authentication {
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
       if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
-      else removeCredentials(x, one)
+      else removeCredentials(x, one, one === found?.place)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)
@@ -186,6 +193,10 @@ class Authentication {
     const fields = x.get(RESPONSE_FIELDS)
     if (fields !== undefined) addResponseFields(head.fields, fields)
   }
+}
+
+function reads({ from }: AuthMethod, place: CredentialPlace): boolean {
+  return from.some((one) => samePlace(one, place))
 }
 
 function refusal(response: LocalResponse, detail: string | undefined): RequestDecision {

@@ -42,8 +42,8 @@ type JwtServices = Pick<FilterServices, 'clock' | 'contents' | 'keySets' | 'memo
 export class JwtMethod implements AuthMethod {
   readonly #plan: JwtPlan
   readonly #owner: string
-  /** Of the rules by which tokens are verified. */
-  readonly #digest: string
+  /** Of the keys of what is kept: the rules by which tokens are verified. */
+  readonly #prefix: string
   readonly #services: JwtServices
   /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
   readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
@@ -52,7 +52,8 @@ export class JwtMethod implements AuthMethod {
     const { issuer, audiences, algorithms, keys, clockSkew } = plan
     this.#plan = plan
     this.#owner = owner
-    this.#digest = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    const rules = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    this.#prefix = `jwt ${rules} `
     this.#services = services
   }
 
@@ -85,12 +86,12 @@ export class JwtMethod implements AuthMethod {
     const { clock, contents, memos } = this.#services
     const bytes = contents.get(this.#plan.keys.content)
     if (bytes === undefined) return this.#judgeLater(text)
-    const keys = keysOf(bytes, this.#plan.keys.form)
-    if (keys === undefined) return UNAVAILABLE
     const key = this.#keyOf(text)
     const known = memos.get(this.#owner, key) as KnownToken | undefined
     if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
       return { claims: known.token.claims }
+    const keys = keysOf(bytes, this.#plan.keys.form)
+    if (keys === undefined) return UNAVAILABLE
     const running = this.#running.get(key)
     if (running?.keys === bytes) return running.judgement
     const head = readTokenHead(text)
@@ -134,7 +135,7 @@ export class JwtMethod implements AuthMethod {
   }
 
   #keyOf(text: string): string {
-    return `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
+    return `${this.#prefix}${hash('sha256', text, 'base64url')}`
   }
 
   #verify(
