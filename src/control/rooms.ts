@@ -25,6 +25,7 @@ import { Passwords } from './passwords/passwords.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
+import { SignIns } from './sign-in/sign-ins.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
@@ -55,6 +56,7 @@ export class Rooms {
   readonly keySets: KeySets
   readonly passwords: Passwords
   readonly health: Health
+  readonly signIns: SignIns
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -88,6 +90,7 @@ export class Rooms {
     this.keySets = this.#createKeySets(time)
     this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
+    this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -181,6 +184,16 @@ export class Rooms {
     })
   }
 
+  #createSignIns(time: TimerClock): SignIns {
+    const { endpoints } = this
+    return new SignIns({
+      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      time,
+      clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
+      send: (message) => this.pipeline.send(message),
+    })
+  }
+
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
     const { post } = this.#links
@@ -203,6 +216,7 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),

@@ -48,6 +48,17 @@ export const OAUTH_CLIENTS_SECRET = { type: 'headgate.dev/oauth-clients', all: '
 
 /** Users and hashes of their passwords, as htpasswd writes them. */
 export const HTPASSWD_SECRET = { type: 'headgate.dev/htpasswd', key: 'htpasswd' } as const
+/** The client that the gateway is at an OpenID provider. Workers get what a browser may know of it, as one content. */
+export const OIDC_CLIENT_SECRET = {
+  type: 'headgate.dev/oidc-client',
+  issuer: 'issuer',
+  clientID: 'clientID',
+  clientSecret: 'clientSecret',
+  /** Optional: keys of sessions are derived from it instead of from the client's secret. */
+  cookieSecret: 'cookieSecret',
+  /** What workers get. */
+  all: '*',
+} as const
 
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
@@ -65,6 +76,10 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   },
   [SIGNING_KEYS_SECRET.type]: { required: [], optional: [SIGNING_KEYS_SECRET.all] },
   [OAUTH_CLIENTS_SECRET.type]: { required: [], optional: [OAUTH_CLIENTS_SECRET.all] },
+  [OIDC_CLIENT_SECRET.type]: {
+    required: [OIDC_CLIENT_SECRET.issuer, OIDC_CLIENT_SECRET.clientID, OIDC_CLIENT_SECRET.clientSecret],
+    optional: [OIDC_CLIENT_SECRET.cookieSecret, OIDC_CLIENT_SECRET.all],
+  },
 }
 
 /** Undefined for a type that is not one of these. */
