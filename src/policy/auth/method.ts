@@ -3,11 +3,14 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
 import type { CredentialPlace } from './credential.ts'
+import type { CredentialLease, LeaseState } from './lease.ts'
 
 /** Name in lower case, and value. */
 export type Field = readonly [name: string, value: string]
 
 export interface Identity {
+  /** How long it is good; absent: as long as the request that came with it. */
+  readonly lease?: CredentialLease
   readonly claims: Readonly<Record<string, unknown>>
   /** Who the credential belongs to, where the gateway has a name for that. */
   readonly consumer?: string
@@ -55,4 +58,18 @@ export interface AuthMethod {
   judge(text: string, x: Exchange): Judgement | Promise<Judgement>
   /** Of a method whose credential is no text of the request. @returns undefined: it is not there */
   judgeExchange?(x: Exchange): Judgement | Promise<Judgement> | undefined
+  /** Requests to paths of its own, before any credential is looked for. @returns undefined: it is none of them */
+  serve?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** For a request without any credential. @returns undefined: it is refused by the challenge alone */
+  begin?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** Its credential is in cookies of sessions: see `takeSessionCookies`. */
+  readonly sessions?: boolean
+}
+
+/** Of a credential that is judged anew: what it says now. @param left where it is good */
+export function leaseAfter(judgement: Judgement, left: () => LeaseState): LeaseState {
+  if ('response' in judgement) return 'CredentialInvalid'
+  if (!('fault' in judgement)) return left()
+  if (judgement.fault === 'unavailable') return 'AuthUnavailable'
+  return judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid'
 }
