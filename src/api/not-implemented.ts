@@ -23,7 +23,7 @@ type Subject = 'Route' | 'Backend' | 'Settings'
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule', 'basic'].map((field) => ({
+    ['jwt.keys.issuerRule'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),
