@@ -1,7 +1,7 @@
 /** What a rule of `authorization` asks of a request, made once for each policy set. */
 import type { Clock } from '../../lib/clock.ts'
 import { CidrSet } from '../../pattern/cidr.ts'
-import { CLAIMS, CONSUMER } from '../attribute.ts'
+import { CONSUMER } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import { claimAt } from '../variables.ts'
 import { compileExpression, type ExpressionContext } from './cel.ts'
