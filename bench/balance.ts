@@ -26,6 +26,7 @@ import { problemResponse } from '../src/policy/problem.ts'
 import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 import type { FilterServices } from '../src/policy/services.ts'
 import { EndpointTable, SLOT_STATE } from '../src/shared-memory/endpoint-table.ts'
+import { NO_SIGN_INS } from '../test/policy/exchange.ts'
 
 /** Many short ones: on a machine that does other work, some are not interrupted. */
 const ROUNDS = 100
@@ -238,6 +239,7 @@ const deps: FilterServices = {
   mirrors: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   providers: { request: () => Promise.reject(new Error('nothing is called here')) },
+  signIns: NO_SIGN_INS,
   contents: { get: () => undefined },
   keySets: { check: () => 'unknown' },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),

@@ -56,16 +56,22 @@ export function policyContent(
   }
 }
 
-/** The namespaces in which references of policies are resolved. */
-export interface PolicyNamespaces {
-  readonly route: string
-  readonly owner: string | undefined
+/** Who states policies: in their namespaces references are resolved. */
+export interface PolicyAuthors {
+  readonly route: PolicyAuthor
+  readonly owner: PolicyAuthor | undefined
+}
+
+export interface PolicyAuthor {
+  readonly namespace: string
+  /** `namespace/name` of the Route. */
+  readonly key: string
 }
 
 /** Plans of the registered policies; undefined when none is configured. */
 export function planPolicies(
   layers: PolicyLayers,
-  namespaces: PolicyNamespaces,
+  authors: PolicyAuthors,
   rows: readonly PolicyDefinition[],
 ): PolicySet['policies'] {
   let plans: Record<string, unknown> | undefined
@@ -73,22 +79,30 @@ export function planPolicies(
     const stated = statedPolicy(layers, key, byField)
     if (stated === undefined) continue
     const { author, value } = stated
-    const plan = planOf(
-      value,
-      author === 'Route' ? namespaces.route : author === 'Owner' ? namespaces.owner : undefined,
-    )
+    const by = author === 'Route' ? authors.route : author === 'Owner' ? authors.owner : undefined
+    const plan = planOf(value, by?.namespace, by?.key)
     if (plan !== undefined) (plans ??= {})[key] = plan
   }
   return plans
 }
 
-/** Whether policies refer to objects, so that equal policies differ by namespace. */
-export function refersToObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
-  const stated = [owner, route, route?.enforced, rule] as readonly (object | undefined)[]
-  return rows.some(
-    ({ key, references }) =>
-      references !== undefined && stated.some((policies) => policies !== undefined && Object.hasOwn(policies, key)),
-  )
+/**
+ * What besides their values policies depend on: the Routes that state them, their namespaces where they refer to
+ * objects, or nothing.
+ */
+export function dependsOn(
+  { owner, route, rule }: PolicyLayers,
+  rows: readonly PolicyDefinition[],
+): 'routes' | 'namespaces' | 'values' {
+  const stated = [owner, route, route?.enforced, rule] as readonly (Readonly<Record<string, unknown>> | undefined)[]
+  let depends: 'namespaces' | 'values' = 'values'
+  for (const { key, references, byRoute } of rows)
+    for (const policies of stated) {
+      if (policies === undefined || !Object.hasOwn(policies, key)) continue
+      if (byRoute?.(policies[key]) === true) return 'routes'
+      if (references !== undefined) depends = 'namespaces'
+    }
+  return depends
 }
 
 /** @param text canonical form of a policy set */

@@ -2,6 +2,7 @@
 import type { Secret } from '../api/kubernetes.ts'
 import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
 import { parseOAuthClients, writeOAuthClients } from '../auth/oauth-clients.ts'
+import { type OidcClient, readOidcClient, writePublicClient } from '../auth/oidc-client.ts'
 import { parseSigningKeys, type SigningKeys, writeSigningKeys } from '../auth/signing-keys.ts'
 import {
   type KeysReading,
@@ -19,6 +20,7 @@ import {
   JWKS_SECRET,
   JWT_KEY_SECRET,
   OAUTH_CLIENTS_SECRET,
+  OIDC_CLIENT_SECRET,
   REDIS_SECRET,
   SIGNING_KEYS_SECRET,
   secretKeysOf,
@@ -35,6 +37,8 @@ export interface SecretReading {
   readonly facts: SecretFacts
   /** Of a Secret with keys that sign tokens: from when each of them does depends on when it was added. */
   readonly signingKeys?: SigningKeys
+  /** Of a client of a provider: what the thread needs that calls the provider, and no worker. */
+  readonly oidcClient?: OidcClient
 }
 
 export interface SecretFacts {
@@ -109,6 +113,8 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readSigners(data)
     case OAUTH_CLIENTS_SECRET.type:
       return readClients(data)
+    case OIDC_CLIENT_SECRET.type:
+      return readProviderClient(data)
     default:
       return undefined
   }
@@ -225,6 +231,16 @@ function readClients(data: Data): SecretReading | SecretFault {
   if ('fault' in clients) return clients
   const content = shared(Buffer.from(writeOAuthClients(clients)))
   return { contents: new Map([[OAUTH_CLIENTS_SECRET.all, content]]), facts: FOR_EVER }
+}
+
+/** Workers get neither secret. */
+function readProviderClient(data: Data): SecretReading | SecretFault {
+  const read = readOidcClient((key) =>
+    Object.hasOwn(data, key) ? Buffer.from(data[key]!, 'base64').toString('latin1') : undefined,
+  )
+  if ('fault' in read) return read
+  const content = shared(Buffer.from(writePublicClient(read)))
+  return { contents: new Map([[OIDC_CLIENT_SECRET.all, content]]), facts: FOR_EVER, oidcClient: read }
 }
 
 function* textsOf(data: Data): Generator<readonly [string, string]> {

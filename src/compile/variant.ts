@@ -7,7 +7,7 @@ import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
 import { identityFieldsOf } from './identity-headers.ts'
 import type { HostnameClaim } from './plan.ts'
-import { planPolicies, policyContent, refersToObjects } from './policies.ts'
+import { dependsOn, planPolicies, policyContent } from './policies.ts'
 import { allowsNamespace } from './references.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -72,8 +72,13 @@ function policySet(
   const route = state.plan.resource.object.spec.policies
   const enforced = owner?.enforced
   const layers: PolicyLayers = { settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }
-  const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
   const rows = rowsFor(rule, memo.policies)
+  const { namespace, resource } = state.plan
+  const authors = {
+    route: { namespace, key: resource.key },
+    owner: owner && { namespace: owner.namespace, key: owner.key },
+  }
+  const depends = dependsOn(layers, rows)
   const input = JSON.stringify([
     route,
     rule.policies,
@@ -82,11 +87,15 @@ function policySet(
     rule.respond,
     rule.tokenIssuer,
     rule.splitAffinity,
-    rule.tokenIssuer !== undefined || refersToObjects(layers, rows) ? namespaces : 0,
+    depends === 'routes'
+      ? authors
+      : depends === 'namespaces' || rule.tokenIssuer !== undefined
+        ? [namespace, owner?.namespace]
+        : 0,
   ])
   return memo.policySets.internInput(input, () => {
-    const plans = planPolicies(layers, namespaces, rows)
-    return policyContent(mergePolicies(layers, rows), rule, namespaces.route, plans)
+    const plans = planPolicies(layers, authors, rows)
+    return policyContent(mergePolicies(layers, rows), rule, namespace, plans)
   })
 }
 

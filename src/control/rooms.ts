@@ -24,6 +24,7 @@ import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
+import { SignIns } from './sign-in/sign-ins.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
@@ -53,6 +54,7 @@ export class Rooms {
   readonly pipeline: Pipeline
   readonly keySets: KeySets
   readonly health: Health
+  readonly signIns: SignIns
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -85,6 +87,7 @@ export class Rooms {
     this.pipeline = this.#createPipeline(data, log, time)
     this.keySets = this.#createKeySets(time)
     this.health = this.#createHealth(data, time)
+    this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -177,6 +180,16 @@ export class Rooms {
     })
   }
 
+  #createSignIns(time: TimerClock): SignIns {
+    const { endpoints } = this
+    return new SignIns({
+      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      time,
+      clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
+      send: (message) => this.pipeline.send(message),
+    })
+  }
+
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
     const { post } = this.#links
@@ -199,6 +212,7 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),

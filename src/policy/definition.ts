@@ -35,6 +35,13 @@ export interface PolicyReference {
   readonly type?: string
 }
 
+/** A path that a policy serves. */
+export interface PolicyPath {
+  readonly path: string
+  /** Who serves it: of two policies with the same path and another server one could not be had. */
+  readonly server: string
+}
+
 /**
  * @typeParam Value as it stands in the document, validated by the schema
  * @typeParam Plan what workers get: plain data that can be cloned and written as JSON, equal for equal values
@@ -56,9 +63,18 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   /**
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings
+   * @param route `namespace/name` of the Route that states it
    * @returns undefined when the value asks for nothing
    */
-  plan(value: Value, namespace: string | undefined): Plan | undefined
+  plan(value: Value, namespace: string | undefined, route?: string): Plan | undefined
+  /** Whether the plan of a value depends on the Route that states it, and not on its namespace alone. */
+  byRoute?(value: Value): boolean
+  /**
+   * What the policy serves itself, on the hostnames of the Route and before its rules.
+   *
+   * @param value may not have been validated, and not be there: nothing of it is believed, and nothing throws
+   */
+  paths?(value: unknown): Iterable<PolicyPath>
   /**
    * Request fields by which the policy tells a Backend who the client is, in any case. Its filter removes what the
    * client sent of them; every other rule to that Backend removes them too.
@@ -70,16 +86,22 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
 }
 
+interface Planned<Plan> {
+  readonly namespace: string | undefined
+  readonly route: string | undefined
+  readonly plan: Plan | undefined
+}
+
 /** Makes the plan of a value once, so that the rules of a Route send and keep one object for the same value. */
 export function planOnce<Value extends object, Plan>(
-  plan: (value: Value, namespace: string | undefined) => Plan | undefined,
+  plan: (value: Value, namespace: string | undefined, route?: string) => Plan | undefined,
 ): PolicyDefinition<Value, Plan>['plan'] {
-  const planned = new WeakMap<Value, { readonly namespace: string | undefined; readonly plan: Plan | undefined }>()
-  return (value, namespace) => {
+  const planned = new WeakMap<Value, Planned<Plan>>()
+  return (value, namespace, route) => {
     const known = planned.get(value)
-    if (known !== undefined && known.namespace === namespace) return known.plan
-    const made = plan(value, namespace)
-    planned.set(value, { namespace, plan: made })
+    if (known !== undefined && known.namespace === namespace && known.route === route) return known.plan
+    const made = plan(value, namespace, route)
+    planned.set(value, { namespace, route, plan: made })
     return made
   }
 }

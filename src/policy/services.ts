@@ -13,6 +13,7 @@ import type { PathMode } from '../pattern/path.ts'
 import type { Contents } from './contents.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProviderClient } from './provider-client.ts'
+import type { SignIns } from './sign-ins.ts'
 
 /** A linear-time pattern, compiled once. */
 export interface FilterPattern {
@@ -101,6 +102,8 @@ export interface FilterServices {
   readonly mirrors: Mirrors
   /** Calls to servers that no Backend describes. */
   readonly providers: ProviderClient
+  /** Sign-ins of browsers at OpenID providers. */
+  readonly signIns: SignIns
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
   /** Of the providers' keys among the contents. */

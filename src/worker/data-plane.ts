@@ -41,6 +41,7 @@ import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
+import { WorkerSignIns } from './sign-ins.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -63,6 +64,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
+  /** That nobody can guess. */
+  randomBytes(size: number): Uint8Array
   /** How the endpoints of a Backend are connected to. */
   connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
@@ -113,6 +116,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const signIns = new WorkerSignIns({
+    clock,
+    random: (size) => edges.randomBytes(size),
+    seed: () => sessionKeys.browserKey,
+    send: (message) => edges.send(message),
+  })
   const backends = new Backends({
     worker,
     random,
@@ -143,6 +152,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      signIns,
       grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
@@ -174,6 +184,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    signIns,
     grants,
     keySets,
     settings: useSettings,
@@ -187,7 +198,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'providers' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

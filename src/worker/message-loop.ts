@@ -8,6 +8,7 @@ import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
+import type { WorkerSignIns } from './sign-ins.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -19,6 +20,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
   readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
@@ -78,6 +80,7 @@ export class MessageLoop {
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
+    else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {
@@ -92,6 +95,7 @@ export class MessageLoop {
 
   /** A new control thread: tables that the old one had begun to send will not be completed. */
   forgetQueue(): void {
+    this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
     this.#host.grants.forget()

@@ -16,7 +16,6 @@ const SAMPLES: Tree = {
   cors: { allowOrigins: ['*'] },
   'jwt.keys.issuerRule': 'token',
   basic: { secretName: 'a' },
-  oidc: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],

@@ -31,7 +31,7 @@ export interface Rooms {
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
     ranks: [
-      ['settings', 'leader', 'last-good', 'registration'],
+      ['settings', 'leader', 'last-good', 'registration', 'sign-in'],
       ['resources'],
       ['endpoints', 'publish', 'key-sets'],
       ['health'],
@@ -42,6 +42,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       leader: 'leader.ts',
       'last-good': 'last-good.ts',
       registration: 'registrations.ts',
+      'sign-in': 'sign-ins.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',
@@ -63,8 +64,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
   'node:buffer': 'whole',
   // Parsing an address literal; nothing that opens a socket.
   'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList'],
-  // Digests, comparing secrets, reading certificates and keys, signatures; nothing that draws random numbers for the
-  // caller or makes keys.
+  // Digests, ciphers, comparing secrets, reading certificates and keys, signatures; nothing that draws random numbers
+  // for the caller or makes keys.
   'node:crypto': [
     'hash',
     'createHash',
@@ -78,6 +79,8 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
     'createPrivateKey',
     'createPublicKey',
     'createSecretKey',
+    'createCipheriv',
+    'createDecipheriv',
     'sign',
     'verify',
     'constants',

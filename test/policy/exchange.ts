@@ -15,6 +15,7 @@ import { limitsOf } from '../../src/policy/limits/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { FilterServices } from '../../src/policy/services.ts'
+import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
@@ -108,6 +109,19 @@ export interface TestDeps extends FilterServices {
   readonly reports: { readonly filter: string; readonly error: unknown }[]
 }
 
+const NOBODY: SignInFailure = { fault: 'unavailable', detail: 'nobody signs in here' }
+
+export const NO_SIGN_INS: SignIns = {
+  random: (bytes) => new Uint8Array(bytes),
+  seed: new Uint8Array(32),
+  endpoints: () => Promise.resolve(NOBODY),
+  redeem: () => Promise.resolve(NOBODY),
+  refresh: () => Promise.resolve(NOBODY),
+  end: () => Promise.resolve(NOBODY),
+  endByToken: () => Promise.resolve(NOBODY),
+  isOver: () => false,
+}
+
 export function testDeps(): TestDeps {
   const reports: TestDeps['reports'] = []
   const clock = { wall: () => 0, monotonic: () => 0 }
@@ -121,6 +135,7 @@ export function testDeps(): TestDeps {
     mirrors: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
+    signIns: NO_SIGN_INS,
     contents: { get: (id) => contents.get(id) },
     keySets: { check: () => 'unknown' },
     contentsById: contents,

@@ -28,6 +28,7 @@ import {
 import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
+import { OidcMethod } from './oidc/oidc.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
 
 interface IdentityHeader {
@@ -58,6 +59,8 @@ class Authentication {
   readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
+  /** Those at which a browser signs in. */
+  readonly #signIns: readonly Method[]
   /** Of the challenge; one for each scheme. */
   readonly #challengers: readonly AuthMethod[]
 
@@ -76,6 +79,7 @@ class Authentication {
       .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
       .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
+    this.#signIns = this.#methods.filter(({ auth }) => auth.serve !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
     this.#challengers = [...schemes.values()].reverse()
@@ -94,6 +98,8 @@ class Authentication {
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
     for (const name of this.#claimed) x.request.removeLoosely(name)
+    const served = this.#ask('serve', x)
+    if (served !== undefined) return served
     const found = findCredential(x, this.#places)
     if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
     for (const method of this.#beside) {
@@ -101,11 +107,22 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? this.#pass(x) : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined)
+      return this.#anonymous ? this.#pass(x) : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     return this.#await(x, method, found, method.auth.judge(text, x))
+  }
+
+  /** What the first method answers that has something to say. */
+  #ask(what: 'serve' | 'begin', x: Exchange): RequestDecision | Promise<RequestDecision> {
+    for (const { auth } of this.#signIns) {
+      const response = auth[what]?.(x)
+      if (response instanceof Promise) return response.then((late) => ({ type: 'respond', response: late }))
+      if (response !== undefined) return { type: 'respond', response }
+    }
+    return undefined
   }
 
   /** The first whose credential is present decides: the position of the first that looks there. */
@@ -183,6 +200,10 @@ class Authentication {
     return refusal(response, detail)
   }
 
+  get sessions(): boolean {
+    return this.#methods.some(({ auth }) => auth.sessions === true)
+  }
+
   /** Whether some method has fields for the client. */
   get answers(): boolean {
     return this.#methods.some(({ auth }) => auth.answers === true)
@@ -227,16 +248,18 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
   if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const { effect, answers } = authentication
+  const { effect, answers, sessions } = authentication
   return {
     name: 'auth',
     requestFields: authentication.fields,
+    ...(sessions ? { sessions } : {}),
     onRequest: (x) => authentication.onRequest(x),
     ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
     explain: () => ({ filter: 'auth', effect }),

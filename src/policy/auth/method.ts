@@ -55,4 +55,10 @@ export interface AuthMethod {
   judge(text: string, x: Exchange): Judgement | Promise<Judgement>
   /** Of a method whose credential is no text of the request. @returns undefined: it is not there */
   judgeExchange?(x: Exchange): Judgement | Promise<Judgement> | undefined
+  /** Requests to paths of its own, before any credential is looked for. @returns undefined: it is none of them */
+  serve?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** For a request without any credential. @returns undefined: it is refused by the challenge alone */
+  begin?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** Its credential is in cookies of sessions: see `takeSessionCookies`. */
+  readonly sessions?: boolean
 }

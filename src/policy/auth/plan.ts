@@ -1,5 +1,6 @@
 /** What a worker gets of `auth`. */
 import type { CredentialPlace } from './credential.ts'
+import type { OidcPlan } from './oidc/plan.ts'
 
 export interface AuthPlan {
   /** Whose credentials: caches of what was verified are theirs. */
@@ -13,6 +14,7 @@ export interface AuthPlan {
 export type MethodPlan =
   | { readonly jwt: JwtPlan }
   | { readonly apiKey: ApiKeyPlan }
+  | { readonly oidc: OidcPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
   | { readonly external: ExternalPlan }
 
@@ -56,7 +58,7 @@ export function identityFieldsOf(method: MethodPlan): readonly string[] {
   if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
   if ('clientCertificate' in method) return method.clientCertificate.toHeaders.map(({ header }) => header)
   if ('external' in method) return method.external.responseHeaders
-  if ('apiKey' in method) return []
+  if ('apiKey' in method || 'oidc' in method) return []
   return method satisfies never
 }
 

@@ -69,6 +69,7 @@ describe('the publisher', () => {
           served.push({ generation, took })
           wake()
         },
+        ask: () => Promise.resolve(null),
         endpoints(took) {
           endpoints.push(took)
           wake()
