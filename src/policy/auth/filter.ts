@@ -27,6 +27,7 @@ import {
 } from './credential.ts'
 import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
+import { LEASE } from './lease.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
 import { OidcMethod } from './oidc/oidc.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
@@ -170,10 +171,11 @@ class Authentication {
   }
 
   #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
-    const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
+    const { claims, consumer, lease, ambient, requestFields, removedFields, responseFields } = identity
     this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
+    if (lease !== undefined) x.set(LEASE, lease)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
       if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)

@@ -3,11 +3,14 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
 import type { CredentialPlace } from './credential.ts'
+import type { CredentialLease, LeaseState } from './lease.ts'
 
 /** Name in lower case, and value. */
 export type Field = readonly [name: string, value: string]
 
 export interface Identity {
+  /** How long it is good; absent: as long as the request that came with it. */
+  readonly lease?: CredentialLease
   readonly claims: Readonly<Record<string, unknown>>
   /** Who the credential belongs to, where the gateway has a name for that. */
   readonly consumer?: string
@@ -61,4 +64,12 @@ export interface AuthMethod {
   begin?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
   /** Its credential is in cookies of sessions: see `takeSessionCookies`. */
   readonly sessions?: boolean
+}
+
+/** Of a credential that is judged anew: what it says now. @param left where it is good */
+export function leaseAfter(judgement: Judgement, left: () => LeaseState): LeaseState {
+  if ('response' in judgement) return 'CredentialInvalid'
+  if (!('fault' in judgement)) return left()
+  if (judgement.fault === 'unavailable') return 'AuthUnavailable'
+  return judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid'
 }
