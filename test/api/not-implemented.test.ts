@@ -15,7 +15,6 @@ const SAMPLES: Tree = {
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
   'jwt.keys.issuerRule': 'token',
-  basic: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],
