@@ -25,7 +25,7 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule', 'basic'].map((field) => ({
+    ['basic'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),
