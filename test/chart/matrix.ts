@@ -422,7 +422,7 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   },
   {
     name: 'a policy for all Routes',
-    values: { settings: { policies: { enforced: { cache: { mode: 'Standard' } } } } },
+    values: { settings: { policies: { enforced: { cache: { maxTTL: '1h' } } } } },
     says: /: settings\.policies\.enforced\.cache is not built yet/,
   },
   {
