@@ -21,7 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
@@ -31,7 +30,6 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   ),
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },
-  { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },
@@ -57,7 +55,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },
-    { field: 'redis' },
     ...under('policies.defaults'),
     ...under('policies.enforced'),
   ],

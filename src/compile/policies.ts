@@ -3,13 +3,13 @@
  */
 import { hash } from 'node:crypto'
 import { withDefaults } from '../api/defaults.ts'
-import { type PolicyLayers, statedPolicy } from '../api/merge.ts'
+import { type Author, type PolicyLayers, statedPolicy } from '../api/merge.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
 import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
-import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
+import type { ConcurrencyLimit, HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
 /** Of a `hedge` that states none. */
 const HEDGE_PERCENT = 5
@@ -19,6 +19,7 @@ export function policyContent(
   merged: Policies,
   rule: RouteRule,
   plans?: PolicySet['policies'],
+  concurrency?: ConcurrencyLimit,
 ): Omit<PolicySet, 'digest'> {
   const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
@@ -47,7 +48,10 @@ export function policyContent(
     ...(hedge === undefined || hedge.maxPercent === 0
       ? {}
       : { hedge: { after: parseDuration(hedge.after), maxPercent: hedge.maxPercent ?? HEDGE_PERCENT } }),
-    limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
+    limits: {
+      maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes),
+      ...(concurrency === undefined ? {} : { concurrency }),
+    },
     upgrades: upgrades.map((token) => token.toLowerCase()),
     pathEncoding,
     ...(plans === undefined ? {} : { policies: plans }),
@@ -60,24 +64,65 @@ export interface PolicyNamespaces {
   readonly owner: string | undefined
 }
 
+/** Where policies are stated: names that stay over edits, `namespace/name`; see `PolicyDefinition.plan`. */
+export interface PolicyOrigins {
+  readonly route: string
+  /** With the name of the rule. */
+  readonly rule: string
+  readonly owner: string
+}
+
 /** Plans of the registered policies; undefined when none is configured. */
 export function planPolicies(
   layers: PolicyLayers,
   namespaces: PolicyNamespaces,
+  origins: PolicyOrigins,
   rows: readonly PolicyDefinition[],
 ): PolicySet['policies'] {
   let plans: Record<string, unknown> | undefined
   for (const { key, byField = false, plan: planOf } of rows) {
     const stated = statedPolicy(layers, key, byField)
     if (stated === undefined) continue
-    const { author, value } = stated
+    const { author, value, inRule } = stated
     const plan = planOf(
       value,
       author === 'Route' ? namespaces.route : author === 'Owner' ? namespaces.owner : undefined,
+      originOf(author, inRule, origins),
     )
     if (plan !== undefined) (plans ??= {})[key] = plan
   }
   return plans
+}
+
+function originOf(author: Author, inRule: boolean, { route, rule, owner }: PolicyOrigins): string {
+  if (author === 'Settings') return ''
+  return author === 'Owner' ? owner : inRule ? rule : route
+}
+
+/** How many requests of all that share the limit may be in flight; undefined: no limit. */
+export function concurrencyOf(layers: PolicyLayers, origins: PolicyOrigins): ConcurrencyLimit | undefined {
+  const { settings, owner, route, rule } = layers
+  const stated = [
+    [settings?.defaults, ''],
+    [route, origins.route],
+    [rule, origins.rule],
+    [route?.enforced, origins.route],
+    [owner, origins.owner],
+    [settings?.enforced, ''],
+  ] as const
+  const [policies, origin] = stated.findLast(([one]) => one?.limits?.maxConcurrentRequests !== undefined) ?? []
+  const requests = policies?.limits?.maxConcurrentRequests ?? 0
+  return requests === 0 ? undefined : { requests, origin: origin! }
+}
+
+/** Whether policies count for where they are stated, so that equal ones differ by it. */
+export function countsByOrigin({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
+  const stated = [owner, route, route?.enforced, rule] as readonly (Policies | undefined)[]
+  return stated.some(
+    (policies) =>
+      policies?.limits?.maxConcurrentRequests !== undefined ||
+      (policies !== undefined && rows.some(({ key, byOrigin }) => byOrigin === true && Object.hasOwn(policies, key))),
+  )
 }
 
 /** Whether policies refer to objects, so that equal policies differ by namespace. */

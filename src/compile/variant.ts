@@ -5,7 +5,7 @@ import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
 import { identityFieldsOf } from './identity-headers.ts'
 import type { HostnameClaim } from './plan.ts'
-import { planPolicies, policyContent, refersToObjects } from './policies.ts'
+import { concurrencyOf, countsByOrigin, planPolicies, policyContent, refersToObjects } from './policies.ts'
 import { allowsNamespace } from './references.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -71,6 +71,8 @@ function policySet(
   const enforced = owner?.enforced
   const layers: PolicyLayers = { settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }
   const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
+  const { key } = state.plan.resource
+  const origins = { route: key, rule: `${key} ${rule.name}`, owner: owner?.key ?? '' }
   const input = JSON.stringify([
     route,
     rule.policies,
@@ -79,10 +81,11 @@ function policySet(
     rule.respond,
     rule.splitAffinity,
     refersToObjects(layers, memo.policies) ? namespaces : 0,
+    countsByOrigin(layers, memo.policies) ? origins : 0,
   ])
   return memo.policySets.internInput(input, () => {
-    const plans = planPolicies(layers, namespaces, memo.policies)
-    return policyContent(mergePolicies(layers, memo.policies), rule, plans)
+    const plans = planPolicies(layers, namespaces, origins, memo.policies)
+    return policyContent(mergePolicies(layers, memo.policies), rule, plans, concurrencyOf(layers, origins))
   })
 }
 

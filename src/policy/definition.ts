@@ -46,6 +46,8 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   readonly byField?: true
   /** What the schema cannot express. */
   check?(value: Value, place: PolicyPlace): readonly PolicyProblem[]
+  /** Its plan depends on where the value is stated. */
+  readonly byOrigin?: true
   /** What a value refers to, and the kinds that it may refer to: a role needs the right to read them. */
   readonly references?: {
     readonly kinds: readonly PolicyReference['kind'][]
@@ -55,9 +57,11 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   /**
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings
+   * @param origin where it is stated, a name that stays over edits: `shop/web` or `shop/web api` of a Route or one of its
+   *   rules, empty for the settings
    * @returns undefined when the value asks for nothing
    */
-  plan(value: Value, namespace: string | undefined): Plan | undefined
+  plan(value: Value, namespace: string | undefined, origin?: string): Plan | undefined
   /**
    * Request fields by which the policy tells a Backend who the client is, in any case. Its filter removes what the
    * client sent of them; every other rule to that Backend removes them too.
@@ -71,14 +75,16 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
 
 /** Makes the plan of a value once, so that the rules of a Route send and keep one object for the same value. */
 export function planOnce<Value extends object, Plan>(
-  plan: (value: Value, namespace: string | undefined) => Plan | undefined,
+  plan: (value: Value, namespace: string | undefined, origin: string) => Plan | undefined,
+  byOrigin = false,
 ): PolicyDefinition<Value, Plan>['plan'] {
-  const planned = new WeakMap<Value, { readonly namespace: string | undefined; readonly plan: Plan | undefined }>()
-  return (value, namespace) => {
+  const planned = new WeakMap<Value, { readonly author: string; readonly plan: Plan | undefined }>()
+  return (value, namespace, origin = '') => {
     const known = planned.get(value)
-    if (known !== undefined && known.namespace === namespace) return known.plan
-    const made = plan(value, namespace)
-    planned.set(value, { namespace, plan: made })
+    const author = byOrigin ? `${namespace} ${origin}` : String(namespace)
+    if (known !== undefined && known.author === author) return known.plan
+    const made = plan(value, namespace, origin)
+    planned.set(value, { author, plan: made })
     return made
   }
 }
