@@ -7,6 +7,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { AccessBench } from './lib/access-bench.ts'
 import { type Comparison, compare, type Plan } from './lib/compare.ts'
 import { allowedCpus, residentKiB } from './lib/cpu-time.ts'
 import { type Load, load } from './lib/load.ts'
@@ -20,7 +21,8 @@ import { HOST, manifestsFor, type Origin, type Server, startHeadgate, startOrigi
 const HELP = `npm run bench -- [flags]
   --quick            a smoke test: short rounds, every scenario once; figures are rough
   --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite, tls,
-                     handshakes, resumed, h2, grpc, websocket, download, download-tls, idle, idle-tls, certificates
+                     handshakes, resumed, h2, grpc, websocket, download, download-tls, idle, idle-tls, certificates,
+                     jwt, jwt-fresh, api-key
   --rounds N         rounds of each side (default 5)
   --seconds N        length of a round (default 4)
   --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)
@@ -154,7 +156,10 @@ async function bench(): Promise<void> {
       )
     }
   }
-  if (!values.calibrate && values.against === undefined && !values.checks) await protocols(report, origin, pinning)
+  if (!values.calibrate && values.against === undefined && !values.checks) {
+    await protocols(report, origin, pinning)
+    if (!values['peers-only']) await access(report, origin, pinning)
+  }
   say(`Resident memory of ${subject.name}: ${round((report.residentKiB as number) / 1024, 0)} MiB`)
   report.failed = failed
   if (values.json) console.log(JSON.stringify(report, null, 2))
@@ -212,6 +217,21 @@ async function protocols(
     certificates: Number(values.certificates),
   })
   report.protocols = await bench.run()
+  failed += bench.failed
+}
+
+/** Rows of policies that decide who may pass. */
+async function access(
+  report: Record<string, unknown>,
+  origin: Origin,
+  cpus: { readonly proxy: number | undefined; readonly load: number | undefined } | undefined,
+): Promise<void> {
+  const bench = new AccessBench({
+    ...{ scratch, origin, say, planFor, wanted, keep },
+    cpus: cpus ?? { proxy: undefined, load: undefined },
+    quick: values.quick,
+  })
+  report.access = await bench.run()
   failed += bench.failed
 }
 

@@ -14,6 +14,15 @@ export interface Load {
   readonly tls?: boolean
   /** Bytes of a POST body; none: GET. */
   readonly bodyBytes?: number
+  /** Of every request: `x-api-key: …`. */
+  readonly headers?: readonly string[]
+  /** The next line of a file, after the last one the first again, as the value of a field of each request. */
+  readonly cycled?: CycledField
+}
+
+export interface CycledField {
+  readonly name: string
+  readonly file: string
 }
 
 export interface LoadResult {
@@ -28,14 +37,15 @@ export interface LoadResult {
 
 /** @param scratch folder for the script that wrk runs */
 export async function load(scratch: string, cpu: number | undefined, options: Load): Promise<LoadResult> {
-  const script = join(scratch, `wrk-${options.bodyBytes ?? 0}.lua`)
-  writeFileSync(script, scriptFor(options.bodyBytes))
+  const script = join(scratch, `wrk-${options.bodyBytes ?? 0}${options.cycled === undefined ? '' : '-cycled'}.lua`)
+  writeFileSync(script, scriptFor(options))
   const arguments_ = ['-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--timeout', '5s']
   arguments_.push(
     '-s',
     script,
     '-H',
     `Host: ${options.host}`,
+    ...(options.headers ?? []).flatMap((header) => ['-H', header]),
     `${options.tls === true ? 'https' : 'http'}://127.0.0.1:${options.port}${options.path}`,
   )
   const wrk = find('wrk')!
@@ -58,12 +68,27 @@ export async function load(scratch: string, cpu: number | undefined, options: Lo
   }
 }
 
-function scriptFor(bodyBytes: number | undefined): string {
+function scriptFor({ bodyBytes, cycled }: Load): string {
   const body =
     bodyBytes === undefined
       ? ''
       : `wrk.method = 'POST'\nwrk.body = string.rep('x', ${bodyBytes})\nwrk.headers['Content-Type'] = 'application/octet-stream'\n`
-  return `${body}
+  const cycle =
+    cycled === undefined
+      ? ''
+      : `local requests, next = {}, 0
+init = function(args)
+  for value in io.lines(${JSON.stringify(cycled.file)}) do
+    wrk.headers[${JSON.stringify(cycled.name)}] = value
+    requests[#requests + 1] = wrk.format()
+  end
+end
+request = function()
+  next = next % #requests + 1
+  return requests[next]
+end
+`
+  return `${body}${cycle}
 done = function(summary, latency, requests)
   local e = summary.errors
   local failed = e.connect + e.read + e.write + e.status + e.timeout

@@ -11,7 +11,8 @@ export interface AdminData {
   version(): VersionView
   /** The compiled table in matching order. */
   routes(): Iterable<RouteRow>
-  backends(): Iterable<BackendView>
+  /** @param offset of the first: the view of a Backend with thousands of endpoints is not made to be left out */
+  backends(offset: number): Iterable<BackendView>
   statuses(): Iterable<ObjectStatus>
   problems(): Iterable<ProblemView>
   settings(): Iterable<SettingView>

@@ -81,7 +81,7 @@ export function serveRegistrations(
   app: FastifyInstance,
   registrations: RegistrationRequests,
   reject: Reject,
-  page: (all: Iterable<unknown>, query: object) => object,
+  page: (readFrom: (offset: number) => Iterable<unknown>, query: object) => object,
 ): void {
   const refuse = (reply: FastifyReply, refusal: RegistrationRefusal): FastifyReply => {
     const { status, title, detail, reason, retryAfter } = refusal
@@ -101,7 +101,9 @@ export function serveRegistrations(
     },
     (request, reply) => {
       const views = registrations.list(backendOf(request))
-      return Symbol.iterator in views ? page(views, request.query as object) : refuse(reply, views)
+      return Symbol.iterator in views
+        ? page((offset) => Iterator.from(views).drop(offset), request.query as object)
+        : refuse(reply, views)
     },
   )
   app.get<EndpointRequest>(`${BASE}/:id`, { schema: endpoint }, (request, reply) =>

@@ -17,7 +17,7 @@ export interface RouteRow {
   readonly route: string
   readonly rule: string
   /** `refuse`: every request gets the reason in `reason`. */
-  readonly action: 'forward' | 'redirect' | 'respond' | 'refuse'
+  readonly action: 'forward' | 'redirect' | 'respond' | 'issueTokens' | 'refuse'
   readonly reason?: string
   readonly backends: readonly {
     readonly backend?: string

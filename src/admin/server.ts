@@ -184,28 +184,48 @@ interface PageQuery {
 function serveLists(app: FastifyInstance, data: AdminData): void {
   const list = <Row>(
     name: 'routes' | 'backends' | 'statuses' | 'problems' | 'config',
-    read: () => Iterable<Row>,
+    readFrom: (offset: number) => Iterable<Row>,
     sizeOf?: (row: Row) => number,
   ) =>
     app.get<{ Querystring: PageQuery }>(
       `/api/v1/${name}`,
       { schema: { querystring: PAGE_QUERY, response: { '2xx': RESPONSES[name] } } },
-      (request) => pageOf(read(), request.query, sizeOf),
+      (request) => pageOf(readFrom, request.query, sizeOf),
     )
-  list('routes', () => data.routes())
+  list(
+    'routes',
+    skipping(() => data.routes()),
+  )
   list(
     'backends',
-    () => data.backends(),
+    (offset) => data.backends(offset),
     ({ endpoints }) => endpoints.length,
   )
-  list('statuses', () => data.statuses())
-  list('problems', () => data.problems())
-  list('config', () => data.settings())
+  list(
+    'statuses',
+    skipping(() => data.statuses()),
+  )
+  list(
+    'problems',
+    skipping(() => data.problems()),
+  )
+  list(
+    'config',
+    skipping(() => data.settings()),
+  )
 }
 
-/** @param sizeOf of what has parts: a page ends early where they are many */
+/** Of a list whose rows cost little. */
+function skipping<Row>(read: () => Iterable<Row>): (offset: number) => Iterable<Row> {
+  return (offset) => Iterator.from(read()).drop(offset)
+}
+
+/**
+ * @param readFrom the list from an offset on
+ * @param sizeOf of what has parts: a page ends early where they are many
+ */
 function pageOf<Row>(
-  all: Iterable<Row>,
+  readFrom: (offset: number) => Iterable<Row>,
   query: PageQuery,
   sizeOf: (row: Row) => number = () => 0,
 ): { items: Row[]; next?: number } {
@@ -213,9 +233,7 @@ function pageOf<Row>(
   const limit = Math.min(Math.max(1, Number(query.limit ?? PAGE_ROWS)), MAX_PAGE_ROWS)
   const items: Row[] = []
   let parts = 0
-  let at = 0
-  for (const item of all) {
-    if (at++ < offset) continue
+  for (const item of readFrom(offset)) {
     const size = sizeOf(item)
     if (items.length === limit || (items.length > 0 && parts + size > MAX_PAGE_PARTS))
       return { items, next: offset + items.length }

@@ -40,6 +40,7 @@ export const CONDITION_REASONS = [
   'SecretNotAllowed',
   'CertificateInvalid',
   'KeyInvalid',
+  'KeysUnavailable',
   'CertificatesValid',
   'ExpiresSoon',
   'CertificateExpired',

@@ -24,7 +24,7 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'basic', 'external', 'oidc'].map((field) => ({
+    ['jwt.keys.issuerRule', 'basic', 'oidc'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),
@@ -45,7 +45,7 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].tokenIssuer' },
+    { field: 'spec.rules[].tokenIssuer.store', refused: ['Redis'] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),

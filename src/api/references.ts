@@ -3,9 +3,12 @@
  * extractor reads objects that have not been validated as well as those that have: nothing is believed, nothing throws,
  * and what is no name is no reference.
  */
+
+import { KEY_SET, KEY_SET_PART } from '../policy/auth/key-set.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import { CA_SECRET, CRL_SECRET, REDIS_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import { ISSUER_SECRETS } from '../policy/token-issuer/plan.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
@@ -22,9 +25,14 @@ export interface Reference {
   readonly port?: number | string
   /** Of a ConfigMap or Secret. */
   readonly key?: string
-  /** Of a Secret: the type that it must have. Without `key`: what is read of that type. */
+  /**
+   * Of a Secret: the type that it must have. Without `key`: what is read of that type. Of a key set: the issuer that
+   * its metadata must name.
+   */
   readonly type?: string
-  /** Of a Secret in another namespace: the namespace that it must be shared with. */
+  /**
+   * Of a Secret in another namespace: the namespace that it must be shared with. Of a key set: whose reference it is.
+   */
   readonly sharedWith?: string
   readonly purpose: Purpose
 }
@@ -64,6 +72,8 @@ function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyD
   for (const [i, rule] of list(member(spec, 'rules')).entries())
     for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
       yield* backendReference(ref, namespace, ['spec', 'rules', i, 'backendRefs', j])
+  for (const [i, rule] of list(member(spec, 'rules')).entries())
+    yield* issuerReferences(member(rule, 'tokenIssuer'), namespace, ['spec', 'rules', i, 'tokenIssuer'])
   for (const { path, policies } of policyPlaces('Route', object))
     for (const row of rows) yield* policyReferences(row, member(policies, row.key), namespace, [...path, row.key])
 }
@@ -107,8 +117,15 @@ export const ingressReferences: Extractor = {
   },
 }
 
-/** Grants to namespaces with certain labels, and Secrets, which the operator may take from any namespace. */
+/**
+ * Grants to namespaces with certain labels, Secrets, which the operator may take from any namespace, and the key sets
+ * of policies.
+ */
 export function* settingsReferences(settings: unknown): Generator<Reference> {
+  for (const { path, policies } of policyPlaces('Settings', settings))
+    for (const row of POLICIES)
+      for (const reference of policyReferences(row, member(policies, row.key), '', [...path, row.key]))
+        if (reference.kind === KEY_SET) yield reference
   const lists = [
     [member(settings, 'hostnames'), ['hostnames']],
     [member(member(settings, 'upstreams'), 'externalTargets'), ['upstreams', 'externalTargets']],
@@ -162,6 +179,13 @@ function* secretReference(
 
 type Path = readonly (string | number)[]
 
+function* issuerReferences(issuer: unknown, namespace: string, path: Path): Generator<Reference> {
+  for (const [field, { type }] of Object.entries(ISSUER_SECRETS)) {
+    const name = member(issuer, field)
+    if (isName(name)) yield { path: [...path, field], kind: 'Secret', namespace, name, type, purpose: 'Policy' }
+  }
+}
+
 function labelsOfNamespaces(path: Path): Reference {
   return { path, kind: 'Namespace', namespace: '', name: ALL, purpose: 'Labels' }
 }
@@ -171,6 +195,10 @@ function* policyReferences(row: PolicyDefinition, value: unknown, namespace: str
   if (row.references === undefined || value === undefined) return
   for (const found of row.references.find(value)) {
     const { kind, name, port, key, type, namespace: of = namespace } = found
+    if (kind === KEY_SET) {
+      yield keySetReference([...path, ...found.path], name, type, namespace)
+      continue
+    }
     if (!isName(name) || !isName(of) || (key !== undefined && !isName(key))) continue
     const purpose = kind === 'Service' || kind === 'Backend' ? 'Traffic' : 'Policy'
     yield {
@@ -183,6 +211,21 @@ function* policyReferences(row: PolicyDefinition, value: unknown, namespace: str
       ...(type === undefined ? {} : { type }),
       purpose,
     }
+  }
+}
+
+/** @param user whose it is; empty: the settings */
+function keySetReference(path: Path, url: string, issuer: string | undefined, user: string): Reference {
+  const type = issuer === undefined ? undefined : { type: issuer }
+  return {
+    path,
+    kind: KEY_SET,
+    namespace: '',
+    name: url,
+    key: KEY_SET_PART,
+    ...type,
+    sharedWith: user,
+    purpose: 'Policy',
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * A validated Route with the defaults of its schema applied (`crds/headgate.dev_routes.yaml`).
  */
+import type { TokenIssuer } from '../policy/token-issuer/plan.ts'
 import type { KubeObject } from './object.ts'
 import type { Duration, PathRewritePolicy, Policies, Selector, ServiceRef } from './policies.ts'
 
@@ -134,13 +135,4 @@ export interface RouteRespond {
   readonly statusCode: number
   readonly contentType?: string
   readonly body?: string
-}
-
-export interface TokenIssuer {
-  readonly issuer: string
-  readonly signingKeySecretName: string
-  readonly clientsSecretName: string
-  readonly accessTokenTTL: Duration
-  readonly refreshTokenTTL: Duration
-  readonly store?: 'Redis' | 'Embedded'
 }

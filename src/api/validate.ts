@@ -18,6 +18,7 @@ import type { Route } from './route.ts'
 import { accessProblems, accessWarnings } from './route-access.ts'
 import { pathProblems } from './route-paths.ts'
 import { tlsProblems, tlsWarnings } from './route-tls.ts'
+import { tokenIssuerProblems } from './route-token-issuer.ts'
 import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
@@ -152,6 +153,7 @@ function* checkObject(
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))
+    problems.push(...tokenIssuerProblems(object as unknown as Route))
     warnings.push(...tlsWarnings(object as unknown as Route))
     problems.push(...accessProblems(object as unknown as Route))
     warnings.push(...accessWarnings(object as unknown as Route))

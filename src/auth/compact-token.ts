@@ -11,8 +11,8 @@ const MAX_KEY_ID = 512
 export interface TokenHead {
   readonly algorithm: string
   readonly keyId: string | undefined
-  /** The claim `iss`, not verified: selects among several issuers. */
-  readonly issuer: string | undefined
+  /** Not verified; its `iss` selects among several issuers. */
+  readonly claims: Readonly<Record<string, unknown>>
 }
 
 /** Three parts in base64url without padding; a signature that is empty would be none. */
@@ -38,8 +38,7 @@ export function readTokenHead(token: string): TokenHead | undefined {
   if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64') || Object.hasOwn(header, 'zip')) return undefined
   if (typ !== undefined && (typeof typ !== 'string' || !TYPES.has(typ.toLowerCase().replace(/^application\//, ''))))
     return undefined
-  const { iss } = claims
-  return { algorithm: alg, keyId: kid as string | undefined, issuer: typeof iss === 'string' ? iss : undefined }
+  return { algorithm: alg, keyId: kid as string | undefined, claims }
 }
 
 function parsePart(part: string): Readonly<Record<string, unknown>> | undefined {

@@ -111,8 +111,10 @@ export function readKeySet(text: string): KeysReading {
   const keys: VerificationKey[] = []
   for (const [i, jwk] of (list as readonly unknown[]).entries()) {
     if (typeof jwk !== 'object' || jwk === null) return { fault: `its key ${i + 1} is no object` }
-    const read = readKey(jwk as JsonWebKey)
+    const read = readSetKey(jwk)
     if (read === undefined) continue
+    if (read === 'secret')
+      return { fault: `key ${i + 1} in it is a private or shared key; publish public keys alone, and replace this one` }
     if ('fault' in read) return { fault: `key ${i + 1} in it ${read.fault}` }
     keys.push(read)
   }
@@ -121,10 +123,12 @@ export function readKeySet(text: string): KeysReading {
 
 type JsonWebKey = Readonly<Record<string, unknown>>
 
-function readKey(jwk: JsonWebKey): VerificationKey | KeyFault | undefined {
+/** @returns undefined for a key of another use or kind; `'secret'` for one that must not be shown to anybody */
+export function readSetKey(value: unknown): VerificationKey | KeyFault | 'secret' | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const jwk = value as JsonWebKey
   const { kty, use, alg, kid, key_ops: operations } = jwk
-  if (kty === 'oct' || Object.hasOwn(jwk, 'd') || Object.hasOwn(jwk, 'k') || Object.hasOwn(jwk, 'priv'))
-    return { fault: 'is a private or shared key; publish public keys alone, and replace this one' }
+  if (kty === 'oct' || ['d', 'k', 'priv'].some((member) => Object.hasOwn(jwk, member))) return 'secret'
   if (kty !== 'RSA' && kty !== 'EC' && kty !== 'OKP') return undefined
   if (use !== undefined && use !== 'sig') return undefined
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return undefined

@@ -136,6 +136,7 @@ function actionText(rule: Rule, policy: PolicySet | undefined): string {
   const action = policy?.action
   if (action?.type === 'redirect') return `redirect ${action.statusCode}`
   if (action?.type === 'respond') return `respond ${action.statusCode}`
+  if (action?.type === 'issueTokens') return `issues tokens of ${action.issuer}`
   if (rule.backends.length === 0) return '-'
   const several = rule.backends.length > 1
   return rule.backends

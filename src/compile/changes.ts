@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isConfiguration } from '../api/kinds.ts'
 import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import { KEY_SET } from '../policy/auth/key-set.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
@@ -83,11 +84,24 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       if (plan.tls !== undefined) work.statuses.add(statusName(key))
       if (budget.spend(1)) yield
     }
-  if (!sameForTargets(before.settings, resources.settings))
-    for (const id of targetsIn(memo, resources)) {
-      work.targets.add(id)
-      if (budget.spend(1)) yield
-    }
+  if (!sameForTargets(before.settings, resources.settings)) yield* markTargets(memo, resources, budget)
+}
+
+/** Everything whose address a grant allows: Backends, and key sets of policies. */
+function* markTargets(
+  memo: CompileState,
+  resources: ResourceSet,
+  budget: WorkBudget,
+  isMarked: (id: string) => boolean = () => true,
+): Generator<void, void> {
+  for (const id of targetsIn(memo, resources)) {
+    if (isMarked(id)) memo.work.targets.add(id)
+    if (budget.spend(1)) yield
+  }
+  for (const key of memo.graph.targets(KEY_SET)) {
+    markUsers(memo, KEY_SET, key)
+    if (budget.spend(1)) yield
+  }
 }
 
 /** Statuses tell the time and the names of certificates, also on hostnames that have them from a wildcard. */
@@ -190,10 +204,7 @@ function* markNamespaceChanges(
     if (budget.spend(1)) yield
   }
   yield* markReservationChanges(memo, after, budget)
-  for (const id of targetsIn(memo, after)) {
-    if (moved.has(namespaceOf(id))) work.targets.add(id)
-    if (budget.spend(1)) yield
-  }
+  yield* markTargets(memo, after, budget, (id) => moved.has(namespaceOf(id)))
 }
 
 /** Like claims, reservations count only where the hostname is granted. */

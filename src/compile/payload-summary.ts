@@ -3,6 +3,7 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Payload } from '../api/kinds.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
+import { hostOfAddress, KEY_SET } from '../policy/auth/key-set.ts'
 import {
   API_KEYS_SECRET,
   JWKS_SECRET,
@@ -14,6 +15,7 @@ import {
 } from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
 import { objectId, type PayloadSummary, type ResourceSet, type SecretSummary } from './resource-set.ts'
+import { tenancyOf } from './tenancy.ts'
 
 const NONE: ReadonlyMap<string, string> = new Map()
 
@@ -58,6 +60,7 @@ export function payloadFault(
   resources: ResourceSet,
   reference: Reference,
 ): { readonly reason: ConditionReason; readonly message: string } | undefined {
+  if (reference.kind === KEY_SET) return keySetFault(resources, reference)
   const { namespace, name, key, type, sharedWith } = reference
   const kind = reference.kind === 'Secret' ? 'Secret' : 'ConfigMap'
   const what = `${kind} ${namespace}/${name}`
@@ -104,4 +107,41 @@ function contentFault(what: string, { fault, validity }: SecretSummary, type: st
 
 function quotaFault(what: string, why: string): { readonly reason: ConditionReason; readonly message: string } {
   return { reason: 'QuotaExceeded', message: `${what} is not used: ${why}` }
+}
+
+/** Whether a namespace may have a key set fetched from there; the settings may. */
+export function mayFetch(
+  resources: Pick<ResourceSet, 'settings' | 'namespaces'>,
+  namespace: string,
+  url: string,
+): boolean {
+  const { host, port } = hostOfAddress(url)
+  return namespace === '' || tenancyOf(resources).isTargetGranted(namespace, host, port)
+}
+
+function keySetFault(
+  resources: ResourceSet,
+  { name: url, type: issuer, sharedWith: namespace = '' }: Reference,
+): { readonly reason: ConditionReason; readonly message: string } | undefined {
+  const what = `the key set ${url}`
+  if (!mayFetch(resources, namespace, url))
+    return {
+      reason: 'AddressNotAllowed',
+      message: `${what} may not be fetched for namespace ${namespace}: tenancy is Strict, and upstreams.externalTargets of the settings do not allow it`,
+    }
+  const face = resources.payloads.get(nodeId(KEY_SET, `/${url}`))
+  if (face?.keySet === undefined) return { reason: 'Pending', message: `${what} is being fetched` }
+  const { fault, issuer: stated } = face.keySet
+  const usable = face.keys.size > 0
+  if (fault !== undefined) {
+    const meanwhile = usable ? ' (the keys that were fetched last are used for up to 24 h)' : ''
+    return { reason: 'KeysUnavailable', message: `${what} cannot be used: ${fault}${meanwhile}` }
+  }
+  if (issuer !== undefined && stated !== issuer)
+    return {
+      reason: 'KeyInvalid',
+      message: `${what} is of the issuer ${JSON.stringify(stated)}, and the rule has ${JSON.stringify(issuer)}; correct the one that is wrong`,
+    }
+  const [refused] = face.refused.values()
+  return refused === undefined ? undefined : quotaFault(what, refused)
 }

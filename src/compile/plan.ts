@@ -8,6 +8,7 @@ import type { Reference } from '../api/references.ts'
 import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
+import { metadataPathOf } from '../policy/token-issuer/plan.ts'
 import { type FrontendSet, frontendSet } from '../snapshot/frontend.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import type { MatchConditions, OrderedMatch } from '../snapshot/order.ts'
@@ -68,6 +69,8 @@ export interface MatchPlan extends OrderedMatch {
   readonly match: MatchConditions & Pick<Match, 'frontends'>
   /** Equal for matches with equal conditions. */
   readonly identity: string
+  /** Nobody wrote it: where it cannot be served nobody is told. */
+  readonly implied?: true
 }
 
 /**
@@ -164,12 +167,19 @@ function planRule(
 ): RulePlan {
   const { key, created, stale } = resource
   const closed = stale !== undefined && (stale.closedRules === 'all' || stale.closedRules.has(rule.name))
-  const matches = rule.matches.map((entry, matchOrder) => {
+  const matches = [...rule.matches, ...impliedMatches(rule)].map((entry, matchOrder): MatchPlan => {
     const match = { ...conditionsOf(entry), frontends }
-    return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match) }
+    const implied = matchOrder < rule.matches.length ? undefined : { implied: true as const }
+    return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match), ...implied }
   })
   const targets = (rule.backendRefs ?? []).map((ref, i) => ({ ref, id: ids?.get(i) ?? '' }))
   return { rule, matches, targets, closed }
+}
+
+/** The metadata of a token issuer stand below the root of its host, wherever its rule does. */
+function impliedMatches({ tokenIssuer }: RouteRule): readonly RouteMatch[] {
+  if (tokenIssuer === undefined) return NONE
+  return [{ path: { type: 'Exact', value: metadataPathOf(tokenIssuer.issuer) } }]
 }
 
 /** Backend ids by the position of the rule, and of the entry in its `backendRefs`. */

@@ -10,21 +10,23 @@ import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { ConcurrencyLimit, HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
+import { planTokenIssuer } from '../policy/token-issuer/plan.ts'
 
 /** Of a `hedge` that states none. */
 const HEDGE_PERCENT = 5
 
-/** The order of the members is part of the digest and therefore fixed. */
+/** @param namespace of the Route. The order of the members is part of the digest and therefore fixed. */
 export function policyContent(
   merged: Policies,
   rule: RouteRule,
+  namespace: string,
   plans?: PolicySet['policies'],
   concurrency?: ConcurrencyLimit,
 ): Omit<PolicySet, 'digest'> {
   const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
   return {
-    action: actionOf(rule),
+    action: actionOf(rule, namespace),
     ...splitAffinityOf(rule),
     ...(rewrite === undefined ? {} : { rewrite: rewriteOf(rewrite) }),
     ...(requestHeaders === undefined ? {} : { requestHeaders: headerEdits(requestHeaders) }),
@@ -158,7 +160,7 @@ function planDigest(plan: unknown): string {
   return digest
 }
 
-function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
+function actionOf({ redirect, respond, tokenIssuer }: RouteRule, namespace: string): PolicySet['action'] {
   if (redirect !== undefined) {
     const { scheme, hostname, port, path, statusCode } = redirect
     return {
@@ -170,6 +172,7 @@ function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
       statusCode,
     }
   }
+  if (tokenIssuer !== undefined) return { type: 'issueTokens', ...planTokenIssuer(tokenIssuer, namespace) }
   if (respond === undefined) return { type: 'forward' }
   const { statusCode, contentType, body } = respond
   return {

@@ -3,6 +3,7 @@ import type { Backend, BackendSpec } from '../api/backend.ts'
 import type { ConditionReason } from '../api/condition.ts'
 import { isSensitive, KINDS, referencesOf } from '../api/kinds.ts'
 import type { Service } from '../api/kubernetes.ts'
+import { KEY_SET } from '../policy/auth/key-set.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { WeightedBackend } from '../snapshot/snapshot.ts'
 import { findPort, inlineService, serviceBackendId } from './backend-service.ts'
@@ -109,7 +110,7 @@ export function brokenPolicyTargets(plan: RoutePlan, face: (id: string) => Backe
 export function brokenContents(resources: ResourceSet, plan: RoutePlan): BrokenReference[] {
   const broken: BrokenReference[] = []
   for (const reference of plan.references) {
-    if (!isSensitive(reference.kind)) continue
+    if (!isSensitive(reference.kind) && reference.kind !== KEY_SET) continue
     const fault = payloadFault(resources, reference)
     if (fault === undefined) continue
     const [, list, order] = reference.path

@@ -74,6 +74,8 @@ export interface PayloadSummary {
   readonly sharedWith?: ReadonlySet<string>
   /** Of a Secret of one of our types. */
   readonly secret?: SecretSummary
+  /** Of a key set. */
+  readonly keySet?: KeySetSummary
 }
 
 /**
@@ -92,6 +94,14 @@ export interface SecretSummary {
   readonly notBefore?: number
   readonly notAfter?: number
   /** What is wrong with the newest version and what to do, as a clause. */
+  readonly fault?: string
+}
+
+/** What is known of the keys of a provider. */
+export interface KeySetSummary {
+  /** Of the metadata, where the address is that of metadata. */
+  readonly issuer?: string
+  /** What is wrong with it and what to do, as a clause about the provider. */
   readonly fault?: string
 }
 

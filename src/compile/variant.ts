@@ -1,5 +1,7 @@
 /** The rules of a Route in the form of the snapshot, merged with the policies that a hostname's owner enforces. */
 import { mergePolicies, type PolicyLayers } from '../api/merge.ts'
+import type { RouteRule } from '../api/route.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
@@ -73,20 +75,37 @@ function policySet(
   const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
   const { key } = state.plan.resource
   const origins = { route: key, rule: `${key} ${rule.name}`, owner: owner?.key ?? '' }
+  const rows = rowsFor(rule, memo.policies)
   const input = JSON.stringify([
     route,
     rule.policies,
     enforced,
     rule.redirect,
     rule.respond,
+    rule.tokenIssuer,
     rule.splitAffinity,
-    refersToObjects(layers, memo.policies) ? namespaces : 0,
-    countsByOrigin(layers, memo.policies) ? origins : 0,
+    rule.tokenIssuer !== undefined || refersToObjects(layers, rows) ? namespaces : 0,
+    countsByOrigin(layers, rows) ? origins : 0,
   ])
   return memo.policySets.internInput(input, () => {
-    const plans = planPolicies(layers, namespaces, origins, memo.policies)
-    return policyContent(mergePolicies(layers, memo.policies), rule, plans, concurrencyOf(layers, origins))
+    const plans = planPolicies(layers, namespaces, origins, rows)
+    return policyContent(mergePolicies(layers, rows), rule, namespaces.route, plans, concurrencyOf(layers, origins))
   })
+}
+
+/**
+ * A token issuer proves clients itself: whoever has no token yet could have none of it. And what clients prove
+ * themselves by is copied to nobody.
+ */
+const NOT_OF_ISSUERS: ReadonlySet<string> = new Set(['auth', 'authorization', 'mirror'])
+
+const ISSUER_ROWS = new WeakMap<readonly PolicyDefinition[], readonly PolicyDefinition[]>()
+
+function rowsFor({ tokenIssuer }: RouteRule, rows: readonly PolicyDefinition[]): readonly PolicyDefinition[] {
+  if (tokenIssuer === undefined) return rows
+  let left = ISSUER_ROWS.get(rows)
+  if (left === undefined) ISSUER_ROWS.set(rows, (left = rows.filter(({ key }) => !NOT_OF_ISSUERS.has(key))))
+  return left
 }
 
 function receiversOf(memo: CompileState, state: RouteState, order: number, set: PolicySet): RuleReceivers {

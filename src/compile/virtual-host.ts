@@ -158,8 +158,8 @@ function* entryOf(
   for (const rule of plan.rules)
     for (const match of rule.matches) {
       const within = confine(match.match, permission)
-      if (within === false) outside.push(match)
-      else candidates.push({ ...match, state, within, made: undefined })
+      if (within !== false) candidates.push({ ...match, state, within, made: undefined })
+      else if (match.implied === undefined) outside.push(match)
       if (budget.spend(1)) yield
     }
   return { state, plan, permission, candidates, outside }
@@ -214,8 +214,9 @@ function* assemble(
   const conflicts = new Map<RouteState, Conflict[]>()
   for (const candidate of order) {
     const winner = taken.take(candidate)
-    if (winner !== undefined) append(conflicts, candidate.state, { loser: candidate, winner })
-    else {
+    if (winner !== undefined) {
+      if (candidate.implied === undefined) append(conflicts, candidate.state, { loser: candidate, winner })
+    } else {
       const { state, ruleOrder } = candidate
       const foreign = owner !== undefined && owner.namespace !== state.plan.namespace
       const variant = variantOf(memo, resources, state, foreign ? owner : undefined)

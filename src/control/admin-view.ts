@@ -59,8 +59,8 @@ export function adminData(inputs: AdminInputs): AdminData {
       const { snapshot } = pipeline
       if (snapshot !== undefined) yield* routeRows(snapshot)
     },
-    *backends() {
-      for (const backend of pipeline.snapshot?.backends.values() ?? [])
+    *backends(offset) {
+      for (const backend of Iterator.from(pipeline.snapshot?.backends.values() ?? []).drop(offset))
         yield backendView(inputs, backend, endpoints.rows(backend.id))
     },
     statuses: () => statuses.list(),

@@ -17,7 +17,7 @@ import type { LastGood } from '../thread/retained-state.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
 import type { Health } from './health/health.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
-import { Resources, type ResourcesEvents, type ResourcesOptions } from './resources/resources.ts'
+import { type KeySetVersion, Resources, type ResourcesEvents, type ResourcesOptions } from './resources/resources.ts'
 import type { Statuses } from './status/statuses.ts'
 
 export interface ConfigurationRooms {
@@ -33,6 +33,7 @@ export interface ConfigurationRooms {
   readonly keep: ResourcesEvents['keep']
   readonly retain: ResourcesEvents['retain']
   readonly cleared: ResourcesEvents['cleared']
+  readonly keySet: ResourcesEvents['keySet']
 }
 
 export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'events'>
@@ -113,6 +114,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#resources.useRegistered(backends, registered)
   }
 
+  useKeySet(url: string, version: KeySetVersion): void {
+    this.#resources.useKeySet(url, version)
+  }
+
+  /** Whether a namespace may have something fetched from a host. */
+  targetGranted(namespace: string, host: string, port: number): boolean {
+    return this.#settings.tenancy !== 'Strict' || this.#resources.targetGranted(namespace, host, port)
+  }
+
   /** A generation serves everywhere. */
   served(generation: number): void {
     this.#resources.served(generation)
@@ -158,7 +168,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #resourcesEvents(): ResourcesEvents {
-    const { endpoints, pipeline, health, statuses, block, keep, retain, cleared } = this.#rooms
+    const { endpoints, pipeline, health, statuses, block, keep, retain, cleared, keySet } = this.#rooms
     return {
       send: (message) => {
         pipeline.send(message)
@@ -186,6 +196,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       keep,
       retain,
       cleared,
+      keySet,
     }
   }
 

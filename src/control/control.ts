@@ -173,6 +173,7 @@ export class Control {
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])
     this.#configuration = configuration
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
+    this.#rooms.grants.open(settings.stateDirectory)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
@@ -216,6 +217,7 @@ export class Control {
         keep: (changes) => store.keep(changes),
         retain: (name, version) => this.#post({ type: 'served', name, version }),
         cleared: (name) => this.#post({ type: 'cleared', name }),
+        keySet: (url, namespaces) => this.#rooms.keySets.want(url, namespaces),
       },
       {
         validator,
@@ -294,6 +296,7 @@ export class Control {
     this.#settings = settings
     this.#useFailures(this.#configuration, ports)
     this.#configuration.open(settings, ports.sockets)
+    this.#rooms.keySets.start()
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
   }

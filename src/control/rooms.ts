@@ -5,6 +5,7 @@ import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { createAccessLogWriter } from '../log/access-log-writer.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
+import { GuardedClient } from '../provider/guarded-client.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -15,7 +16,9 @@ import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
+import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
@@ -46,7 +49,9 @@ export class Rooms {
   readonly statuses: Statuses
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
+  readonly grants: GrantRequests
   readonly pipeline: Pipeline
+  readonly keySets: KeySets
   readonly health: Health
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
@@ -72,7 +77,13 @@ export class Rooms {
     })
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
+    this.grants = new GrantRequests({
+      time,
+      answer: (worker, id, answer) => this.pipeline.answer(worker, id, answer),
+      failure: (message) => this.statuses.problems.setGrants(message),
+    })
     this.pipeline = this.#createPipeline(data, log, time)
+    this.keySets = this.#createKeySets(time)
     this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
@@ -85,9 +96,11 @@ export class Rooms {
 
   stop(): void {
     this.pipeline.stop()
+    this.keySets.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
+    this.grants.stop()
     this.statuses.stop()
   }
 
@@ -132,6 +145,21 @@ export class Rooms {
     })
   }
 
+  #createKeySets(time: TimerClock): KeySets {
+    const { endpoints } = this
+    const { configuration } = this.#links
+    const refusesHost = (owner: string, host: string, port: number): string | undefined =>
+      owner === '' || configuration()?.targetGranted(owner, host, port) === true
+        ? undefined
+        : `upstreams.externalTargets of the settings do not allow ${host}:${port} to namespace ${owner}`
+    return new KeySets({
+      client: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port), refusesHost }),
+      time,
+      random: Math.random,
+      changed: (url, version) => configuration()?.useKeySet(url, version),
+    })
+  }
+
   #createHealth({ share }: ControlData, time: TimerClock): Health {
     const { statuses, table, endpoints } = this
     return new Health({
@@ -172,6 +200,8 @@ export class Rooms {
           this.health.usePlans(compiled.snapshot.backends)
         },
         endpoints: (took) => metrics.observeEndpoints(took),
+        asked: (worker, id, request) => this.grants.accept(worker, id, request),
+        keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

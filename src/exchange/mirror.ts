@@ -13,6 +13,7 @@ import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { HELD_BODIES } from '../transport/held-memory.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
+import { allows } from './backend-grant.ts'
 import { pickEndpoint } from './endpoint-pick.ts'
 import { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
@@ -186,12 +187,6 @@ class BodyCopy implements MirrorCopy {
     this.#bytes = null
     this.#client.hold(this.#namespace, -this.#size)
   }
-}
-
-/** As the Backend's own `allowedNamespaces` says. */
-function allows({ id, plan }: LinkedBackend, from: string | undefined): boolean {
-  const { allowed } = plan
-  return from === undefined || namespaceOf(id) === from || allowed === 'All' || allowed?.includes(from) === true
 }
 
 function copyOf(x: ProxyExchange, target: MirrorTarget, body: Uint8Array | null): Copied {

@@ -13,6 +13,7 @@ import { FRAMING_FIELDS } from '../message/framing-fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
+import { allows } from './backend-grant.ts'
 import { noEndpoint, pickEndpoint } from './endpoint-pick.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { OutgoingCall } from './outgoing-call.ts'
@@ -38,7 +39,8 @@ export class UpstreamClient implements OutgoingClient {
       checkRequestLine(request)
       const context = this.#context
       const backend = this.#find(request.backend)
-      if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
+      if (backend === undefined || !allows(backend, request.from))
+        throw new GatewayError('BackendNotFound', request.backend)
       const signal = request.signal ?? request.cause?.signal ?? null
       if (signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
       takePlace(context, backend)
@@ -113,7 +115,7 @@ function upstreamRequest(context: ExchangeContext, request: OutgoingRequest, aut
     forwarding: NO_FIELDS,
     passed: context.loops.callBlock,
     id: request.fields.get(REQUEST_ID_FIELD) ?? makeRequestId(context.random),
-    acceptsTrailers: false,
+    acceptsTrailers: request.trailers === true,
     upgrade: null,
   }
 }

@@ -336,6 +336,12 @@ export const REASONS = {
     source: 'client',
   },
   AuthDenied: { status: 403, title: 'The authorization service refuses this', retry: 'never', source: 'client' },
+  TokenRequestRefused: {
+    status: 400,
+    title: 'The request for a token is not one that may be granted',
+    retry: 'never',
+    source: 'client',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

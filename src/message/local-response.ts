@@ -12,6 +12,8 @@ export interface LocalResponse {
   readonly reason?: Reason
   /** What the access log says beside the reason; nothing of the credential, and nothing that the client gets. */
   readonly detail?: string
+  /** The body is part of a protocol: no error page takes its place. */
+  readonly verbatim?: true
 }
 
 /** One whose body is in memory as a whole. */

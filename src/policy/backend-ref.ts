@@ -1,4 +1,5 @@
 /** A Backend as policies name it, and its id. */
+import type { PolicyReference } from './definition.ts'
 
 /** Begins the ids of Services that a rule or a policy names directly. */
 export const SERVICE_PREFIX = 'service:'
@@ -23,4 +24,17 @@ export function serviceId(
 export function backendIdOf({ name, namespace, service }: BackendName, own: string | undefined): string {
   if (service !== undefined) return serviceId(own ?? '', service)
   return `${namespace ?? own ?? ''}/${name}`
+}
+
+/** @param ref of a value that may not have been validated */
+export function* backendReferences(ref: unknown): Generator<PolicyReference> {
+  if (typeof ref !== 'object' || ref === null) return
+  const { name, namespace, service } = ref as Readonly<Record<string, unknown>>
+  const path = ['backendRef']
+  if (typeof service === 'object' && service !== null) {
+    const { name: of, port } = service as Readonly<Record<string, unknown>>
+    if (typeof of === 'string' && (typeof port === 'string' || typeof port === 'number'))
+      yield { path: [...path, 'service'], kind: 'Service', name: of, port }
+  } else if (typeof name === 'string')
+    yield { path, kind: 'Backend', name, ...(typeof namespace === 'string' ? { namespace } : {}) }
 }

@@ -16,6 +16,7 @@ import { requestId } from './request-id/filter.ts'
 import { respond } from './respond/filter.ts'
 import { rewrite } from './rewrite/filter.ts'
 import { timeouts } from './timeouts/filter.ts'
+import { tokenIssuer } from './token-issuer/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
 export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror, rateLimits])
@@ -37,6 +38,7 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     identityHeaders,
     redirect,
     respond,
+    tokenIssuer,
     requestHeaders,
     rewrite,
     ...policies.map(filterOf),

@@ -6,11 +6,15 @@
 
 /** The payload of one key of an object. */
 export interface ContentRef {
-  readonly kind: 'ConfigMap' | 'Secret'
+  /** `KeySet`: what control fetches; its name is an address. */
+  readonly kind: 'ConfigMap' | 'Secret' | 'KeySet'
   readonly namespace: string
   readonly name: string
   readonly key: string
-  /** Of a Secret: the type that it must have. A Secret of another type has no content under this identity. */
+  /**
+   * Of a Secret: the type that it must have. A Secret of another type has no content under this identity. Of a key set
+   * that metadata leads to: the issuer that it must name.
+   */
   readonly type?: string
   /**
    * The namespace that uses a Secret of another one. There is no content under this identity unless the Secret is
@@ -21,10 +25,13 @@ export interface ContentRef {
 
 /**
  * `ConfigMap shop/pages 502.html`, `Secret shop/users htpasswd headgate.dev/htpasswd`,
- * `Secret certs/wild tls.crt kubernetes.io/tls shop`: no part has a space in it.
+ * `Secret certs/wild tls.crt kubernetes.io/tls shop`, `KeySet /https://id.example/jwks keys  shop`: no part has a space
+ * in it.
  */
 export function contentId({ kind, namespace, name, key, type, sharedWith }: ContentRef): string {
   const id = `${kind} ${namespace}/${name} ${key}`
+  // An issuer may be any text.
+  if (kind === 'KeySet') return `${id} ${Buffer.from(type ?? '').toString('base64url')} ${sharedWith ?? ''}`
   if (sharedWith !== undefined) return `${id} ${type ?? ''} ${sharedWith}`
   return type === undefined ? id : `${id} ${type}`
 }
@@ -32,6 +39,7 @@ export function contentId({ kind, namespace, name, key, type, sharedWith }: Cont
 /** For people. @param id see {@link contentId} */
 export function describeContent(id: string): string {
   const [kind, object, key, type] = id.split(' ')
+  if (kind === 'KeySet') return `the key set ${object!.slice(1)}`
   return `${kind} ${object} with the key ${key}${type === undefined ? '' : ` and the type ${type}`}`
 }
 

@@ -23,14 +23,15 @@ export interface PolicyProblem {
 export interface PolicyReference {
   /** From the policy's own value. */
   readonly path: readonly (string | number)[]
-  readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend'
+  /** `KeySet`: no object, but what is fetched from the address that `name` is. */
+  readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend' | 'KeySet'
   readonly namespace?: string
   readonly name: string
   /** Of a Service. */
   readonly port?: number | string
   /** Of a ConfigMap or Secret: the key of its data. */
   readonly key?: string
-  /** Of a Secret: the type that it must have. */
+  /** Of a Secret: the type that it must have. Of a key set: the issuer that its metadata must name. */
   readonly type?: string
 }
 
@@ -57,7 +58,7 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   /**
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings
-   * @param origin where it is stated, a name that stays over edits: `shop/web` or `shop/web api` of a Route or one of its
+   * @param origin where it is stated, a name that stays over edits: `shop/web` of a Route, `shop/web api` of one of its
    *   rules, empty for the settings
    * @returns undefined when the value asks for nothing
    */

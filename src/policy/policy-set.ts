@@ -1,5 +1,7 @@
 /** The policies of one rule after merging and defaulting: everything a filter chain is composed from. */
 
+import type { TokenIssuerPlan } from './token-issuer/plan.ts'
+
 export interface PolicySet {
   /** SHA-256 of the canonical form, hex, first 32 characters. */
   readonly digest: string
@@ -8,6 +10,7 @@ export interface PolicySet {
     | { readonly type: 'forward' }
     | ({ readonly type: 'redirect' } & Redirect)
     | ({ readonly type: 'respond' } & Respond)
+    | ({ readonly type: 'issueTokens' } & TokenIssuerPlan)
   /** Where it forwards: what keeps a user in one part of the split. */
   readonly splitAffinity?: SplitAffinityConfig
   readonly rewrite?: Rewrite

@@ -2,6 +2,7 @@
  * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
  * reports.
  */
+import type { GrantStore } from '../auth/grant-store.ts'
 import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
@@ -29,6 +30,10 @@ export interface OutgoingRequest {
   readonly path: string
   readonly fields: Fields
   readonly body?: Uint8Array
+  /** Namespace of who asks for it, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from?: string | undefined
+  /** The caller reads trailers, as in gRPC. */
+  readonly trailers?: boolean | undefined
   /** Until the response's head, and then between two pieces of its body. */
   readonly timeout: Milliseconds
   /** Gives the call up; else the end of the exchange does that it is made for. */
@@ -73,9 +78,26 @@ export interface Mirrors {
   begin(x: Exchange, target: MirrorTarget): MirrorCopy | null
 }
 
+/** Where token issuers keep what they must remember. */
+export interface GrantStores {
+  /** @param name absent: as the installation has it. @returns undefined where there is none of this name */
+  store(name: 'Redis' | 'Embedded' | undefined): GrantStore | undefined
+}
+
+/** Whether a key set has been looked at anew since it was asked for; `unknown`: its provider did not say. */
+export type KeySetCheck = 'current' | 'unknown'
+
+/** Has control look whether a provider has other keys by now. */
+export interface KeySetChecks {
+  /** @returns without a promise where it has just been looked at, or cannot be now */
+  check(url: string): KeySetCheck | Promise<KeySetCheck>
+}
+
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
+  /** Chance that nobody can guess. */
+  randomBytes(length: number): Uint8Array
   readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
   readonly mirrors: Mirrors
@@ -83,10 +105,13 @@ export interface FilterServices {
   readonly providers: ProviderClient
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
+  /** Of the providers' keys among the contents. */
+  readonly keySets: KeySetChecks
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */
   readonly memos: OwnedLru<unknown>
+  readonly grants: GrantStores
   /** How often something may happen by key, over all workers; to be opened when the filter is made. */
   readonly limiters: Limiters
   /** The same over all replicas. */

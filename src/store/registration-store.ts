@@ -1,10 +1,6 @@
-/**
- * Registrations in the state directory, in one SQLite file. One thread owns it, as `node:sqlite` blocks the thread that
- * calls it; each write is one short transaction. The write-ahead log survives the end of the process at any moment.
- */
-import { closeSync, constants, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+/** Registrations in the state directory, in one SQLite file; each write is one short transaction. */
 import { join } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import {
   type KeptRegistration,
   LEASE,
@@ -13,6 +9,7 @@ import {
   type RegistrationChange,
 } from '../api/registration.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import { isCorrupt, openSqlite, setAsideSqlite, textOf } from './sqlite-file.ts'
 
 export interface RegistrationStoreOptions {
   /** Made when it is not there. */
@@ -22,8 +19,6 @@ export interface RegistrationStoreOptions {
 }
 
 const FILE = 'registrations.db'
-/** For another process with the same state directory, for example one that is about to end. */
-const BUSY_MS = 200
 const VERSION = 1
 
 const SCHEMA = `CREATE TABLE IF NOT EXISTS registration (
@@ -82,17 +77,8 @@ export class RegistrationStore {
   }
 
   #open(): KeptRegistration[] {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
-    // Made here, readable for nobody else; a link would lead elsewhere.
-    closeSync(
-      openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600),
-    )
-    const database = new DatabaseSync(this.#path, { timeout: BUSY_MS, allowExtension: false })
+    const database = openSqlite({ directory: this.#directory, name: FILE, schema: SCHEMA, version: VERSION })
     this.#database = database
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF')
-    const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
-    if (version > VERSION) throw new TypeError(`it was written by a newer version of Headgate (format ${version})`)
-    database.exec(`${SCHEMA}; PRAGMA user_version = ${VERSION}`)
     const rows = database.prepare(`SELECT * FROM registration LIMIT ${2 * MAX_REGISTERED.process}`).all()
     this.#statements = {
       put: database.prepare('INSERT OR REPLACE INTO registration VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
@@ -104,8 +90,7 @@ export class RegistrationStore {
   #beginAnew(cause: unknown): KeptRegistration[] {
     this.#close()
     try {
-      renameSync(this.#path, `${this.#path}.corrupt`)
-      for (const side of ['-wal', '-shm']) rmSync(`${this.#path}${side}`, { force: true })
+      setAsideSqlite({ directory: this.#directory, name: FILE })
       const kept = this.#open()
       this.#failure(
         `${this.#path} could not be read (${textOf(cause)}) and was set aside as ${FILE}.corrupt: services register again with their next heartbeat that is refused`,
@@ -203,14 +188,4 @@ function metadataOf(text: unknown): Record<string, string> | undefined {
   } catch {
     return undefined
   }
-}
-
-/** SQLITE_CORRUPT and SQLITE_NOTADB, or a schema that is another. */
-function isCorrupt(error: unknown): boolean {
-  const code = (error as { errcode?: unknown } | undefined)?.errcode
-  return typeof code === 'number' && ((code & 0xff) === 11 || (code & 0xff) === 26 || (code & 0xff) === 1)
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

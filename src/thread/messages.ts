@@ -3,6 +3,7 @@
  * data.
  */
 
+import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
@@ -23,6 +24,8 @@ export interface WorkerSettings {
     /** Content id of the key that replicas share for session tickets; null = one of this process. */
     readonly ticketKey: string | null
   }
+  /** Of token issuers that name no store; null = none. */
+  readonly grantStore: 'Redis' | 'Embedded' | null
   /** Of session tokens, as long as there is no `ticketKey`. */
   readonly sessionSeed: string
   readonly limits: {
@@ -154,6 +157,10 @@ export type ToWorker =
    * (shared-memory/epoch.ts).
    */
   | { readonly type: 'epoch'; readonly epoch: number }
+  /** What the store of token issuers answers to a request of this worker. */
+  | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
+  /** Behind the keys that there are now: what was asked of a key set. */
+  | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -162,5 +169,11 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'latency-probe'; readonly id: number }
+  /** For the embedded store of token issuers, which control owns. */
+  | { readonly type: 'grants'; readonly id: number; readonly request: GrantRequest }
+  /**
+   * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   */
+  | { readonly type: 'ask-key-set'; readonly url: string }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

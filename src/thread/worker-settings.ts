@@ -54,6 +54,7 @@ export function workerSettings(
   return {
     listeners: workerListeners(settings, sockets, reserved),
     tls: workerTls(settings),
+    grantStore: defaultGrantStore(settings, reserved),
     sessionSeed,
     limits: {
       head: parseBytes(limits.head),
@@ -84,6 +85,15 @@ export function workerSettings(
     loop: { seed, passes: limits.passes },
     dial: { ...reserved, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
   }
+}
+
+/** In a cluster there are several replicas, which know nothing of each other's files. */
+function defaultGrantStore(
+  { redis }: SettingsObject,
+  { loopback }: ReservedDestinations,
+): WorkerSettings['grantStore'] {
+  if (loopback) return 'Embedded'
+  return redis === undefined ? null : 'Redis'
 }
 
 /** A socket speaks what the settings say of its listener by name, wherever it is bound. */

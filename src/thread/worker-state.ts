@@ -53,7 +53,9 @@ export class WorkerState {
         this.#keepTables(message)
         return
       case 'epoch':
+      case 'key-set-asked':
       case 'latency-probe':
+      case 'grants':
         return
     }
   }

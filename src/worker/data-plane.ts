@@ -2,6 +2,7 @@
  * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
  * one function; what differs between them is what they hand in.
  */
+import { randomBytes } from 'node:crypto'
 import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
@@ -39,6 +40,8 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
+import { GrantClient } from './grant-client.ts'
+import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
 import { SessionKeys } from './session-keys.ts'
@@ -126,6 +129,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     remoteLimits.contentsChanged()
   })
   const remoteLimits = edges.remoteLimiters(contents)
+  const grants = new GrantClient(clock, (id, request) => edges.send({ type: 'grants', id, request }))
+  let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
   const backends = new Backends({
@@ -154,10 +159,13 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
+  const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       remoteLimiters: remoteLimits.limiters,
+      grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
+      keySets,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -175,6 +183,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
+    grantStore = settings.grantStore
     sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
     backends.topology = settings.topology
@@ -187,6 +196,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    grants,
+    keySets,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -198,13 +209,14 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'providers' | 'remoteLimiters'>,
+  given: Pick<FilterServices, 'contents' | 'remoteLimiters' | 'grants' | 'keySets' | 'providers'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)
   return {
     clock,
     random,
+    randomBytes,
     timers: clock,
     client: new UpstreamClient(context, find),
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),

@@ -6,6 +6,8 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
+import type { KeySetRequests } from './key-sets.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -17,6 +19,8 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
+  readonly keySets: Pick<KeySetRequests, 'answered'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -63,14 +67,16 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { endpoints, contents, linker } = this.#host
+    const { endpoints, contents, keySets, linker } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
     else if (message.type === 'tables') this.#steps = linker.link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') endpoints.retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
   }
 
@@ -88,6 +94,7 @@ export class MessageLoop {
   forgetQueue(): void {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */

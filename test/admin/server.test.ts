@@ -127,7 +127,7 @@ suite('admin server', async () => {
       assert.match(head, /content-type: application\/json/)
       const answer = JSON.parse(body)
       await assertFits(RESPONSES[name], answer)
-      const read = name === 'config' ? DATA.settings() : DATA[name]()
+      const read = name === 'config' ? DATA.settings() : DATA[name](0)
       assert.deepEqual(answer, { items: [...read] })
     })
 
@@ -181,6 +181,22 @@ suite('admin server', async () => {
     )
     assert.equal(JSON.parse((await get(server, '/api/v1/routes?limit=9999')).body).items.length, 450)
     assert.deepEqual(JSON.parse((await get(server, '/api/v1/routes?offset=450')).body), { items: [] })
+  })
+
+  test('a page of Backends costs nothing for those before it', async () => {
+    const asked: number[] = []
+    const view = DATA.backends(0)[Symbol.iterator]().next().value!
+    const data: AdminData = {
+      ...DATA,
+      *backends(offset) {
+        asked.push(offset)
+        for (let i = offset; i < 4; i++) yield { ...view, id: `shop/${i}` }
+      },
+    }
+    const large = await startAdmin({ address: '127.0.0.1:0', data, registrations: NONE })
+    test.after(() => large.close())
+    const { items, next } = JSON.parse((await get(large, '/api/v1/backends?offset=2&limit=1')).body)
+    assert.deepEqual([items.map(({ id }: { id: string }) => id), next, asked], [['shop/2'], 3, [2]])
   })
 
   test('an invalid query is rejected, not ignored', async () => {

@@ -23,7 +23,7 @@ test('a Service that a rule names has the defaults of a Backend', () => {
 })
 
 test('absent policies are compiled to the defaults', () => {
-  const compiled = policyContent({}, { name: 'a', matches: [], respond: { statusCode: 200 } })
+  const compiled = policyContent({}, { name: 'a', matches: [], respond: { statusCode: 200 } }, 'shop')
   const { timeouts, retry, limits, upgrades, pathEncoding } = POLICY_DEFAULTS
   assert.deepEqual(
     compiled.timeouts,

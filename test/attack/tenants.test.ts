@@ -369,7 +369,7 @@ describe('a hostile tenant', () => {
   })
 
   it("leaves a rule closed when its owner's edit to protect it is broken", async () => {
-    const jwt = { jwt: { issuer: 'https://id.example/', audiences: ['a'], keys: { jwksURI: 'https://id.example/k' } } }
+    const jwt = { jwt: { issuer: 'https://id.example/', audiences: ['a'], keys: { jwksURI: 'ftp://id.example/k' } } }
     const write = (...rules: object[]) => gateway.write('z-closing.yaml', route('b-owner/c', ['c.example'], rules))
     const open = { name: 'open', ...prefix('/'), ...respond('open') }
     const other = { name: 'other', ...prefix('/other'), ...respond('other') }

@@ -62,7 +62,7 @@ describe('headgate backends', () => {
       retain() {},
       expired() {},
     } as unknown as ConstructorParameters<typeof Registrations>[0])
-    const data = { backends: () => backends } as unknown as AdminData
+    const data = { backends: (offset: number) => backends.slice(offset) } as unknown as AdminData
     const server = await startAdmin({ address: '127.0.0.1:0', data, registrations })
     servers.push(server)
     return server

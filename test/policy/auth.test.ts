@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { digestOf, parseApiKeys, writeApiKeys } from '../../src/auth/api-keys.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
@@ -48,6 +48,11 @@ async function ask({ filter }: Rig, request: Readonly<Record<string, string>> | 
     body: response?.body instanceof Uint8Array ? Buffer.from(response.body).toString() : '',
   }
 }
+
+/** A signature by it is verified in a thread of the pool, and waited for. */
+const ES384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+const SLOW = { ...JWT, algorithms: ['ES384', 'EdDSA'] }
+const slowToken = () => tokenOf({ key: ES384.privateKey, header: { alg: 'ES384' } })
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
@@ -173,8 +178,9 @@ describe('auth by tokens', () => {
   })
 
   it('does not wait for a verification with keys that have been withdrawn meanwhile', async () => {
-    const gate = rig({ jwt: JWT })
-    const token = bearer(await tokenOf())
+    const gate = rig({ jwt: SLOW })
+    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ES384.publicKey)))
+    const token = bearer(await slowToken())
     const before = ask(gate, token)
     gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ED.publicKey)))
     const after = ask(gate, token)
@@ -184,8 +190,9 @@ describe('auth by tokens', () => {
   it('verifies a token once, and again after the keys are others, never past its time', async () => {
     let wall = Date.now()
     let verified = 0
-    const gate = rig({ jwt: JWT }, { wall: () => wall, monotonic: () => wall })
-    const token = bearer(await tokenOf())
+    const gate = rig({ jwt: SLOW }, { wall: () => wall, monotonic: () => wall })
+    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ES384.publicKey)))
+    const token = bearer(await slowToken())
     const judge = async () => {
       const decision = gate.filter.onRequest!(new TestExchange({}, token))
       if (decision instanceof Promise) verified++
@@ -196,16 +203,23 @@ describe('auth by tokens', () => {
     verified = 0
     assert.equal(await judge(), undefined)
     assert.equal(verified, 0)
-    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ED.publicKey) + pemOf(RSA.publicKey)))
+    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ED.publicKey) + pemOf(ES384.publicKey)))
     assert.deepEqual([await judge(), await judge(), verified], [undefined, undefined, 1])
     gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ED.publicKey)))
     assert.equal(await judge(), 'CredentialInvalid')
-    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(RSA.publicKey)))
+    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ES384.publicKey)))
     assert.equal(await judge(), undefined)
     wall += 320_000
     assert.equal(await judge(), undefined)
     wall += 11_000
     assert.equal(await judge(), 'CredentialExpired')
+  })
+
+  it('makes no promise for keys that are quick, whether a token is known or not', async () => {
+    const gate = rig({ jwt: JWT })
+    const token = bearer(await tokenOf())
+    for (const fields of [token, token, bearer(`${await tokenOf()}A`), bearer(await slowToken()), {}])
+      assert.ok(!(gate.filter.onRequest!(new TestExchange({}, fields)) instanceof Promise))
   })
 
   it('is closed while the keys are missing or cannot be used', async () => {

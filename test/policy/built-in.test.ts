@@ -11,6 +11,11 @@ const SETS: readonly PolicySet[] = [
   { type: 'forward' } as const,
   { type: 'respond', statusCode: 200, body: 'x' } as const,
   { type: 'redirect', statusCode: 302, hostname: 'b.test' } as const,
+  {
+    type: 'issueTokens',
+    ...{ namespace: 'shop', issuer: 'https://a.test', signingKeys: 'a', clients: 'b' },
+    ...{ accessTokenTTL: 600_000, refreshTokenTTL: 86_400_000 },
+  } as const,
 ].map((action) => ({
   ...PLAIN,
   action,

@@ -78,7 +78,7 @@ describe('composing a chain', () => {
   it('puts the built-in filters in the order of a request', () => {
     const names = builtInFilters([]).definitions.map(({ name }) => name)
     const expected =
-      'timeouts request-id response-headers body-limit identity-headers redirect respond request-headers rewrite'
+      'timeouts request-id response-headers body-limit identity-headers redirect respond token-issuer request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
 

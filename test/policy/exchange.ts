@@ -1,5 +1,6 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
+import { randomBytes } from 'node:crypto'
 import { MemoryStores } from '../../src/cache/memory-store.ts'
 import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { GatewayError } from '../../src/lib/error.ts'
@@ -117,11 +118,14 @@ export function testDeps(): TestDeps {
   return {
     clock,
     random: () => 0.5,
+    randomBytes: (length) => randomBytes(length),
+    grants: { store: () => undefined },
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     mirrors: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
+    keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
     memos: new OwnedLru(65_536, clock),

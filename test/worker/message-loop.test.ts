@@ -17,6 +17,7 @@ describe('the messages of control', () => {
   let turns: (() => void)[]
   let loop: MessageLoop
   /** Steps of the next set fail. */
+  let forgotten: number
   let broken: boolean
 
   beforeEach(() => {
@@ -24,6 +25,7 @@ describe('the messages of control', () => {
     answers = []
     turns = []
     broken = false
+    forgotten = 0
     let now = 0
     loop = new MessageLoop({
       // A slice is over behind one step.
@@ -34,6 +36,7 @@ describe('the messages of control', () => {
           return () => {}
         },
       },
+      keySets: { answered: (url, again, current) => log.push(`asked ${url} ${again} ${current}`) },
       linker: {
         *link({ generation }: { generation: number }) {
           yield
@@ -50,6 +53,7 @@ describe('the messages of control', () => {
         retain: (ids) => log.push(`retain ${ids}`),
       },
       contents: { apply: () => log.push('contents'), retain: () => {} } as never,
+      grants: { answered: (id) => log.push(`answer ${id}`), forget: () => void forgotten++ },
       settings: () => log.push('settings'),
       epoch: (epoch) => log.push(`epoch ${epoch}`),
       send: (message) => answers.push(message),
@@ -103,7 +107,7 @@ describe('the messages of control', () => {
     assert.equal(log.at(-1), 'a/a 1', 'and the next one acts at once')
   })
 
-  it('of a control thread that died are tables that are not completed, and endpoints that are', () => {
+  it('of a control thread that died are tables that are not completed, and endpoints that are, and no answers', () => {
     loop.accept(long('a/a'))
     tables(1)
     loop.accept(long('b/b'))
@@ -112,6 +116,7 @@ describe('the messages of control', () => {
     loop.accept(short('b/b'))
     finish()
     assert.deepEqual(log, ['a/a 4', 'b/b 4', 'b/b 1'])
+    assert.equal(forgotten, 1)
   })
 
   it('that cannot be used are reported, and the next ones are taken', () => {

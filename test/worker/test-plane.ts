@@ -291,6 +291,7 @@ export function settingsWith(
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
+    grantStore: null,
     sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
     redis: null,

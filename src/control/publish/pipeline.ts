@@ -3,6 +3,7 @@
  * and on the way the endpoint sets and statuses of the same compile.
  */
 import type { MessagePort } from 'node:worker_threads'
+import type { GrantAnswer } from '../../auth/grant-store.ts'
 import { type Compiled, compile } from '../../compile/compile.ts'
 import { CompileState } from '../../compile/compile-state.ts'
 import type { Handovers } from '../../compile/handover.ts'
@@ -93,7 +94,7 @@ export class Pipeline {
     this.#publisher = new Publisher(
       block,
       { ...events, served: (generation, took) => this.#served(generation, took) },
-      () => time.monotonic(),
+      time,
     )
   }
 
@@ -127,6 +128,11 @@ export class Pipeline {
   /** To every worker, and kept for those to come. */
   send(message: ToWorker): void {
     this.#publisher.send(message)
+  }
+
+  /** What a worker has asked is answered. */
+  answer(worker: number, id: number, answer: GrantAnswer): void {
+    this.#publisher.answer(worker, id, answer)
   }
 
   /** Backends of the published tables have rows of their own from now on. */

@@ -3,7 +3,8 @@
  * serves where.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { PackResult } from '../../snapshot/pack.ts'
@@ -18,6 +19,10 @@ export interface PublisherEvents {
   served(generation: number, took: readonly Milliseconds[]): void
   /** Endpoints act in every worker. @param took since their change was seen */
   endpoints(took: Milliseconds): void
+  /** A worker asks the store of token issuers. */
+  asked(worker: number, id: number, request: GrantRequest): void
+  /** A worker has met a key that is not in a set. @param answer to be called once what was fetched has been sent */
+  keySetAsked(url: string, answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -26,6 +31,7 @@ export class Publisher {
   readonly #block: ProcessBlock
   readonly #events: PublisherEvents
   readonly #now: () => Milliseconds
+  readonly #nextTurn: (run: () => void) => void
   readonly #ports = new Map<number, MessagePort>()
   readonly #state = new WorkerState()
   /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
@@ -33,10 +39,11 @@ export class Publisher {
   readonly #probe = new LatencyProbe()
   #generation: number
 
-  constructor(block: ProcessBlock, events: PublisherEvents, now: () => Milliseconds) {
+  constructor(block: ProcessBlock, events: PublisherEvents, time: Pick<TimerClock, 'monotonic' | 'nextTurn'>) {
     this.#block = block
     this.#events = events
-    this.#now = now
+    this.#now = () => time.monotonic()
+    this.#nextTurn = (run) => void time.nextTurn(run)
     this.#generation = block.published
   }
 
@@ -68,6 +75,11 @@ export class Publisher {
     this.#state.keep(message)
     for (const port of this.#ports.values()) port.postMessage(message)
     this.#events.replica(message)
+  }
+
+  /** To one worker, whose question it answers. */
+  answer(worker: number, id: number, answer: GrantAnswer): void {
+    this.#ports.get(worker)?.postMessage({ type: 'grants', id, answer } satisfies ToWorker)
   }
 
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
@@ -109,8 +121,17 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
+    else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else this.#settle()
+  }
+
+  #askKeySet(port: MessagePort | undefined, url: string): void {
+    this.#events.keySetAsked(url, ({ again, current }) =>
+      // Contents are sent at the end of the turn that brings them.
+      this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, again, current } satisfies ToWorker)),
+    )
   }
 
   #probed(worker: number, id: number): void {

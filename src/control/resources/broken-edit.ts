@@ -126,12 +126,17 @@ function credentials(part: unknown): Map<string, readonly string[]> {
 
 /** Other keys, audiences or consumers: whose credential is good is another set. */
 function methodsOf(auth: unknown): string[] {
-  const { anyOf, anonymous, jwt, apiKey, basic, clientCertificate } = fieldsOf(auth) ?? {}
+  const { anyOf, anonymous, jwt, apiKey, basic, clientCertificate, external } = fieldsOf(auth) ?? {}
   if (Array.isArray(anyOf)) return anyOf.flatMap((one) => (fieldsOf(one)?.anyOf === undefined ? methodsOf(one) : []))
   if (anonymous !== undefined) return [ANYBODY]
   const { issuer, audiences, algorithms, keys } = fieldsOf(jwt) ?? {}
   if (jwt !== undefined) return [JSON.stringify([issuer, audiences, algorithms, keys])]
   if (clientCertificate !== undefined) return ['clientCertificate']
+  if (external !== undefined) {
+    const { backendRef, path, protocol, requestHeaders, failOpen } = fieldsOf(external) ?? {}
+    const asks = JSON.stringify(['external', backendRef, path, protocol, requestHeaders])
+    return failOpen === true ? [asks, `${asks} or nobody`] : [asks]
+  }
   if (basic !== undefined) return [JSON.stringify(['basic', fieldsOf(basic)?.secretName])]
   return [JSON.stringify([fieldsOf(apiKey)?.secretName])]
 }

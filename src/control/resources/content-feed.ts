@@ -11,11 +11,13 @@ import { payloadKeys, payloadSummaryOf, sharedNamespaces } from '../../compile/p
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadSummary } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { KEY_SET, KEY_SET_PART, keySetContent } from '../../policy/auth/key-set.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
 import { secretKeysOf } from '../../policy/secret-types.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { type ContentBudget, MAX_OBJECT_BYTES } from './content-budget.ts'
+import type { KeySetVersion } from './key-set-demand.ts'
 import { SecretReadings } from './secrets.ts'
 
 export interface ContentFeedOptions {
@@ -64,6 +66,8 @@ export class ContentFeed {
   /** Objects with contents that exceed the budget. */
   readonly #withoutRoom = new Set<string>()
   readonly #secrets: SecretReadings
+  /** Of key sets that are not known yet: what an earlier control thread had sent of them goes on. */
+  readonly #awaited = new Set<string>()
   #scheduled = false
 
   constructor(options: ContentFeedOptions) {
@@ -75,7 +79,7 @@ export class ContentFeed {
   /** What an earlier control thread had sent and is no content any more is withdrawn. */
   adopt(): void {
     this.flush()
-    this.#options.send({ type: 'content-ids', ids: [...this.#delivered.keys()] })
+    this.#options.send({ type: 'content-ids', ids: [...this.#delivered.keys(), ...this.#awaited] })
   }
 
   /**
@@ -87,12 +91,52 @@ export class ContentFeed {
     const node = nodeId(kind, key)
     const secret = kind === 'Secret' ? this.#secrets.read(node, object as Secret | undefined) : undefined
     const wanted = this.#requiredContents(kind, key, object, secret?.contents)
-    const refused = this.#deliverContents(node, namespaceOf(key), wanted)
+    const refused = this.#bringInLine(node, namespaceOf(key), wanted)
+    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused, secret?.summary)
+  }
+
+  /**
+   * The same for a key set.
+   *
+   * @param set undefined where nothing is known of it yet
+   * @param mayUse namespaces that do
+   */
+  updateKeySet(
+    url: string,
+    set: KeySetVersion | undefined,
+    mayUse: (namespace: string) => boolean,
+  ): PayloadSummary | undefined {
+    const node = nodeId(KEY_SET, `/${url}`)
+    const { bytes, issuer, fault, owner = '' } = set ?? {}
+    const wanted = new Map<string, ContentField | undefined>()
+    for (const { type, sharedWith = '' } of this.#options.graph.requirements(KEY_SET, `/${url}`)) {
+      const id = keySetContent(url, type, sharedWith)
+      const usable = bytes !== undefined && (type === undefined || type === issuer) && mayUse(sharedWith)
+      wanted.set(id, usable ? { key: KEY_SET_PART, source: bytes, base64: false } : undefined)
+      if (!usable && set?.void !== true && mayUse(sharedWith) && bytes === undefined) this.#awaited.add(id)
+      else if (this.#awaited.delete(id) && !usable) this.#change({ id, bytes: null })
+    }
+    const refused = this.#bringInLine(node, owner, wanted)
+    if (set === undefined || wanted.size === 0) return undefined
+    return {
+      keys: new Set(bytes === undefined ? [] : [KEY_SET_PART]),
+      refused,
+      keySet: { ...(issuer === undefined ? {} : { issuer }), ...(fault === undefined ? {} : { fault }) },
+    }
+  }
+
+  /** @returns keys whose content exceeds the budget, with the cause */
+  #bringInLine(
+    node: string,
+    namespace: string,
+    wanted: ReadonlyMap<string, ContentField | undefined>,
+  ): Map<string, string> {
+    const refused = this.#deliverContents(node, namespace, wanted)
     for (const id of this.#ofNode.get(node) ?? [])
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
     if (refused.size > 0) this.#withoutRoom.add(node)
     else this.#withoutRoom.delete(node)
-    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused, secret?.summary)
+    return refused
   }
 
   /** Some of the objects to retry, by kind and key. */

@@ -25,6 +25,7 @@ import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retai
 import { closedRules } from './broken-edit.ts'
 import type { ReleasedHostnames } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
+import type { KeySetVersion } from './key-set-demand.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -158,9 +159,16 @@ export class ResourceCache {
 
   /** Retries some of the contents for which there was no room. */
   retryContents(): Impact {
-    const impact = this.#references.retryContents()
-    if (impact !== 'ignore') this.#set = undefined
-    return impact
+    return this.#noted(this.#references.retryContents())
+  }
+
+  useKeySet(url: string, version: KeySetVersion): Impact {
+    return this.#noted(this.#references.useKeySet(url, version))
+  }
+
+  /** Who may have key sets fetched may be others. */
+  recheckKeySets(): Impact {
+    return this.#noted(this.#references.recheckKeySets())
   }
 
   useReservations(reservations: FrozenMap<HostnameReservation>): Impact {
@@ -237,6 +245,11 @@ export class ResourceCache {
     const changes = [...this.#keep.values()]
     this.#keep = new Map()
     return changes
+  }
+
+  #noted(impact: Impact): Impact {
+    if (impact !== 'ignore') this.#set = undefined
+    return impact
   }
 
   *#upsert(event: SourceEvent & { type: 'upsert' }): Generator<void, Impact> {

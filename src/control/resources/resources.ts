@@ -10,7 +10,9 @@ import type { Validator } from '../../api/validate.ts'
 import { inlineService, serviceUse } from '../../compile/backend-service.ts'
 import type { Compiled } from '../../compile/compile.ts'
 import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
+import { tenancyOf } from '../../compile/tenancy.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { hostOfAddress } from '../../policy/auth/key-set.ts'
 import { WorkJournal } from '../../shared-memory/work-journal.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
@@ -22,13 +24,14 @@ import { AwaitedRecords } from './awaited-records.ts'
 import { EventQueue } from './event-queue.ts'
 import { HostnameReservations } from './hostname-reservations.ts'
 import type { Impact } from './impact.ts'
+import type { KeySetVersion } from './key-set-demand.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { Quarantine } from './quarantine.ts'
 import { type ObjectProblem, ResourceCache } from './resource-cache.ts'
 import { ServedReferences } from './served-references.ts'
 import { SourceInterest } from './source-interest.ts'
 
-export type { ObjectProblem }
+export type { KeySetVersion, ObjectProblem }
 
 export interface ResourcesEvents {
   /** To every worker, and kept for those to come: contents. */
@@ -51,6 +54,8 @@ export interface ResourcesEvents {
   keep(changes: readonly LastGoodChange[]): Promise<void>
   /** What is served of an object while a newer version is worked on; undefined = not needed any more. */
   retain(name: string, version: ServedVersion | undefined): void
+  /** These namespaces use a key set and may; none: it is not wanted any more. */
+  keySet(url: string, namespaces: readonly string[]): void
   /** A quarantined object was processed successfully, or deleted. */
   cleared(name: string): void
 }
@@ -91,6 +96,8 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #records: AwaitedRecords
   readonly #interest: SourceInterest
   readonly #queue: EventQueue
+  /** What was compiled last: its grants decide who may have key sets fetched. */
+  #granting: ResourceSet | undefined
 
   constructor({ validator, settings, source, time, events, ...options }: ResourcesOptions) {
     this.#source = source
@@ -108,6 +115,8 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       send: (message) => events.send(message),
       configurationBytes: options.bytes,
       wall: () => time.wall(),
+      wantKeySet: (url, namespaces) => events.keySet(url, namespaces),
+      mayFetch: (namespace, url) => this.#mayFetch(namespace, url),
     })
     this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
     this.#reservations = new HostnameReservations(() => time.wall(), settings)
@@ -199,8 +208,31 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   /** A compile begins, of everything that is applied. @returns that */
   compiling(): ResourceSet {
     this.#quarantine.compiling()
+    const { current } = this
+    const before = this.#granting
+    this.#granting = current
+    // Who may have key sets fetched is part of what is compiled.
+    if (before === undefined || tenancyOf(before) !== tenancyOf(current)) this.#cache.recheckKeySets()
     this.#references.contents.compiling()
     return this.current
+  }
+
+  /** The keys of a provider are others, or what is wrong with them. */
+  useKeySet(url: string, version: KeySetVersion): void {
+    this.#ask(this.#cache.useKeySet(url, version))
+  }
+
+  /** See {@link Tenancy.isTargetGranted}. */
+  targetGranted(namespace: string, host: string, port: number): boolean {
+    return (
+      namespace === '' ||
+      (this.#granting !== undefined && tenancyOf(this.#granting).isTargetGranted(namespace, host, port))
+    )
+  }
+
+  #mayFetch(namespace: string, url: string): boolean {
+    const { host, port } = hostOfAddress(url)
+    return this.#cache?.settings.tenancy === 'Shared' || this.targetGranted(namespace, host, port)
   }
 
   /** See {@link Quarantine.working}. */

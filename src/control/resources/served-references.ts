@@ -8,11 +8,13 @@ import { settingsReferences } from '../../api/references.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadSummary } from '../../compile/resource-set.ts'
+import { KEY_SET } from '../../policy/auth/key-set.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { ContentBudget } from './content-budget.ts'
 import { ContentFeed } from './content-feed.ts'
 import { type Impact, ImpactSum } from './impact.ts'
+import { KeySetDemand, type KeySetVersion, type MayFetch } from './key-set-demand.ts'
 
 /** The user of the references in the settings. */
 const SETTINGS = 'Settings'
@@ -25,12 +27,17 @@ export interface ServedReferencesOptions {
   readonly wall?: () => number
   /** Default the table of kinds. */
   readonly table?: KindTable
+  /** A key set is used by these namespaces; none: not any more. */
+  readonly wantKeySet?: (url: string, namespaces: readonly string[]) => void
+  /** Default: all may. */
+  readonly mayFetch?: MayFetch
 }
 
 export class ServedReferences {
   /** Shared with SourceInterest, which adds the references of newest versions. */
   readonly graph: ReferenceGraph
   readonly #contents: ContentFeed
+  readonly #keySets: KeySetDemand
   readonly #table: KindTable
   /** Objects with a payload, which are stored only here. */
   readonly #payloads = new Map<string, KubeObject>()
@@ -42,6 +49,8 @@ export class ServedReferences {
     this.graph = new ReferenceGraph(table)
     const budget = new ContentBudget(configurationBytes)
     this.#contents = new ContentFeed({ graph: this.graph, budget, send, wall, table })
+    const { wantKeySet = () => {}, mayFetch = () => true } = options
+    this.#keySets = new KeySetDemand(this.graph, mayFetch, wantKeySet)
   }
 
   /** Summaries of objects with a payload, by kind and key. */
@@ -95,15 +104,39 @@ export class ServedReferences {
     return impact.value
   }
 
+  /** The keys of a provider are others, or what is wrong with them. */
+  useKeySet(url: string, version: KeySetVersion): Impact {
+    this.#keySets.learn(url, version)
+    return this.#lookAt(nodeId(KEY_SET, `/${url}`))
+  }
+
+  /** Who may have key sets fetched may be others: looks at all of them. */
+  recheckKeySets(): Impact {
+    const impact = new ImpactSum()
+    for (const url of [...this.#keySets.urls()]) impact.add(this.#lookAt(nodeId(KEY_SET, `/${url}`)))
+    return impact.value
+  }
+
+  #lookAtKeySet(node: string, url: string): Impact {
+    this.#keySets.update(url)
+    const mayUse = (namespace: string): boolean => this.#keySets.mayUse(namespace, url)
+    return this.#summarize(node, this.#contents.updateKeySet(url, this.#keySets.version(url), mayUse))
+  }
+
   /** Contents act without a build; users are rebuilt only when the summary changes, which their statuses report. */
   #lookAt(node: string): Impact {
     const key = keyOfNode(node)
     const kind = kindOfNode(node)
+    if (kind === KEY_SET) return this.#lookAtKeySet(node, key.slice(1))
     if (!isSensitive(kind, this.#table)) return 'ignore'
-    const face = this.#contents.update(kind, key, this.#payloads.get(node))
+    return this.#summarize(node, this.#contents.update(kind, key, this.#payloads.get(node)))
+  }
+
+  #summarize(node: string, face: PayloadSummary | undefined): Impact {
     if (isDeepStrictEqual(face, this.#summaries.get(node))) return 'ignore'
     if (face === undefined) this.#summaries.delete(node)
     else this.#summaries.set(node, face)
-    return this.impactOf(kind as Kind, key)
+    // Of what was referred to a moment ago the user itself asks for a build.
+    return this.graph.has(kindOfNode(node), keyOfNode(node)) ? 'rebuild' : 'ignore'
   }
 }

@@ -35,7 +35,8 @@ export class ProblemList {
   #settings: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #listeners: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #secrets: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
-  #admin: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
+  /** By what it is about. */
+  readonly #admin = new Map<string, ProblemRecord & { readonly reason: SettingsReason }>()
   #objects = new Map<string, Found>()
   #list: readonly ObjectProblem[] = []
   #logged = new Set<string>()
@@ -52,7 +53,7 @@ export class ProblemList {
   /** Reasons of what is wrong with the settings, each once. */
   get settings(): ReadonlySet<SettingsReason> {
     return new Set(
-      [...this.#settings, ...this.#listeners, ...this.#secrets, ...this.#admin].map(({ reason }) => reason),
+      [...this.#settings, ...this.#listeners, ...this.#secrets, ...this.#admin.values()].map(({ reason }) => reason),
     )
   }
 
@@ -86,18 +87,23 @@ export class ProblemList {
 
   /** What is wrong with the token file of the admin API; undefined = nothing is. */
   setTokens(fault: string | undefined): void {
-    this.#setAdmin('SecretUnusable', fault)
+    this.#setAdmin('tokens', 'SecretUnusable', fault)
   }
 
   /** Why registrations do not outlive the process; undefined = they do. */
   setRegistrations(fault: string | undefined): void {
-    this.#setAdmin('StateNotKept', fault)
+    this.#setAdmin('registrations', 'StateNotKept', fault)
   }
 
-  #setAdmin(reason: SettingsReason, message: string | undefined): void {
-    if (this.#admin.find((one) => one.reason === reason)?.message === message) return
-    this.#admin = this.#admin.filter((one) => one.reason !== reason)
-    if (message !== undefined) this.#admin = [...this.#admin, { level: 'error', object: 'Settings', reason, message }]
+  /** Why token issuers cannot use their embedded store; undefined = they can. */
+  setGrants(fault: string | undefined): void {
+    this.#setAdmin('grants', 'StateNotKept', fault)
+  }
+
+  #setAdmin(about: string, reason: SettingsReason, message: string | undefined): void {
+    if (this.#admin.get(about)?.message === message) return
+    if (message === undefined) this.#admin.delete(about)
+    else this.#admin.set(about, { level: 'error', object: 'Settings', reason, message })
     this.#logNew()
   }
 
@@ -167,7 +173,7 @@ export class ProblemList {
     yield* this.#settings
     yield* this.#listeners
     yield* this.#secrets
-    yield* this.#admin
+    yield* this.#admin.values()
     yield* this.#source
     for (const { entries } of this.#objects.values()) yield* entries.values()
   }

@@ -69,7 +69,10 @@ const URI = 'URI:'
  * A workload is known by its one URI (SPIFFE X.509-SVID §2), and many of them have one subject; people and servers are
  * known by their subject.
  */
-function consumerOf({ subject, fingerprint }: ClientCertificate, names: readonly string[]): string {
+export function consumerOf(
+  { subject, san, fingerprint }: ClientCertificate,
+  names: readonly string[] = alternativeNames(san),
+): string {
   const uris = names.filter((name) => name.startsWith(URI))
   if (uris.length === 1) return uris[0]!.slice(URI.length)
   if (subject !== '') return subject

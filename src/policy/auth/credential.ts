@@ -16,16 +16,26 @@ export interface CredentialPlace {
   readonly query?: string
 }
 
+/** A place as it is searched, with what would otherwise be made for each request. */
+export interface SearchedPlace extends CredentialPlace {
+  /** Of `header`; see {@link looseName}. */
+  readonly looseHeader: string
+  /** In lower case. */
+  readonly schemePrefix: string
+}
+
 export interface FoundCredential {
   readonly text: string
-  readonly place: CredentialPlace
+  readonly place: SearchedPlace
+}
+
+export function searchedPlace(place: CredentialPlace): SearchedPlace {
+  const { header = '', scheme = '' } = place
+  return { ...place, looseHeader: looseName(header), schemePrefix: scheme.toLowerCase() }
 }
 
 /** @returns undefined where there is none; `'several'` where there is more than one, in one place or in two */
-export function findCredential(
-  x: Exchange,
-  places: readonly CredentialPlace[],
-): FoundCredential | 'several' | undefined {
+export function findCredential(x: Exchange, places: readonly SearchedPlace[]): FoundCredential | 'several' | undefined {
   let found: FoundCredential | undefined
   for (const place of places) {
     const texts = textsAt(x, place)
@@ -36,24 +46,32 @@ export function findCredential(
   return found
 }
 
-function textsAt(x: Exchange, { header, scheme, cookie, query }: CredentialPlace): readonly string[] {
-  if (header !== undefined) return headerTexts(x, header, scheme)
+function textsAt(x: Exchange, place: SearchedPlace): readonly string[] {
+  const { header, cookie, query } = place
+  if (header !== undefined) return headerTexts(x, header, place.schemePrefix)
   if (cookie !== undefined) return x.request.all('cookie').flatMap((field) => cookieTexts(field, cookie))
-  return x.query === undefined ? [] : queryTexts(x.query, query!)
+  return x.query === undefined ? NONE : queryTexts(x.query, query!)
 }
+
+const NONE: readonly string[] = []
 
 /** Of a field with a scheme only those that have it: another scheme is another credential. */
-function headerTexts(x: Exchange, name: string, scheme: string | undefined): readonly string[] {
+function headerTexts(x: Exchange, name: string, scheme: string): readonly string[] {
   const fields = x.request.all(name)
-  if (scheme === undefined) return fields
+  if (scheme === '' || fields.length === 0) return fields
+  if (fields.length === 1) {
+    const text = textBehind(fields[0]!, scheme)
+    return text === undefined ? NONE : [text]
+  }
   // A second field of another scheme makes it just as open which one a backend would have taken.
   const begins = fields.some((field) => textBehind(field, scheme) !== undefined)
-  return begins ? fields.map((field) => textBehind(field, scheme) ?? '') : []
+  return begins ? fields.map((field) => textBehind(field, scheme) ?? '') : NONE
 }
 
+/** @param scheme in lower case */
 function textBehind(field: string, scheme: string): string | undefined {
   const { length } = scheme
-  if (field.length < length || field.slice(0, length).toLowerCase() !== scheme.toLowerCase()) return undefined
+  if (field.length < length || field.slice(0, length).toLowerCase() !== scheme) return undefined
   if (field.length === length) return ''
   return field.charCodeAt(length) === 0x20 ? field.slice(length + 1).trim() : undefined
 }
@@ -78,10 +96,16 @@ function queryTexts(query: string, name: string): string[] {
   return texts
 }
 
-/** Takes out whatever stands in a place, also of another scheme or twice. */
-export function removeCredentials(x: Exchange, { header, scheme, cookie, query }: CredentialPlace): void {
+/**
+ * Takes out whatever stands in a place, also of another scheme or twice.
+ *
+ * @param found where it is known that there is a credential
+ */
+export function removeCredentials(x: Exchange, place: SearchedPlace, found: boolean): void {
+  const { header, schemePrefix, cookie, query } = place
   if (header !== undefined) {
-    if (scheme === undefined || headerTexts(x, header, scheme).length > 0) x.request.removeLoosely(looseName(header))
+    if (found || schemePrefix === '' || headerTexts(x, header, schemePrefix).length > 0)
+      x.request.removeLoosely(place.looseHeader)
   } else if (cookie !== undefined) removeCookie(x, cookie)
   else if (x.query !== undefined && queryTexts(x.query, query!).length > 0) {
     const kept = x.query.split('&').filter((part) => queryTexts(part, query!).length === 0)
@@ -90,10 +114,11 @@ export function removeCredentials(x: Exchange, { header, scheme, cookie, query }
 }
 
 /** Leaves the credential that was judged, and no other spelling of its field that a backend may take for it. */
-export function keepCredential(x: Exchange, { text, place: { header, scheme } }: FoundCredential): void {
+export function keepCredential(x: Exchange, { text, place }: FoundCredential): void {
+  const { header, scheme } = place
   if (header === undefined || !/[-_]/.test(header)) return
   const value = scheme === undefined ? text : `${scheme} ${text}`
-  x.request.removeLoosely(looseName(header))
+  x.request.removeLoosely(place.looseHeader)
   x.request.add(header, value)
 }
 
@@ -114,4 +139,8 @@ export function samePlace(a: CredentialPlace, b: CredentialPlace): boolean {
     a.query === b.query &&
     a.scheme?.toLowerCase() === b.scheme?.toLowerCase()
   )
+}
+
+export function inLowerCase(place: CredentialPlace): CredentialPlace {
+  return place.header === undefined ? place : { ...place, header: place.header.toLowerCase() }
 }

@@ -21,8 +21,11 @@ import {
   findCredential,
   keepCredential,
   removeCredentials,
+  type SearchedPlace,
   samePlace,
+  searchedPlace,
 } from './credential.ts'
+import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
@@ -46,9 +49,13 @@ class Authentication {
   readonly #anonymous: boolean
   readonly #methods: readonly Method[]
   /** Where any of the methods looks. */
-  readonly #places: readonly CredentialPlace[]
+  readonly #places: readonly SearchedPlace[]
+  /** Those that look in each of them. */
+  readonly #readers: ReadonlyMap<CredentialPlace, readonly Method[]>
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
+  /** Of those, what a method reads first: removed before the request passes. */
+  readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
   /** Of the challenge; one for each scheme. */
@@ -60,11 +67,14 @@ class Authentication {
     const places: CredentialPlace[] = []
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
-    this.#places = places
-    this.#claimed = this.#methods.flatMap(({ auth, headers }) => [
-      ...headers.map(({ name }) => looseName(name)),
-      ...(auth.states ?? []),
-    ])
+    this.#places = places.map(searchedPlace)
+    this.#readers = new Map(
+      this.#places.map((place) => [place, this.#methods.filter(({ auth }) => reads(auth, place))]),
+    )
+    this.#readFirst = this.#methods.flatMap(({ auth }) => auth.reads ?? [])
+    this.#claimed = this.#methods
+      .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
+      .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
@@ -74,7 +84,7 @@ class Authentication {
   /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
   get fields(): readonly string[] {
     const credentials = this.#places.flatMap(({ header }) => (header === undefined ? [] : [looseName(header)]))
-    return [...this.#claimed, ...credentials]
+    return [...this.#claimed, ...this.#readFirst, ...credentials]
   }
 
   get effect(): string {
@@ -91,7 +101,7 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined) return this.#anonymous ? this.#pass(x) : this.#refuse(x, 'CredentialMissing', '')
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
@@ -100,7 +110,7 @@ class Authentication {
 
   /** The first whose credential is present decides: the position of the first that looks there. */
   #rankOf(place: CredentialPlace): number {
-    return this.#methods.findIndex(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    return this.#methods.findIndex(({ auth }) => reads(auth, place))
   }
 
   #await(
@@ -115,7 +125,7 @@ class Authentication {
 
   /** Of several that read one place it is the one that the credential names, which then has to prove it. */
   #methodFor(text: string, place: CredentialPlace): Method | undefined {
-    const here = this.#methods.filter(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    const here = this.#readers.get(place)!
     return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
@@ -138,14 +148,19 @@ class Authentication {
     }
   }
 
+  #pass(x: Exchange): undefined {
+    for (const name of this.#readFirst) x.request.removeLoosely(name)
+  }
+
   #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
     const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
+    this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
       if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
-      else removeCredentials(x, one)
+      else removeCredentials(x, one, one === found?.place)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)
@@ -179,6 +194,10 @@ class Authentication {
   }
 }
 
+function reads({ from }: AuthMethod, place: CredentialPlace): boolean {
+  return from.some((one) => samePlace(one, place))
+}
+
 function refusal(response: LocalResponse, detail: string | undefined): RequestDecision {
   return { type: 'respond', response: detail === undefined ? response : { ...response, detail } }
 }
@@ -208,6 +227,7 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 

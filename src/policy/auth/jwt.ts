@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
-import { type TokenFault, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -37,20 +37,23 @@ const READERS: Readonly<Record<KeyForm, (bytes: Uint8Array) => KeysReading>> = {
   KeySet: (bytes) => readKeySet(Buffer.from(bytes).toString('utf8')),
 }
 
+type JwtServices = Pick<FilterServices, 'clock' | 'contents' | 'keySets' | 'memos'>
+
 export class JwtMethod implements AuthMethod {
   readonly #plan: JwtPlan
   readonly #owner: string
-  /** Of the rules by which tokens are verified. */
-  readonly #digest: string
-  readonly #services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>
+  /** Of the keys of what is kept: the rules by which tokens are verified. */
+  readonly #prefix: string
+  readonly #services: JwtServices
   /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
   readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
 
-  constructor(plan: JwtPlan, owner: string, services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>) {
+  constructor(plan: JwtPlan, owner: string, services: JwtServices) {
     const { issuer, audiences, algorithms, keys, clockSkew } = plan
     this.#plan = plan
     this.#owner = owner
-    this.#digest = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    const rules = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    this.#prefix = `jwt ${rules} `
     this.#services = services
   }
 
@@ -76,33 +79,76 @@ export class JwtMethod implements AuthMethod {
 
   /** A token that says it is of this issuer; it may lie. */
   claims(text: string): boolean {
-    return readTokenHead(text)?.issuer === this.#plan.issuer
+    return readTokenHead(text)?.claims.iss === this.#plan.issuer
   }
 
   judge(text: string): Judgement | Promise<Judgement> {
     const { clock, contents, memos } = this.#services
     const bytes = contents.get(this.#plan.keys.content)
-    const keys = bytes === undefined ? undefined : keysOf(bytes, this.#plan.keys.form)
-    if (bytes === undefined || keys === undefined) return { fault: 'unavailable' }
-    const key = `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
+    if (bytes === undefined) return this.#judgeLater(text)
+    const key = this.#keyOf(text)
     const known = memos.get(this.#owner, key) as KnownToken | undefined
     if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
       return { claims: known.token.claims }
+    const keys = keysOf(bytes, this.#plan.keys.form)
+    if (keys === undefined) return UNAVAILABLE
     const running = this.#running.get(key)
     if (running?.keys === bytes) return running.judgement
     const head = readTokenHead(text)
     return head === undefined ? NOT_A_TOKEN : this.#verify(key, text, head, bytes, keys)
   }
 
-  #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
+  /** The keys of a provider may be on their way: the first request waits for them. */
+  #judgeLater(text: string): Judgement | Promise<Judgement> {
+    const { url, content } = this.#plan.keys
+    // Whoever sends what is no token of this issuer waits for nothing, and makes nobody be asked.
+    if (url === undefined || readTokenHead(text)?.claims.iss !== this.#plan.issuer) return UNAVAILABLE
+    const check = this.#services.keySets.check(url)
+    if (!(check instanceof Promise)) return UNAVAILABLE
+    return check.then(() => (this.#services.contents.get(content) === undefined ? UNAVAILABLE : this.judge(text)))
+  }
+
+  /** Without a name in the token its key is one of those that were tried, or a newer one. */
+  #mayBeNewer({ claims, keyId }: TokenHead, fault: TokenFault): boolean {
+    if (this.#plan.keys.url === undefined || claims.iss !== this.#plan.issuer) return false
+    return fault === 'unknown-key' || (fault === 'signature' && keyId === undefined)
+  }
+
+  /** A token that the keys at hand do not fit may be of a key that its provider has begun to use. */
+  async #judgeAgain(text: string, head: TokenHead, bytes: Uint8Array, judgement: Judgement): Promise<Judgement> {
+    const { content, form, url = '' } = this.#plan.keys
+    const { contents, keySets, clock } = this.#services
+    if ((await keySets.check(url)) === 'unknown') return UNAVAILABLE
+    const newer = contents.get(content)
+    const keys = newer === undefined ? undefined : keysOf(newer, form)
+    if (newer === undefined || keys === undefined) return UNAVAILABLE
+    if (newer === bytes) return judgement
+    const verified = await verifyToken(text, head, keys, this.#plan, clock.wall())
+    return 'fault' in verified ? judgementOf(verified) : this.#keep(text, verified, newer)
+  }
+
+  #keep(text: string, token: VerifiedToken, keys: Uint8Array): Judgement {
     const { clock, memos } = this.#services
-    const judgement: Promise<Judgement> = verifyToken(text, head, keys, this.#plan, clock.wall())
-      .then((verified) => {
-        if ('fault' in verified) return judgementOf(verified)
-        const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
-        memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
-        return { claims: verified.claims }
-      })
+    const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
+    memos.set(this.#owner, this.#keyOf(text), { token, keys }, size, token.expires - clock.wall())
+    return { claims: token.claims }
+  }
+
+  #keyOf(text: string): string {
+    return `${this.#prefix}${hash('sha256', text, 'base64url')}`
+  }
+
+  #verify(
+    key: string,
+    text: string,
+    head: TokenHead,
+    bytes: Uint8Array,
+    keys: readonly VerificationKey[],
+  ): Judgement | Promise<Judgement> {
+    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall())
+    if (!(verified instanceof Promise)) return this.#judged(text, head, bytes, verified)
+    const judgement: Promise<Judgement> = verified
+      .then((late) => this.#judged(text, head, bytes, late))
       .finally(() => {
         if (this.#running.get(key) === entry) this.#running.delete(key)
       })
@@ -110,7 +156,15 @@ export class JwtMethod implements AuthMethod {
     this.#running.set(key, entry)
     return judgement
   }
+
+  #judged(text: string, head: TokenHead, keys: Uint8Array, verified: Verification): Judgement | Promise<Judgement> {
+    if (!('fault' in verified)) return this.#keep(text, verified, keys)
+    const rejected = judgementOf(verified)
+    return this.#mayBeNewer(head, verified.fault) ? this.#judgeAgain(text, head, keys, rejected) : rejected
+  }
 }
+
+const UNAVAILABLE: Judgement = { fault: 'unavailable', detail: 'there are no keys that the token can be verified with' }
 
 const NOT_A_TOKEN: Judgement = { fault: 'invalid', detail: 'it is no token (JWT) in the form that is accepted' }
 

@@ -41,6 +41,8 @@ export interface AuthMethod {
   readonly states?: readonly string[]
   /** Its identities may have `responseFields`. */
   readonly answers?: boolean
+  /** Those of `states` that it also reads as the client has sent them: they are removed behind its judgement. */
+  readonly reads?: readonly string[]
   /** Of the challenge (RFC 9110 §11.6.1); undefined: the method answers who has no credential. */
   readonly scheme: string | undefined
   /** What stands behind the scheme in the challenge instead of the realm that is the host. */

@@ -14,6 +14,7 @@ export type MethodPlan =
   | { readonly jwt: JwtPlan }
   | { readonly apiKey: ApiKeyPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
+  | { readonly external: ExternalPlan }
 
 export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'
 
@@ -22,10 +23,39 @@ export interface ClientCertificatePlan {
   readonly toHeaders: readonly { readonly field: CertificateField; readonly header: string }[]
 }
 
+/** Names of headers in lower case. */
+export interface ExternalPlan {
+  /** Id of the Backend. */
+  readonly backend: string
+  /** Namespace of who asks, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from: string | undefined
+  readonly protocol: 'HTTP' | 'GRPC'
+  readonly path: string
+  readonly requestHeaders: readonly string[]
+  readonly responseHeaders: readonly string[]
+  readonly clientHeaders: readonly string[]
+  readonly signIn?: SignInPlan
+  /** Milliseconds. */
+  readonly timeout: number
+  readonly failOpen: boolean
+  readonly cache?: {
+    /** Milliseconds. */
+    readonly ttl: number
+    /** Selectors. */
+    readonly by: readonly string[]
+  }
+}
+
+export interface SignInPlan {
+  readonly url: string
+  readonly returnParam?: string
+}
+
 /** Fields by which a method tells the backend who the client is: no rule to that backend takes them from a client. */
 export function identityFieldsOf(method: MethodPlan): readonly string[] {
   if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
   if ('clientCertificate' in method) return method.clientCertificate.toHeaders.map(({ header }) => header)
+  if ('external' in method) return method.external.responseHeaders
   if ('apiKey' in method) return []
   return method satisfies never
 }
@@ -54,4 +84,6 @@ export interface KeySource {
   readonly form: KeyForm
   /** See {@link contentId}. */
   readonly content: string
+  /** Of a set that is fetched: newer keys can be asked for. */
+  readonly url?: string
 }

@@ -1,5 +1,4 @@
 /** `auth`: what a user writes, and what of it a worker gets. */
-import { parseDuration } from '../../lib/quantity.ts'
 import { looseName } from '../../message/fields.ts'
 import { contentId } from '../contents.ts'
 import {
@@ -10,18 +9,17 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
-import type { CredentialPlace } from './credential.ts'
+import { API_KEYS_SECRET } from '../secret-types.ts'
+import { type CredentialPlace, inLowerCase } from './credential.ts'
+import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
+import { checkJwtFields, DEFAULT_FROM, fieldsOf, type JwtValue, jwtReferences, planJwt } from './jwt-value.ts'
 import {
   type ApiKeyPlan,
   type AuthPlan,
   type CertificateField,
   type ClientCertificatePlan,
   identityFieldsOf,
-  type JwtPlan,
-  type KeyForm,
-  type KeySource,
   type MethodPlan,
 } from './plan.ts'
 
@@ -30,6 +28,8 @@ interface AuthValue {
   readonly jwt?: JwtValue
   readonly apiKey?: ApiKeyValue
   readonly clientCertificate?: ClientCertificateValue
+  readonly external?: ExternalValue
+  readonly basic?: { readonly secretName: string; readonly realm?: string }
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -43,33 +43,11 @@ interface ClientCertificateValue {
   readonly toHeaders?: readonly { readonly field: CertificateField; readonly header: string }[]
 }
 
-interface JwtValue {
-  readonly issuer: string
-  readonly audiences: readonly string[]
-  readonly algorithms?: readonly string[]
-  readonly keys: Readonly<Record<string, string | undefined>>
-  readonly from?: readonly CredentialPlace[]
-  readonly claimsToHeaders?: readonly { readonly claim: string; readonly header: string }[]
-  readonly keepToken?: boolean
-  readonly clockSkew?: string
-}
-
-const DEFAULT_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
-const DEFAULT_FROM: readonly CredentialPlace[] = [{ header: 'authorization', scheme: 'Bearer' }]
-const DEFAULT_SKEW = '30s'
-
-/** The Secrets that keys may be had from, by the field that names one. */
-const KEY_SECRETS: Readonly<Record<string, { readonly form: KeyForm; readonly type: string; readonly key: string }>> = {
-  publicKeySecretName: { form: 'PublicKeys', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.publicKey },
-  sharedSecretName: { form: 'SharedSecret', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.secret },
-  jwksSecretName: { form: 'KeySet', type: JWKS_SECRET.type, key: JWKS_SECRET.key },
-}
-
 export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   key: 'auth',
   phase: 'auth',
   check: checkAuth,
-  references: { kinds: ['Secret'], find: authReferences },
+  references: { kinds: ['Secret', 'Backend', 'Service'], find: authReferences },
   plan: planOnce(planAuth),
   identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
@@ -83,12 +61,17 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
-  for (const [path, { jwt, apiKey, clientCertificate }] of methodsOf(value)) {
-    if (place === 'Settings' && (jwt !== undefined || apiKey !== undefined))
+  const methods = methodsOf(value)
+  for (const [i, [path, { jwt, apiKey, clientCertificate, external }]] of methods.entries()) {
+    if (place === 'Settings' && (apiKey !== undefined || (jwt !== undefined && jwt.keys.jwksURI === undefined)))
       problems.push({
         path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
+    if (external !== undefined) {
+      problems.push(...under([...path, 'external'], checkExternal(external, place)))
+      problems.push(...checkPlace(methods, i))
+    }
     if (clientCertificate !== undefined)
       problems.push(...under([...path, 'clientCertificate'], checkCertificateHeaders(clientCertificate)))
     if (jwt === undefined) continue
@@ -97,25 +80,28 @@ function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem
   return problems
 }
 
-function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue): Generator<PolicyProblem> {
-  for (const [i, algorithm] of (algorithms ?? []).entries())
-    if (algorithm.startsWith('HS') !== (keys.sharedSecretName !== undefined))
+/** The service is asked about every request: it stands last, and decides for those without a credential, too. */
+function* checkPlace(methods: ReturnType<typeof methodsOf>, position: number): Generator<PolicyProblem> {
+  const [path, { external }] = methods[position]!
+  if (position < methods.length - 1)
+    yield { path, message: 'decides about every request, so what stands behind it is never asked; put it last' }
+  if (methods.some(([, { anonymous }]) => anonymous !== undefined))
+    yield { path, message: 'decides about requests without a credential, too; leave anonymous out' }
+  const taken = new Set(
+    methods.flatMap(([, { jwt, apiKey, basic }]) =>
+      [
+        ...(jwt === undefined ? [] : (jwt.from ?? DEFAULT_FROM)),
+        ...(apiKey?.from ?? []),
+        ...(basic === undefined ? [] : DEFAULT_FROM),
+      ].flatMap(({ header }) => (header === undefined ? [] : [looseName(header)])),
+    ),
+  )
+  for (const [i, name] of (external?.responseHeaders ?? []).entries())
+    if (taken.has(looseName(name)))
       yield {
-        path: ['algorithms', i],
-        message: algorithm.startsWith('HS')
-          ? `${algorithm} goes with sharedSecretName alone: with public keys everybody could make tokens`
-          : `${algorithm} cannot be verified with a shared key; write HS256, or name a public key`,
+        path: [...path, 'external', 'responseHeaders', i],
+        message: 'is where another method of the list has its credential',
       }
-  const taken = new Set((from ?? []).flatMap(({ header }) => (header === undefined ? [] : [looseName(header)])))
-  for (const [i, { claim, header }] of (claimsToHeaders ?? []).entries()) {
-    const problem = checkFieldName(header.toLowerCase())
-    if (problem !== undefined) yield { path: ['claimsToHeaders', i, 'header'], message: problem }
-    if (/[{}]/.test(claim))
-      yield { path: ['claimsToHeaders', i, 'claim'], message: 'is no path of a claim: names with dots between them' }
-    if (taken.has(looseName(header)))
-      yield { path: ['claimsToHeaders', i, 'header'], message: 'is the header of a token or of another claim' }
-    taken.add(looseName(header))
-  }
 }
 
 function* checkCertificateHeaders({ toHeaders }: ClientCertificateValue): Generator<PolicyProblem> {
@@ -137,19 +123,14 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
   const { anyOf } = fieldsOf(value)
   const methods = Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one] as const) : [[[], value] as const]
   for (const [path, method] of methods) {
+    for (const one of externalReferences(fieldsOf(method).external))
+      yield { ...one, path: [...path, 'external', ...one.path] }
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
-    const keys = fieldsOf(fieldsOf(fieldsOf(method).jwt).keys)
-    for (const [field, { type, key }] of Object.entries(KEY_SECRETS)) {
-      const name = keys[field]
-      if (typeof name === 'string') yield { path: [...path, 'jwt', 'keys', field], kind: 'Secret', name, key, type }
-    }
+    for (const reference of jwtReferences(fieldsOf(method).jwt))
+      yield { ...reference, path: [...path, 'jwt', ...reference.path] }
   }
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
 function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
@@ -161,32 +142,15 @@ function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | u
 }
 
 /** @returns undefined of `anonymous` */
-function planMethod({ jwt, apiKey, clientCertificate }: AuthValue, namespace: string | undefined) {
+function planMethod({ jwt, apiKey, clientCertificate, external }: AuthValue, namespace: string | undefined) {
   if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
   if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  if (external !== undefined) return { external: planExternal(external, namespace) } satisfies MethodPlan
   return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
 }
 
 function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCertificatePlan {
   return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
-}
-
-function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
-  const { issuer, audiences, keys, claimsToHeaders = [], keepToken = false, clockSkew = DEFAULT_SKEW } = jwt
-  const shared = keys.sharedSecretName !== undefined
-  return {
-    issuer,
-    audiences,
-    algorithms: jwt.algorithms ?? (shared ? ['HS256'] : DEFAULT_ALGORITHMS),
-    keys: keySource(keys, namespace),
-    from: (jwt.from ?? DEFAULT_FROM).map(inLowerCase),
-    claimsToHeaders: claimsToHeaders.map(({ claim, header }) => ({
-      claim,
-      header: header.toLowerCase(),
-    })),
-    keepToken,
-    clockSkew: parseDuration(clockSkew),
-  }
 }
 
 function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {
@@ -196,16 +160,4 @@ function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undef
     content: contentId({ kind: 'Secret', namespace, name: secretName, key: all, type }),
     from: from.map(inLowerCase),
   }
-}
-
-function inLowerCase(place: CredentialPlace): CredentialPlace {
-  return place.header === undefined ? place : { ...place, header: place.header.toLowerCase() }
-}
-
-function keySource(keys: JwtValue['keys'], namespace: string | undefined): KeySource {
-  const [field, secret] = Object.entries(KEY_SECRETS).find(([name]) => keys[name] !== undefined) ?? []
-  if (field === undefined || secret === undefined || namespace === undefined)
-    throw new TypeError('keys of tokens stand in a Secret of a namespace')
-  const { form, type, key } = secret
-  return { form, content: contentId({ kind: 'Secret', namespace, name: keys[field]!, key, type }) }
 }

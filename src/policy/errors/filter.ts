@@ -63,7 +63,8 @@ function choose(
 
 function fits({ codes, source }: PagePlan, status: number, local: LocalResponse | null): boolean {
   // What a rule answers by `respond` is neither: its author wrote the body.
-  if (local === null ? source === 'Gateway' : source === 'Backend' || local.reason === undefined) return false
+  if (local === null ? source === 'Gateway' : source === 'Backend' || local.reason === undefined || local.verbatim)
+    return false
   return codes.some(([first, last]) => first <= status && status <= last)
 }
 

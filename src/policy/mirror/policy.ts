@@ -1,4 +1,4 @@
-import { type BackendName, backendIdOf } from '../backend-ref.ts'
+import { type BackendName, backendIdOf, backendReferences } from '../backend-ref.ts'
 import type { PolicyDefinition, PolicyPlace, PolicyProblem, PolicyReference } from '../definition.ts'
 import { type MirrorPlan, mirrorRequests } from './filter.ts'
 
@@ -28,14 +28,6 @@ function checkMirror({ backendRef }: Mirror, place: PolicyPlace): readonly Polic
   return [{ path: ['backendRef'], message: 'in the settings, state name and namespace of a Backend' }]
 }
 
-function* mirrorReferences(value: unknown): Generator<PolicyReference> {
-  const ref = (value as Partial<Mirror> | null | undefined)?.backendRef as Readonly<Record<string, unknown>> | undefined
-  const { name, namespace, service } = ref ?? {}
-  const path = ['backendRef']
-  if (typeof service === 'object' && service !== null) {
-    const { name: of, port } = service as Readonly<Record<string, unknown>>
-    if (typeof of === 'string' && (typeof port === 'string' || typeof port === 'number'))
-      yield { path: [...path, 'service'], kind: 'Service', name: of, port }
-  } else if (typeof name === 'string')
-    yield { path, kind: 'Backend', name, ...(typeof namespace === 'string' ? { namespace } : {}) }
+function mirrorReferences(value: unknown): Iterable<PolicyReference> {
+  return backendReferences((value as Partial<Mirror> | null | undefined)?.backendRef)
 }

@@ -55,6 +55,7 @@ describe('the publisher', () => {
   let served: { generation: number; took: readonly number[] }[]
   let problems: string[]
   let endpoints: number[]
+  let asked: { worker: number; id: number; call: string }[]
   let clock: number
   let wake: () => void
   let publisher: Publisher
@@ -72,12 +73,17 @@ describe('the publisher', () => {
           endpoints.push(took)
           wake()
         },
+        asked(worker, id, { call }) {
+          asked.push({ worker, id, call })
+          wake()
+        },
+        keySetAsked: (url, answer) => answer({ again: url.length, current: true }),
         problem(worker, message) {
           problems.push(`${worker}: ${message}`)
           wake()
         },
       },
-      () => clock,
+      { monotonic: () => clock, nextTurn: (run) => setImmediate(run) as never },
     )
   }
 
@@ -88,6 +94,7 @@ describe('the publisher', () => {
     served = []
     problems = []
     endpoints = []
+    asked = []
     clock = 1_000
     wake = () => {}
     open()
@@ -99,6 +106,20 @@ describe('the publisher', () => {
         wake = resolve
       })
   }
+
+  it('hands on what a worker asks the store of token issuers, and answers that worker alone', async (t) => {
+    const [one, two] = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
+    const owner = { namespace: 'shop', issuer: 'https://shop.example/oauth2' }
+    one.say({ type: 'grants', id: 7, request: { call: 'find', owner, family: 'f' } })
+    await until(() => asked.length > 0)
+    assert.deepEqual(asked, [{ worker: 0, id: 7, call: 'find' }])
+    publisher.answer(0, 7, { value: undefined })
+    // Of a worker that is gone by now nobody waits for it.
+    publisher.answer(9, 7, { value: undefined })
+    const heard = await one.until(2)
+    assert.deepEqual(heard.at(-1), { type: 'grants', id: 7, answer: { value: undefined } })
+    assert.ok(two.heard.every(({ type }) => type !== 'grants'))
+  })
 
   it('sends every worker the same in the same order, and the supervisor too', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]

@@ -30,7 +30,7 @@ function upsert(kind: Kind, key: string, body: Fields, metadata: Fields = {}): S
 }
 
 const OK = { respond: { statusCode: 200 } }
-const JWT = { jwt: { issuer: 'https://id.example/', audiences: ['a'], keys: { jwksURI: 'https://id.example/keys' } } }
+const JWT = { jwt: { issuer: 'https://id.example/', audiences: ['a'], keys: { jwksURI: 'ftp://id.example/keys' } } }
 const routeOf = (spec: Fields, metadata?: Fields) => upsert('Route', 'a/r', { spec }, metadata)
 const rules = (...list: Fields[]) => ({ rules: list.map((one) => ({ ...OK, ...one })) })
 const SERVICE = { spec: { ports: [{ name: 'http', port: 80 }] } }

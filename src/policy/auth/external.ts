@@ -1,0 +1,156 @@
+/**
+ * The method `external`: a service is asked about each request, and an answer that lets one pass is kept where the rule
+ * says so. The body of the request is never sent. It fails closed unless it is told otherwise.
+ */
+import { hash } from 'node:crypto'
+import { GatewayError } from '../../lib/error.ts'
+import { REASONS, type Reason } from '../../lib/reason.ts'
+import { looseName } from '../../message/fields.ts'
+import { authorityOf } from '../../pattern/host.ts'
+import type { Exchange } from '../exchange.ts'
+import type { FilterServices } from '../services.ts'
+import { type ValueReader, valueReader } from '../variables.ts'
+import { type ExternalAnswer, type ExternalProtocol, fieldsNamed, type Told } from './external-answer.ts'
+import { GrpcAuthorization } from './external-grpc.ts'
+import { HttpAuthorization } from './external-http.ts'
+import type { AuthMethod, Identity, Judgement } from './method.ts'
+import type { ExternalPlan } from './plan.ts'
+import { signInInstead } from './sign-in.ts'
+
+/** Beside the fields of an answer: the digest, map slots and objects. */
+const ENTRY_BYTES = 1_024
+/** Of a call that several requests wait for: it does not end with the first of them. */
+const NEVER = new AbortController().signal
+const NOBODY: Identity = { claims: Object.freeze(Object.create(null)) }
+
+export class ExternalMethod implements AuthMethod {
+  readonly from = []
+  readonly kept = false
+  readonly claimsToHeaders = []
+  readonly scheme = undefined
+  readonly states: readonly string[]
+  readonly reads: readonly string[]
+  readonly answers: boolean
+  readonly #plan: ExternalPlan
+  readonly #owner: string
+  readonly #services: Pick<FilterServices, 'client' | 'memos'>
+  readonly #protocol: ExternalProtocol
+  /** Of everything that the service is asked by. */
+  readonly #digest: string
+  readonly #by: readonly ValueReader[]
+  /** Calls under way whose answer is kept, by its key. */
+  readonly #running = new Map<string, Promise<Judgement>>()
+
+  constructor(plan: ExternalPlan, owner: string, services: Pick<FilterServices, 'client' | 'memos' | 'clock'>) {
+    this.#plan = plan
+    this.#owner = owner
+    this.#services = services
+    this.states = plan.responseHeaders.map(looseName)
+    const told = plan.requestHeaders.map(looseName)
+    this.reads = this.states.filter((name) => told.includes(name))
+    this.answers = plan.clientHeaders.length > 0
+    this.#protocol =
+      plan.protocol === 'GRPC' ? new GrpcAuthorization(plan, () => services.clock.wall()) : new HttpAuthorization(plan)
+    this.#digest = hash('sha256', JSON.stringify([owner, plan]), 'base64url')
+    this.#by = plan.cache?.by.map(valueReader) ?? []
+  }
+
+  get wants(): string {
+    return `the consent of ${this.#plan.backend}`
+  }
+
+  claims(): boolean {
+    return false
+  }
+
+  judge(): Judgement {
+    return { fault: 'invalid' }
+  }
+
+  judgeExchange(x: Exchange): Judgement | Promise<Judgement> {
+    const told = this.#tell(x)
+    const key = this.#keyOf(x, told)
+    if (key === undefined) return this.#ask(x, told, undefined)
+    const known = this.#services.memos.get(this.#owner, key) as Identity | undefined
+    if (known !== undefined) return known
+    const running = this.#running.get(key)
+    if (running === undefined) return this.#askForAll(x, told, key)
+    // A refusal is for who asked: its body is read once, and its cookies are for one client.
+    return running.then((judgement) => ('claims' in judgement ? judgement : this.#ask(x, told, undefined)))
+  }
+
+  #tell({ origin: { scheme, host, port }, originalPath, query, request }: Exchange): Told {
+    return {
+      authority: host === '' ? '' : authorityOf(scheme, host, port),
+      target: query === undefined ? originalPath : `${originalPath}?${query}`,
+      headers: fieldsNamed(request, this.#plan.requestHeaders),
+    }
+  }
+
+  /** Everything that the service is told but what is new in each request. @returns undefined: nothing is kept */
+  #keyOf(x: Exchange, { authority, target, headers }: Told): string | undefined {
+    if (this.#plan.cache === undefined) return undefined
+    const by = this.#by.map((read) => read(x))
+    if (by.includes(undefined)) return undefined
+    const facts = [
+      x.route,
+      x.rule,
+      x.method,
+      x.host,
+      x.origin.scheme,
+      authority,
+      target,
+      x.clientAddress,
+      x.clientCertificate?.fingerprint ?? '',
+      headers,
+      by,
+    ]
+    return `external ${this.#digest} ${hash('sha256', JSON.stringify(facts), 'base64url')}`
+  }
+
+  #askForAll(x: Exchange, told: Told, key: string): Promise<Judgement> {
+    const judgement = this.#ask(x, told, NEVER).finally(() => this.#running.delete(key))
+    this.#running.set(key, judgement)
+    return judgement.then((known) => {
+      if ('claims' in known && known !== NOBODY) this.#keep(key, known)
+      return known
+    })
+  }
+
+  /** Not one that has a cookie for its client: the next one may be another. */
+  #keep(key: string, identity: Identity): void {
+    const { requestFields = [], responseFields = [], removedFields = [] } = identity
+    if (responseFields.some(([name]) => name === 'set-cookie')) return
+    const fields = [...requestFields, ...responseFields, removedFields]
+    const size = ENTRY_BYTES + 2 * JSON.stringify(fields).length + 4 * JSON.stringify(identity.claims).length
+    this.#services.memos.set(this.#owner, key, identity, size, this.#plan.cache!.ttl)
+  }
+
+  async #ask(x: Exchange, told: Told, signal: AbortSignal | undefined): Promise<Judgement> {
+    const { backend, from, timeout } = this.#plan
+    const request = this.#protocol.request(x, told)
+    let answer: ExternalAnswer
+    try {
+      const call = { ...request, backend, from, timeout, cause: x, ...(signal === undefined ? {} : { signal }) }
+      answer = await this.#protocol.read(await this.#services.client.request(call))
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      return this.#failed(isOutage(error.reason), `the authorization service cannot be asked: ${error.reason}`)
+    }
+    if (answer.type === 'allowed') return answer.identity
+    if (answer.type === 'failed') return this.#failed(true, answer.detail)
+    return { response: (this.#plan.signIn && signInInstead(this.#plan.signIn, x, answer.response)) ?? answer.response }
+  }
+
+  #failed(outage: boolean, detail: string): Judgement {
+    return outage && this.#plan.failOpen ? NOBODY : { fault: 'unavailable', detail }
+  }
+}
+
+/**
+ * What `failOpen` is for: the service is down. It is not for one that is not there, may not be used or is not who it
+ * should be, and not for a share that requests have used up, since whoever sends them would open the door.
+ */
+function isOutage(reason: Reason): boolean {
+  return REASONS[reason].source === 'upstream' && reason !== 'Overloaded' && !reason.startsWith('UpstreamCertificate')
+}
