@@ -27,6 +27,7 @@ import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 import type { FilterServices } from '../src/policy/services.ts'
 import { EndpointTable, SLOT_STATE } from '../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../src/shared-memory/limit-table.ts'
+import { NO_SIGN_INS } from '../test/policy/exchange.ts'
 
 /** Many short ones: on a machine that does other work, some are not interrupted. */
 const ROUNDS = 100
@@ -239,8 +240,10 @@ const deps: FilterServices = {
   mirrors: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   providers: { request: () => Promise.reject(new Error('nothing is called here')) },
+  signIns: NO_SIGN_INS,
   contents: { get: () => undefined },
   keySets: { check: () => 'unknown' },
+  passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
   memos: new OwnedLru(65_536, clock),
   remoteLimiters: { open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }) },

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { type ClusterLayout, layoutOf, networkOf } from './cluster/cluster-layout.ts'
 import { down } from './cluster/down.ts'
 import { guard } from './cluster/guard.ts'
-import { HEADGATE_IMAGE, headgateImage, importImage } from './cluster/images.ts'
+import { HEADGATE_IMAGE, headgateImage, importImage, REDIS_IMAGE, redisImage } from './cluster/images.ts'
 import { isRunning } from './cluster/processes.ts'
 import { cacheFolder, programsFolder, provideDebian, providePrograms } from './cluster/programs.ts'
 import { step } from './cluster/steps.ts'
@@ -95,6 +95,8 @@ async function loadImage(where: ClusterLayout): Promise<void> {
   // By hand, one cluster sees many images of one name; pods are replaced when this differs.
   writeFileSync(join(where.state, 'image'), basename(archive, '.tar'))
   await step(`load ${HEADGATE_IMAGE}`, 30, () => importImage(where, archive))
+  const redis = await redisImage()
+  await step(`load ${REDIS_IMAGE}`, 30, () => importImage(where, redis))
 }
 
 function test(where: ClusterLayout): Promise<number> {

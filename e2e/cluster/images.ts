@@ -28,12 +28,15 @@ const BUILD_BASE = 'localhost/headgate-e2e-build-base'
 const LIBRARIES = ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'ca-certificates']
 /** What npm and the steps of the Dockerfile call besides. */
 const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt'
+const REDIS_PACKAGE = 'redis-server'
 const TOOLS = ['dash', 'coreutils', 'findutils']
 
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
 
 /** As the chart and the manifests name it, without a registry to fetch it from. */
 export const HEADGATE_IMAGE = `docker.io/library/headgate:${version}`
+
+export const REDIS_IMAGE = 'docker.io/library/headgate-e2e-redis:debian'
 
 /** The archive of the image that holds a pod's namespaces. */
 export async function pauseImage(programs: string): Promise<string> {
@@ -43,6 +46,28 @@ export async function pauseImage(programs: string): Promise<string> {
   writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
   await build(folder, PAUSE_IMAGE, [])
   await save(PAUSE_IMAGE, archive)
+  return archive
+}
+
+/** The archive of an image with Debian's Redis, which runs as whoever the pod says. */
+export async function redisImage(): Promise<string> {
+  const archive = join(
+    imagesFolder(),
+    `redis-${createHash('sha256').update(REDIS_PACKAGE).digest('hex').slice(0, 8)}.tar`,
+  )
+  if (existsSync(archive)) return archive
+  await step('Redis image', 60, async () => {
+    const folder = join(imagesFolder(), `redis-${process.pid}`)
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    await execute('mmdebstrap', [
+      ...['--quiet', '--variant=extract', `--include=${REDIS_PACKAGE}`, 'bookworm', join(folder, 'root.tar')],
+    ])
+    writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nADD root.tar /\nENTRYPOINT ["/usr/bin/redis-server"]\n')
+    await build(folder, REDIS_IMAGE, [])
+    await save(REDIS_IMAGE, archive)
+    rmSync(folder, { recursive: true })
+  })
   return archive
 }
 

@@ -17,6 +17,7 @@ export interface LoadOptions {
   /** Requests a second over all connections. */
   readonly rate: number
   readonly connections: number
+  readonly headers?: Readonly<Record<string, string>>
   /** The one good status; 200 if not said. */
   readonly status?: number
   /** Milliseconds for one request. */
@@ -113,7 +114,7 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
     const sending = (options.url.startsWith('https:') ? tlsRequest : request)(options.url, {
       agent,
       method: options.method ?? 'GET',
-      headers: { host: options.host },
+      headers: { ...options.headers, host: options.host },
       timeout: options.timeout ?? 10_000,
     })
     const reused = () => (sending.reusedSocket ? 'on a used connection' : 'on a new connection')

@@ -76,12 +76,16 @@ function routeCost(spec: unknown): ObjectCost {
     if (given.length === 0) entries += MATCH
     const own = member(rule, 'policies')
     for (const { key } of POLICIES) if (member(own, key) !== undefined) kept += textBytes(member(own, key))
+    entries += pathsCost(own)
     patterns.addRewrite(member(own, 'rewrite'))
     patterns.addRewrite(member(rule, 'redirect'))
   }
   const policies = member(spec, 'policies')
   const variants = policyVariants(spec)
-  for (const above of [policies, member(policies, 'enforced')]) patterns.addRewrite(member(above, 'rewrite'))
+  for (const above of [policies, member(policies, 'enforced')]) {
+    patterns.addRewrite(member(above, 'rewrite'))
+    entries += pathsCost(above)
+  }
   let prefixes = 0
   for (const delegate of list(member(spec, 'delegates')))
     for (const prefix of list(member(delegate, 'pathPrefixes'))) prefixes += VALUE + textCost(prefix)
@@ -102,6 +106,14 @@ function routeCost(spec: unknown): ObjectCost {
     { units: listeners * rules.length * RULE, largest: `${rules.length} rules${frontends}` },
   ]
   return { ...sum(parts), patterns: patterns.inMatches }
+}
+
+/** Of the rules for what policies serve themselves. */
+function pathsCost(policies: unknown): number {
+  let units = 0
+  for (const { key, paths } of POLICIES)
+    for (const { path } of paths?.(member(policies, key)) ?? []) units += RULE + MATCH + textCost(path)
+  return units
 }
 
 /** The rule's own additions to the policies of its Route. */

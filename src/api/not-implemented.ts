@@ -24,7 +24,7 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule', 'basic', 'oidc'].map((field) => ({
+    ['jwt.keys.issuerRule'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),

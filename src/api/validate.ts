@@ -13,6 +13,7 @@ import { apiVersionOf, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow 
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
 import type { FieldProblem } from './object.ts'
+import { policyPathProblems } from './policy-paths.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { accessProblems, accessWarnings } from './route-access.ts'
@@ -150,6 +151,7 @@ function* checkObject(
   // Last, because it relies on everything having its type.
   if (kind === 'Route' && problems.length === 0) {
     problems.push(...policyProblems('Route', object, policies))
+    problems.push(...policyPathProblems(object, policies))
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))

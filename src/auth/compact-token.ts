@@ -23,9 +23,11 @@ const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
  * access tokens say `JWT` or nothing, those of RFC 9068 `at+jwt`.
  */
 const TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt'])
+/** Of tokens that end sessions (OpenID Connect Back-Channel Logout 1.0 §2.4); some providers say `JWT`. */
+export const LOGOUT_TYPES: ReadonlySet<string> = new Set(['jwt', 'logout+jwt'])
 
 /** @returns undefined for what is no token that could be verified here */
-export function readTokenHead(token: string): TokenHead | undefined {
+export function readTokenHead(token: string, types = TYPES): TokenHead | undefined {
   if (token.length > MAX_TOKEN || !COMPACT.test(token)) return undefined
   const [first, second] = token.split('.', 2) as [string, string]
   const header = parsePart(first)
@@ -36,7 +38,7 @@ export function readTokenHead(token: string): TokenHead | undefined {
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > MAX_KEY_ID)) return undefined
   // Extensions that must be understood (§4.1.11): there is none that is. Compression and detached payloads neither.
   if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64') || Object.hasOwn(header, 'zip')) return undefined
-  if (typ !== undefined && (typeof typ !== 'string' || !TYPES.has(typ.toLowerCase().replace(/^application\//, ''))))
+  if (typ !== undefined && (typeof typ !== 'string' || !types.has(typ.toLowerCase().replace(/^application\//, ''))))
     return undefined
   return { algorithm: alg, keyId: kid as string | undefined, claims }
 }

@@ -9,6 +9,7 @@ import {
   JWKS_SECRET,
   JWT_KEY_SECRET,
   OAUTH_CLIENTS_SECRET,
+  OIDC_CLIENT_SECRET,
   SHARED_WITH,
   SIGNING_KEYS_SECRET,
   secretKeysOf,
@@ -97,6 +98,7 @@ const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([
   JWKS_SECRET.type,
   SIGNING_KEYS_SECRET.type,
   OAUTH_CLIENTS_SECRET.type,
+  OIDC_CLIENT_SECRET.type,
 ])
 
 function contentFault(what: string, { fault, validity }: SecretSummary, type: string | undefined) {

@@ -15,6 +15,7 @@ import type { MatchConditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './backend-service.ts'
 import { planTls } from './plan-tls.ts'
+import { policyRules } from './policy-rules.ts'
 import type { Age, HostnameReservation, ServedResource } from './resource-set.ts'
 
 /** The hostname of Routes without hostnames. */
@@ -109,7 +110,9 @@ export function planRoute(
     rules:
       before?.resource === resource && before.frontends === frontends
         ? before.rules
-        : spec.rules.map((rule, order) => planRule(resource, rule, order, frontends, targets.get(order))),
+        : [...spec.rules, ...policyRules(resource.object)].map((rule, order) =>
+            planRule(resource, rule, order, frontends, targets.get(order)),
+          ),
     tls: planTls(resource.object, before?.tls),
     references,
   }

@@ -3,7 +3,7 @@
  */
 import { hash } from 'node:crypto'
 import { withDefaults } from '../api/defaults.ts'
-import { type Author, type PolicyLayers, statedPolicy } from '../api/merge.ts'
+import { type PolicyLayers, statedPolicy } from '../api/merge.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
 import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
@@ -60,25 +60,24 @@ export function policyContent(
   }
 }
 
-/** The namespaces in which references of policies are resolved. */
-export interface PolicyNamespaces {
-  readonly route: string
-  readonly owner: string | undefined
+/** Who states policies: in their namespaces references are resolved. */
+export interface PolicyAuthors {
+  readonly route: PolicyAuthor
+  readonly owner: PolicyAuthor | undefined
+  /** Name of the rule of the Route. */
+  readonly rule: string
 }
 
-/** Where policies are stated: names that stay over edits, `namespace/name`; see `PolicyDefinition.plan`. */
-export interface PolicyOrigins {
-  readonly route: string
-  /** With the name of the rule. */
-  readonly rule: string
-  readonly owner: string
+export interface PolicyAuthor {
+  readonly namespace: string
+  /** `namespace/name` of the Route. */
+  readonly key: string
 }
 
 /** Plans of the registered policies; undefined when none is configured. */
 export function planPolicies(
   layers: PolicyLayers,
-  namespaces: PolicyNamespaces,
-  origins: PolicyOrigins,
+  authors: PolicyAuthors,
   rows: readonly PolicyDefinition[],
 ): PolicySet['policies'] {
   let plans: Record<string, unknown> | undefined
@@ -86,54 +85,50 @@ export function planPolicies(
     const stated = statedPolicy(layers, key, byField)
     if (stated === undefined) continue
     const { author, value, inRule } = stated
-    const plan = planOf(
-      value,
-      author === 'Route' ? namespaces.route : author === 'Owner' ? namespaces.owner : undefined,
-      originOf(author, inRule, origins),
-    )
+    const by = author === 'Route' ? authors.route : author === 'Owner' ? authors.owner : undefined
+    const plan = planOf(value, by?.namespace, by?.key, inRule ? authors.rule : undefined)
     if (plan !== undefined) (plans ??= {})[key] = plan
   }
   return plans
 }
 
-function originOf(author: Author, inRule: boolean, { route, rule, owner }: PolicyOrigins): string {
-  if (author === 'Settings') return ''
-  return author === 'Owner' ? owner : inRule ? rule : route
-}
-
 /** How many requests of all that share the limit may be in flight; undefined: no limit. */
-export function concurrencyOf(layers: PolicyLayers, origins: PolicyOrigins): ConcurrencyLimit | undefined {
+export function concurrencyOf(layers: PolicyLayers, { route: by, rule: name, owner: of }: PolicyAuthors) {
   const { settings, owner, route, rule } = layers
   const stated = [
     [settings?.defaults, ''],
-    [route, origins.route],
-    [rule, origins.rule],
-    [route?.enforced, origins.route],
-    [owner, origins.owner],
+    [route, by.key],
+    [rule, `${by.key} ${name}`],
+    [route?.enforced, by.key],
+    [owner, of?.key ?? ''],
     [settings?.enforced, ''],
   ] as const
-  const [policies, origin] = stated.findLast(([one]) => one?.limits?.maxConcurrentRequests !== undefined) ?? []
+  const [policies, origin = ''] = stated.findLast(([one]) => one?.limits?.maxConcurrentRequests !== undefined) ?? []
   const requests = policies?.limits?.maxConcurrentRequests ?? 0
-  return requests === 0 ? undefined : { requests, origin: origin! }
+  return requests === 0 ? undefined : { requests, origin }
 }
 
-/** Whether policies count for where they are stated, so that equal ones differ by it. */
-export function countsByOrigin({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
-  const stated = [owner, route, route?.enforced, rule] as readonly (Policies | undefined)[]
-  return stated.some(
-    (policies) =>
-      policies?.limits?.maxConcurrentRequests !== undefined ||
-      (policies !== undefined && rows.some(({ key, byOrigin }) => byOrigin === true && Object.hasOwn(policies, key))),
-  )
-}
-
-/** Whether policies refer to objects, so that equal policies differ by namespace. */
-export function refersToObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
-  const stated = [owner, route, route?.enforced, rule] as readonly (object | undefined)[]
-  return rows.some(
-    ({ key, references }) =>
-      references !== undefined && stated.some((policies) => policies !== undefined && Object.hasOwn(policies, key)),
-  )
+/**
+ * What besides their values policies depend on: the rules or the Routes that state them, their namespaces where they
+ * refer to objects, or nothing.
+ */
+export function dependsOn(
+  { owner, route, rule }: PolicyLayers,
+  rows: readonly PolicyDefinition[],
+): 'rules' | 'routes' | 'namespaces' | 'values' {
+  const stated = [owner, route, route?.enforced, rule] as readonly (Readonly<Record<string, unknown>> | undefined)[]
+  let depends: 'routes' | 'namespaces' | 'values' = 'values'
+  if (rule?.limits?.maxConcurrentRequests !== undefined) return 'rules'
+  for (const one of [owner, route, route?.enforced])
+    if (one?.limits?.maxConcurrentRequests !== undefined) depends = 'routes'
+  for (const { key, references, byRoute, byRule } of rows)
+    for (const policies of stated) {
+      if (policies === undefined || !Object.hasOwn(policies, key)) continue
+      if (byRule === true && policies === rule) return 'rules'
+      if (byRoute?.(policies[key]) === true) depends = 'routes'
+      else if (references !== undefined && depends === 'values') depends = 'namespaces'
+    }
+  return depends
 }
 
 /** @param text canonical form of a policy set */

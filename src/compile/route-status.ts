@@ -80,9 +80,11 @@ function outcomesOf(state: RouteState): (readonly [string, HostnameOutcome])[] {
 
 function servedRules({ plan, outcomes }: RouteState): number {
   const served = new Set<number>()
+  // Without those that policies serve themselves.
+  const stated = plan.resource.object.spec.rules.length
   for (const outcome of outcomes.values()) {
-    if (outcome.served === 'all') return plan.rules.length
-    for (const rule of outcome.served) served.add(rule)
+    if (outcome.served === 'all') return stated
+    for (const rule of outcome.served) if (rule < stated) served.add(rule)
   }
   return served.size
 }
@@ -97,7 +99,7 @@ function unacceptedBecause(
   if (plan.unserved === 'QuotaExceeded') return quotaExceeded(plan.namespace, settings)
   const owner = [...outcomes.values()].some((outcome) => outcome.permission !== undefined)
   // A Route that only owns and delegates its hostnames has no rules, and all of it is served.
-  if (served > 0 || (plan.rules.length === 0 && owner)) return undefined
+  if (served > 0 || (plan.resource.object.spec.rules.length === 0 && owner)) return undefined
   return partial[0] ?? { reason: 'NoRules', message: 'It has no rule that can be served' }
 }
 

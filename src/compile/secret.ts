@@ -1,7 +1,9 @@
 /** Reads one Secret of our types: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
 import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
+import { parseUsers, writeUsers } from '../auth/htpasswd.ts'
 import { parseOAuthClients, writeOAuthClients } from '../auth/oauth-clients.ts'
+import { type OidcClient, readOidcClient, writePublicClient } from '../auth/oidc-client.ts'
 import { parseSigningKeys, type SigningKeys, writeSigningKeys } from '../auth/signing-keys.ts'
 import {
   type KeysReading,
@@ -16,9 +18,11 @@ import {
   API_KEYS_SECRET,
   CA_SECRET,
   CRL_SECRET,
+  HTPASSWD_SECRET,
   JWKS_SECRET,
   JWT_KEY_SECRET,
   OAUTH_CLIENTS_SECRET,
+  OIDC_CLIENT_SECRET,
   REDIS_SECRET,
   SIGNING_KEYS_SECRET,
   secretKeysOf,
@@ -35,6 +39,8 @@ export interface SecretReading {
   readonly facts: SecretFacts
   /** Of a Secret with keys that sign tokens: from when each of them does depends on when it was added. */
   readonly signingKeys?: SigningKeys
+  /** Of a client of a provider: what the thread needs that calls the provider, and no worker. */
+  readonly oidcClient?: OidcClient
 }
 
 export interface SecretFacts {
@@ -101,6 +107,8 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readTokenKeys(data)
     case JWKS_SECRET.type:
       return readTokenKeySet(data)
+    case HTPASSWD_SECRET.type:
+      return readPasswords(data)
     case API_KEYS_SECRET.type:
       return readKeysOfConsumers(data)
     case REDIS_SECRET.type:
@@ -109,6 +117,8 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readSigners(data)
     case OAUTH_CLIENTS_SECRET.type:
       return readClients(data)
+    case OIDC_CLIENT_SECRET.type:
+      return readProviderClient(data)
     default:
       return undefined
   }
@@ -188,6 +198,15 @@ function readTokenKeySet(data: Data): SecretReading | SecretFault {
   return fault ?? { contents: new Map([[JWKS_SECRET.key, shared(text)]]), facts: FOR_EVER }
 }
 
+function readPasswords(data: Data): SecretReading | SecretFault {
+  const users = parseUsers(Buffer.from(data[HTPASSWD_SECRET.key]!, 'base64').toString('utf8'))
+  if ('fault' in users) return { fault: `${HTPASSWD_SECRET.key} cannot be used: ${users.fault}` }
+  return {
+    contents: new Map([[HTPASSWD_SECRET.key, shared(Buffer.from(writeUsers(users)))]]),
+    facts: FOR_EVER,
+  }
+}
+
 /** Delivered as one content: the names of its keys are consumers, which no policy names. */
 function readKeysOfConsumers(data: Data): SecretReading | SecretFault {
   const keys = parseApiKeys(textsOf(data))
@@ -225,6 +244,16 @@ function readClients(data: Data): SecretReading | SecretFault {
   if ('fault' in clients) return clients
   const content = shared(Buffer.from(writeOAuthClients(clients)))
   return { contents: new Map([[OAUTH_CLIENTS_SECRET.all, content]]), facts: FOR_EVER }
+}
+
+/** Workers get neither secret. */
+function readProviderClient(data: Data): SecretReading | SecretFault {
+  const read = readOidcClient((key) =>
+    Object.hasOwn(data, key) ? Buffer.from(data[key]!, 'base64').toString('latin1') : undefined,
+  )
+  if ('fault' in read) return read
+  const content = shared(Buffer.from(writePublicClient(read)))
+  return { contents: new Map([[OIDC_CLIENT_SECRET.all, content]]), facts: FOR_EVER, oidcClient: read }
 }
 
 function* textsOf(data: Data): Generator<readonly [string, string]> {

@@ -7,7 +7,7 @@ import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
 import { identityFieldsOf } from './identity-headers.ts'
 import type { HostnameClaim } from './plan.ts'
-import { concurrencyOf, countsByOrigin, planPolicies, policyContent, refersToObjects } from './policies.ts'
+import { concurrencyOf, dependsOn, planPolicies, policyContent } from './policies.ts'
 import { allowsNamespace } from './references.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -72,10 +72,14 @@ function policySet(
   const route = state.plan.resource.object.spec.policies
   const enforced = owner?.enforced
   const layers: PolicyLayers = { settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }
-  const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
-  const { key } = state.plan.resource
-  const origins = { route: key, rule: `${key} ${rule.name}`, owner: owner?.key ?? '' }
   const rows = rowsFor(rule, memo.policies)
+  const { namespace, resource } = state.plan
+  const authors = {
+    route: { namespace, key: resource.key },
+    owner: owner && { namespace: owner.namespace, key: owner.key },
+    rule: rule.name,
+  }
+  const depends = dependsOn(layers, rows)
   const input = JSON.stringify([
     route,
     rule.policies,
@@ -84,12 +88,15 @@ function policySet(
     rule.respond,
     rule.tokenIssuer,
     rule.splitAffinity,
-    rule.tokenIssuer !== undefined || refersToObjects(layers, rows) ? namespaces : 0,
-    countsByOrigin(layers, rows) ? origins : 0,
+    depends === 'rules' || depends === 'routes'
+      ? { ...authors, rule: depends === 'rules' ? rule.name : '' }
+      : depends === 'namespaces' || rule.tokenIssuer !== undefined
+        ? [namespace, owner?.namespace]
+        : 0,
   ])
   return memo.policySets.internInput(input, () => {
-    const plans = planPolicies(layers, namespaces, origins, rows)
-    return policyContent(mergePolicies(layers, rows), rule, namespaces.route, plans, concurrencyOf(layers, origins))
+    const plans = planPolicies(layers, authors, rows)
+    return policyContent(mergePolicies(layers, rows), rule, namespace, plans, concurrencyOf(layers, authors))
   })
 }
 

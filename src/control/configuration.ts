@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { MemorySizes } from '../admin/metrics-source.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import type { OidcClient } from '../auth/oidc-client.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { settingsSecretFaults } from '../compile/settings-secrets.ts'
 import type { Milliseconds } from '../lib/clock.ts'
@@ -62,6 +63,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** As of now. */
   get resources(): ResourceSet {
     return this.#resources.current
+  }
+
+  /** The client of a provider that a Secret describes. @param key `namespace/name` */
+  oidcClient(key: string): OidcClient | undefined {
+    return this.#resources.oidcClient(key)
   }
 
   restore(reading: Promise<readonly LastGood[]>): void {

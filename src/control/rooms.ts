@@ -21,9 +21,11 @@ import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
+import { Passwords } from './passwords/passwords.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
+import { SignIns } from './sign-in/sign-ins.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
@@ -52,7 +54,9 @@ export class Rooms {
   readonly grants: GrantRequests
   readonly pipeline: Pipeline
   readonly keySets: KeySets
+  readonly passwords: Passwords
   readonly health: Health
+  readonly signIns: SignIns
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -84,7 +88,9 @@ export class Rooms {
     })
     this.pipeline = this.#createPipeline(data, log, time)
     this.keySets = this.#createKeySets(time)
+    this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
+    this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -97,6 +103,7 @@ export class Rooms {
   stop(): void {
     this.pipeline.stop()
     this.keySets.stop()
+    this.passwords.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -177,6 +184,16 @@ export class Rooms {
     })
   }
 
+  #createSignIns(time: TimerClock): SignIns {
+    const { endpoints } = this
+    return new SignIns({
+      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      time,
+      clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
+      send: (message) => this.pipeline.send(message),
+    })
+  }
+
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
     const { post } = this.#links
@@ -199,7 +216,9 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),

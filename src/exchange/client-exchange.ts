@@ -3,6 +3,7 @@ import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'
 import { nextAttempt, slow, timedOut } from './attempt-loop.ts'
+import { leaseDue } from './credential-lease.ts'
 import { overdue } from './deadlines.ts'
 import { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
@@ -50,6 +51,7 @@ export class ClientExchange extends ProxyExchange implements DownstreamHandler {
     const failure = overdue(this, now)
     if (this.answering) cut(this)
     else if (failure !== null) timedOut(this, failure)
+    else if (this.leaseAt > 0 && now >= this.leaseAt) leaseDue(this)
     else if (this.retryAt > 0 && now >= this.retryAt) nextAttempt(this)
     else if (this.hedgeAt > 0 && now >= this.hedgeAt) slow(this)
     else this.watch()

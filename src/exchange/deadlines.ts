@@ -12,6 +12,8 @@ export interface Progress {
   readonly retryAt: number
   /** When the attempt is slow; 0 = never. */
   readonly hedgeAt: number
+  /** When the credential of a stream is looked at; 0 = never. */
+  readonly leaseAt: number
   readonly attempt: {
     readonly startedAt: number
     readonly waitingSince: number
@@ -27,6 +29,7 @@ export function nextDeadline(x: Progress): number {
   if (limits === null) return 0
   let next = Number.POSITIVE_INFINITY
   if (limits.request > 0) next = x.startedAt + limits.request
+  if (x.leaseAt > 0) next = Math.min(next, x.leaseAt)
   if (attempt !== null) {
     if (x.hedgeAt > 0 && !attempt.answered) next = Math.min(next, x.hedgeAt)
     if (limits.backendRequest > 0) next = Math.min(next, attempt.startedAt + limits.backendRequest)

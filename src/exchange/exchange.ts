@@ -190,6 +190,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   retryAt = 0
   /** How the last attempt that was followed by another had failed. */
   failure: Reason | null = null
+  /** When the credential of a stream is looked at, monotonic milliseconds; 0 = never. */
+  leaseAt = 0
   /** An interim response has gone to the client: too late for another attempt. */
   interim = false
   /** The endpoint that the client named by its session and was given. */

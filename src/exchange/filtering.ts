@@ -3,6 +3,7 @@ import { GatewayError } from '../lib/error.ts'
 import type { WarmUp } from '../link/warm-up.ts'
 import { type Chain, type ChainResult, runRequest } from '../policy/chain.ts'
 import { forward } from './attempt-loop.ts'
+import { followCall } from './credential-lease.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { respond } from './local-response.ts'
 
@@ -52,7 +53,10 @@ function decided(x: ProxyExchange, result: ChainResult): void {
   x.deciding = false
   try {
     if (result?.type === 'respond') respond(x, result.response, result.from)
-    else forward(x)
+    else {
+      followCall(x)
+      forward(x)
+    }
   } catch (error) {
     x.fail(error)
   }

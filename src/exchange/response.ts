@@ -9,6 +9,7 @@ import type { LocalResponse } from '../message/local-response.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { type Replacement, runResponse } from '../policy/chain.ts'
 import type { UpstreamStream } from '../transport/upstream.ts'
+import { followResponse } from './credential-lease.ts'
 import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { cut } from './failure.ts'
@@ -134,6 +135,7 @@ export class ResponseRelay implements BodySink, LocalBody {
       if (head.bodyLength !== 0) head.fields.remove('content-length')
       this.#pipe = composeBody(steps, this, () => this.#wake())
     }
+    if (chain !== null) followResponse(x, head)
     x.headSent = true
     x.status = head.status
     x.downstream.sendHead(head, this.#origin.stream?.takesRest === true ? 'taken' : 'dropped')

@@ -1,6 +1,7 @@
 /** Routed: the rule that the request matches, with the policy set that is linked for it. */
 import { GatewayError } from '../lib/error.ts'
 import { hasEncodedSlash } from '../pattern/path.ts'
+import { takeSessionCookies } from '../policy/auth/oidc/session-cookies.ts'
 import { tlsOf } from '../routing/find-host.ts'
 import { match } from '../routing/match.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -31,6 +32,7 @@ export function route(x: ProxyExchange): boolean {
   x.linked = tables.policies[rule.policyIndex] ?? null
   x.chain = x.linked?.chain ?? null
   x.linked?.enter()
+  if (tables.sessions) takeSessionCookies(x, x.request)
   if (peer.tls === null && !admitClearText(x, tls, rule)) return false
   if (rule.refuse !== undefined) return refuse(x, rule.refuse)
   if (x.incoming.cdnLoop) {

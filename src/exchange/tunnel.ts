@@ -1,8 +1,10 @@
 /** An upgraded exchange: bytes both ways until either side ends, or neither has moved any for too long. */
 import { GatewayError } from '../lib/error.ts'
+import type { Reason } from '../lib/reason.ts'
 import type { Duplex } from '../message/duplex.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { TimerEntry } from '../transport/timers.ts'
+import { firstLook, lookAtTunnel } from './credential-lease.ts'
 import { finish } from './ending.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { passFilters } from './response.ts'
@@ -49,6 +51,9 @@ function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): voi
   new Tunnel(x, client, upstream).start()
 }
 
+/** Milliseconds in which the look at a credential has its answer, or is taken again. */
+const LOOK_AGAIN = 15_000
+
 class Tunnel extends TimerEntry {
   readonly #x: ProxyExchange
   readonly #client: Duplex
@@ -56,6 +61,8 @@ class Tunnel extends TimerEntry {
   /** Milliseconds, 0 = for ever. */
   #idle: number
   #lastActivity: number
+  /** When the credential that opened it is looked at, monotonic milliseconds; infinity = never. */
+  #leaseAt = Number.POSITIVE_INFINITY
   /** Bytes that had not left at the last activity or look: fewer of them are progress, too. */
   #unsent = 0
   #clientClosed = false
@@ -73,7 +80,8 @@ class Tunnel extends TimerEntry {
   start(): void {
     const client = this.#client
     const upstream = this.#upstream
-    if (this.#idle > 0) this.#x.context.timers.arm(this, this.#lastActivity + this.#idle)
+    this.#leaseAt = firstLook(this.#x)
+    this.#arm(this.#lastActivity + this.#idle)
     upstream.start({
       onData: (bytes) => {
         this.#x.bytesOut += bytes.length
@@ -114,7 +122,32 @@ class Tunnel extends TimerEntry {
     const { timers } = this.#x.context
     if (this.#idle === 0 || this.#idle > HALF_CLOSED) this.#idle = HALF_CLOSED
     this.#lastActivity = timers.now
-    timers.arm(this, this.#lastActivity + this.#idle)
+    this.#arm(this.#lastActivity + this.#idle)
+  }
+
+  /** @param due of the idle time, where there is one */
+  #arm(due: number): void {
+    const next = Math.min(this.#idle > 0 ? due : Number.POSITIVE_INFINITY, this.#leaseAt)
+    if (next < Number.POSITIVE_INFINITY) this.#x.context.timers.arm(this, next)
+  }
+
+  /** What its credential has opened ends with it. */
+  #lookAtLease(): void {
+    const isOpen = (): boolean => !this.#clientClosed && !this.#upstreamClosed
+    lookAtTunnel(
+      this.#x,
+      (at) => {
+        this.#leaseAt = at
+        if (isOpen()) this.#arm(this.#lastActivity + this.#idle)
+      },
+      (reason) => isOpen() && this.#destroy(reason),
+    )
+  }
+
+  #destroy(reason: Reason): void {
+    this.#x.reason ??= reason
+    this.#client.destroy()
+    this.#upstream.destroy()
   }
 
   /** One side takes bytes again: the other is read. */
@@ -162,14 +195,16 @@ class Tunnel extends TimerEntry {
       else left.destroy()
       return
     }
-    const due = this.#lastActivity + this.#idle
-    if (due > now) timers.arm(this, due)
-    else if (this.#progress(this.#client.unsent + this.#upstream.unsent)) timers.arm(this, now + this.#idle)
-    else {
-      this.#x.reason ??= 'IdleTimeout'
-      this.#client.destroy()
-      this.#upstream.destroy()
+    if (now >= this.#leaseAt) {
+      // Whatever is found out later, it is looked at again.
+      this.#leaseAt = now + LOOK_AGAIN
+      this.#lookAtLease()
+      if (this.#clientClosed || this.#upstreamClosed) return
     }
+    const due = this.#lastActivity + this.#idle
+    if (this.#idle === 0 || due > now) this.#arm(due)
+    else if (this.#progress(this.#client.unsent + this.#upstream.unsent)) this.#arm(now + this.#idle)
+    else this.#destroy('IdleTimeout')
   }
 
   #progress(unsent: number): boolean {

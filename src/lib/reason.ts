@@ -342,6 +342,13 @@ export const REASONS = {
     retry: 'never',
     source: 'client',
   },
+  SignInFailed: {
+    status: 400,
+    title: 'The sign-in could not be completed; begin it again at the page itself',
+    retry: 'never',
+    source: 'client',
+  },
+  SignInRefused: { status: 403, title: 'The identity provider refuses the sign-in', retry: 'never', source: 'client' },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

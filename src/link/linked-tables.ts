@@ -61,4 +61,6 @@ export interface LinkedTables {
   /** Null where a policy set cannot be used: its rules answer 500. */
   readonly policies: readonly (LinkedPolicy | null)[]
   readonly backends: readonly (LinkedBackend | null)[]
+  /** Some rule knows browsers by cookies of sessions, which requests of all rules then lose. */
+  readonly sessions: boolean
 }

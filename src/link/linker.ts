@@ -62,7 +62,8 @@ export class Linker {
       const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
       for (const { index, backend, slot } of update.backends)
         backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
-      linked = { generation: update.generation, tables, policies, backends }
+      const sessions = policies.some((policy) => policy?.chain?.sessions === true)
+      linked = { generation: update.generation, tables, policies, backends, sessions }
     } catch (error) {
       for (const policy of fresh) policy.retire()
       throw error

@@ -49,6 +49,8 @@ export interface Chain {
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
   /** Fields that a client cannot send in trailers; null when there are none. */
   readonly requestFields: ReadonlySet<string> | null
+  /** Some filter knows browsers by cookies of sessions. */
+  readonly sessions: boolean
   /** All of them, in the order of a request. */
   readonly filters: readonly Filter[]
   readonly report: FilterServices['report']
@@ -95,6 +97,7 @@ export function composeChain(
     end: hooks(filters, (filter) => filter.onEnd?.bind(filter)),
     warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
     requestFields: fieldsOf(filters),
+    sessions: filters.some(({ sessions }) => sessions === true),
     filters,
     report,
   }

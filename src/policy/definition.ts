@@ -35,6 +35,13 @@ export interface PolicyReference {
   readonly type?: string
 }
 
+/** A path that a policy serves. */
+export interface PolicyPath {
+  readonly path: string
+  /** Who serves it: of two policies with the same path and another server one could not be had. */
+  readonly server: string
+}
+
 /**
  * @typeParam Value as it stands in the document, validated by the schema
  * @typeParam Plan what workers get: plain data that can be cloned and written as JSON, equal for equal values
@@ -47,8 +54,6 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   readonly byField?: true
   /** What the schema cannot express. */
   check?(value: Value, place: PolicyPlace): readonly PolicyProblem[]
-  /** Its plan depends on where the value is stated. */
-  readonly byOrigin?: true
   /** What a value refers to, and the kinds that it may refer to: a role needs the right to read them. */
   readonly references?: {
     readonly kinds: readonly PolicyReference['kind'][]
@@ -58,11 +63,21 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   /**
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings
-   * @param origin where it is stated, a name that stays over edits: `shop/web` of a Route, `shop/web api` of one of its
-   *   rules, empty for the settings
+   * @param route `namespace/name` of the Route that states it
+   * @param rule name of its rule that states it; undefined where the Route states it for all
    * @returns undefined when the value asks for nothing
    */
-  plan(value: Value, namespace: string | undefined, origin?: string): Plan | undefined
+  plan(value: Value, namespace: string | undefined, route?: string, rule?: string): Plan | undefined
+  /** Whether the plan of a value depends on the Route that states it, and not on its namespace alone. */
+  byRoute?(value: Value): boolean
+  /** It also depends on the rule that states it. */
+  readonly byRule?: true
+  /**
+   * What the policy serves itself, on the hostnames of the Route and before its rules.
+   *
+   * @param value may not have been validated, and not be there: nothing of it is believed, and nothing throws
+   */
+  paths?(value: unknown): Iterable<PolicyPath>
   /**
    * Request fields by which the policy tells a Backend who the client is, in any case. Its filter removes what the
    * client sent of them; every other rule to that Backend removes them too.
@@ -74,18 +89,24 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
 }
 
+interface Planned<Plan> {
+  readonly namespace: string | undefined
+  readonly route: string | undefined
+  readonly rule: string | undefined
+  readonly plan: Plan | undefined
+}
+
 /** Makes the plan of a value once, so that the rules of a Route send and keep one object for the same value. */
 export function planOnce<Value extends object, Plan>(
-  plan: (value: Value, namespace: string | undefined, origin: string) => Plan | undefined,
-  byOrigin = false,
+  plan: (value: Value, namespace: string | undefined, route?: string, rule?: string) => Plan | undefined,
 ): PolicyDefinition<Value, Plan>['plan'] {
-  const planned = new WeakMap<Value, { readonly author: string; readonly plan: Plan | undefined }>()
-  return (value, namespace, origin = '') => {
+  const planned = new WeakMap<Value, Planned<Plan>>()
+  return (value, namespace, route, rule) => {
     const known = planned.get(value)
-    const author = byOrigin ? `${namespace} ${origin}` : String(namespace)
-    if (known !== undefined && known.author === author) return known.plan
-    const made = plan(value, namespace, origin)
-    planned.set(value, { author, plan: made })
+    if (known !== undefined && known.namespace === namespace && known.route === route && known.rule === rule)
+      return known.plan
+    const made = plan(value, namespace, route, rule)
+    planned.set(value, { namespace, route, rule, plan: made })
     return made
   }
 }

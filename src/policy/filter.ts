@@ -46,6 +46,8 @@ export interface Filter {
    * them in trailers either, which some servers join to the head (RFC 9110 §6.5.1).
    */
   readonly requestFields?: readonly string[]
+  /** It reads cookies of sessions, which are kept from everybody else: see `takeSessionCookies`. */
+  readonly sessions?: boolean
   onRequest?(x: Exchange): RequestDecision | Promise<RequestDecision>
   /**
    * Called in reverse order, once for each response that would be sent; also for 101, before the upgrade happens: its

@@ -2,7 +2,9 @@
  * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
  * reports.
  */
+
 import type { GrantStore } from '../auth/grant-store.ts'
+import type { PasswordChecks } from '../auth/password-check.ts'
 import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
@@ -15,6 +17,7 @@ import type { PathMode } from '../pattern/path.ts'
 import type { Contents } from './contents.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProviderClient } from './provider-client.ts'
+import type { SignIns } from './sign-ins.ts'
 
 /** A linear-time pattern, compiled once. */
 export interface FilterPattern {
@@ -103,10 +106,13 @@ export interface FilterServices {
   readonly mirrors: Mirrors
   /** Calls to servers that no Backend describes. */
   readonly providers: ProviderClient
+  /** Sign-ins of browsers at OpenID providers. */
+  readonly signIns: SignIns
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
   /** Of the providers' keys among the contents. */
   readonly keySets: KeySetChecks
+  readonly passwords: PasswordChecks
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */

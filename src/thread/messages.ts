@@ -4,11 +4,14 @@
  */
 
 import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
+import type { PasswordAnswer, PasswordQuestion } from '../auth/password-check.ts'
+import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentChange } from '../policy/contents.ts'
+import type { SignInAnswer, SignInQuestion } from '../policy/sign-ins.ts'
 import type { CertificateRef } from '../snapshot/host-tls.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
@@ -157,10 +160,22 @@ export type ToWorker =
    * (shared-memory/epoch.ts).
    */
   | { readonly type: 'epoch'; readonly epoch: number }
+  /** Of one question. */
+  | { readonly type: 'sign-in-answer'; readonly id: number; readonly answer: SignInAnswer }
+  /** Sessions of browsers that are over, besides those that were said before. */
+  | {
+      readonly type: 'sign-outs'
+      readonly owner: string
+      /** See {@link clientKey}. */
+      readonly client: string
+      readonly entries: readonly SignOut[]
+    }
   /** What the store of token issuers answers to a request of this worker. */
   | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
   /** Behind the keys that there are now: what was asked of a key set. */
   | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
+  /** Of a question `check-password`. */
+  | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -169,11 +184,15 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'latency-probe'; readonly id: number }
+  /** Answered by `sign-in-answer` with the same id. */
+  | { readonly type: 'sign-in'; readonly id: number; readonly question: SignInQuestion }
   /** For the embedded store of token issuers, which control owns. */
   | { readonly type: 'grants'; readonly id: number; readonly request: GrantRequest }
   /**
    * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
    */
   | { readonly type: 'ask-key-set'; readonly url: string }
+  /** Answered by `password-checked` with the same id. */
+  | { readonly type: 'check-password'; readonly id: number; readonly question: PasswordQuestion }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

@@ -3,6 +3,7 @@
  * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
  * is away.
  */
+import { SignOuts } from '../auth/sign-outs.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import { readRows, SentSets, wholeSet } from './endpoint-rows.ts'
@@ -14,6 +15,7 @@ type TlsEntry = TablesUpdate['hostTls'][number]
 
 export class WorkerState {
   #settings: ToWorker | undefined
+  readonly #signOuts = new SignOuts()
   #tables: TablesUpdate | undefined
   readonly #endpoints = new Map<string, SentSets>()
   readonly #contents = new Map<string, Uint8Array>()
@@ -52,9 +54,14 @@ export class WorkerState {
       case 'tables':
         this.#keepTables(message)
         return
+      case 'sign-outs':
+        for (const entry of message.entries) this.#signOuts.add(message.owner, message.client, entry)
+        return
       case 'epoch':
       case 'key-set-asked':
+      case 'password-checked':
       case 'latency-probe':
+      case 'sign-in-answer':
       case 'grants':
         return
     }
@@ -113,6 +120,8 @@ export class WorkerState {
       const contents = [...this.#contents].map(([id, bytes]) => ({ id, bytes }))
       messages.push({ type: 'contents', contents })
     }
+    for (const [client, { owner, entries }] of this.#signOuts.byClient())
+      messages.push({ type: 'sign-outs', owner, client, entries })
     if (this.#tables === undefined) return messages
     const policies = [...this.#policies.values()]
     const backends = [...this.#backends.values()]

@@ -44,7 +44,9 @@ import { GrantClient } from './grant-client.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
+import { PasswordClient } from './password-client.ts'
 import { SessionKeys } from './session-keys.ts'
+import { WorkerSignIns } from './sign-ins.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -73,6 +75,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
+  /** That nobody can guess. */
+  randomBytes(size: number): Uint8Array
   /** How the endpoints of a Backend are connected to. */
   connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
@@ -133,6 +137,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const signIns = new WorkerSignIns({
+    clock,
+    random: (size) => edges.randomBytes(size),
+    seed: () => sessionKeys.browserKey,
+    send: (message) => edges.send(message),
+  })
   const backends = new Backends({
     worker,
     random,
@@ -160,12 +170,15 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     unexpected: (error) => edges.unexpected(error),
   })
   const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
+  const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       remoteLimiters: remoteLimits.limiters,
+      signIns,
       grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
+      passwords,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -196,8 +209,10 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     linker,
     endpoints: backends,
     contents,
+    signIns,
     grants,
     keySets,
+    passwords,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -209,7 +224,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'remoteLimiters' | 'grants' | 'keySets' | 'providers'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

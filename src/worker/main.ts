@@ -1,4 +1,5 @@
 /** A worker thread: the edges of its data plane, its listeners, and what control and the supervisor send it. */
+import { randomBytes } from 'node:crypto'
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Connectors } from '../connector/connectors.ts'
@@ -57,6 +58,7 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   workers: data.workers,
   clock,
   random,
+  randomBytes,
   connectorOf: (plan, context) => connectors.of(plan, context),
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
   providersOf: (refuses) => new GuardedClient({ time: clock, refuses }),

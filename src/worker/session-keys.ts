@@ -1,4 +1,7 @@
-/** The key of session tokens: equal at all replicas that share the key of TLS session tickets, and over restarts. */
+/**
+ * The keys of session tokens and of sessions of browsers: equal at all replicas that share the key of TLS session
+ * tickets, and over restarts.
+ */
 import { hkdfSync } from 'node:crypto'
 import type { Contents } from '../policy/contents.ts'
 
@@ -9,6 +12,7 @@ export class SessionKeys {
   /** What the key was made of. */
   #master: Uint8Array | string | undefined
   #key: Uint8Array = new Uint8Array(32)
+  #browserKey: Uint8Array = new Uint8Array(32)
 
   constructor(contents: Contents) {
     this.#contents = contents
@@ -23,13 +27,23 @@ export class SessionKeys {
     this.#seed = seed
   }
 
-  /** The same array until the key changes. */
+  /** Of session tokens: the same array until the key changes. */
   get key(): Uint8Array {
-    const master = (this.#secret === null ? undefined : this.#contents.get(this.#secret)) ?? this.#seed
-    if (master !== this.#master) {
-      this.#master = master
-      this.#key = new Uint8Array(hkdfSync('sha256', master, '', 'headgate session affinity', 32))
-    }
+    this.#derive()
     return this.#key
+  }
+
+  /** Of what is sealed for browsers, likewise. */
+  get browserKey(): Uint8Array {
+    this.#derive()
+    return this.#browserKey
+  }
+
+  #derive(): void {
+    const master = (this.#secret === null ? undefined : this.#contents.get(this.#secret)) ?? this.#seed
+    if (master === this.#master) return
+    this.#master = master
+    this.#key = new Uint8Array(hkdfSync('sha256', master, '', 'headgate session affinity', 32))
+    this.#browserKey = new Uint8Array(hkdfSync('sha256', master, '', 'headgate browser sessions', 32))
   }
 }

@@ -14,8 +14,6 @@ const SAMPLES: Tree = {
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
   'jwt.keys.issuerRule': 'token',
-  basic: { secretName: 'a' },
-  oidc: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   cache: {},

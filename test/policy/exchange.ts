@@ -18,6 +18,7 @@ import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { FilterServices } from '../../src/policy/services.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
+import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
@@ -111,6 +112,19 @@ export interface TestDeps extends FilterServices {
   readonly reports: { readonly filter: string; readonly error: unknown }[]
 }
 
+const NOBODY: SignInFailure = { fault: 'unavailable', detail: 'nobody signs in here' }
+
+export const NO_SIGN_INS: SignIns = {
+  random: (bytes) => new Uint8Array(bytes),
+  seed: new Uint8Array(32),
+  endpoints: () => Promise.resolve(NOBODY),
+  redeem: () => Promise.resolve(NOBODY),
+  refresh: () => Promise.resolve(NOBODY),
+  end: () => Promise.resolve(NOBODY),
+  endByToken: () => Promise.resolve(NOBODY),
+  isOver: () => false,
+}
+
 export function testDeps(): TestDeps {
   const reports: TestDeps['reports'] = []
   const clock = { wall: () => 0, monotonic: () => 0 }
@@ -124,10 +138,12 @@ export function testDeps(): TestDeps {
     mirrors: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
+    signIns: NO_SIGN_INS,
     contents: { get: (id) => contents.get(id) },
     keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+    passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
     memos: new OwnedLru(65_536, clock),
     remoteLimiters: { open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }) },
     places: new WorkerPlaces(0, new NamedPlaces(NamedPlaces.allocate(1, 64), 1)),

@@ -3,6 +3,7 @@
  * clock and a transport of the test's own choice, and everything open to be looked at.
  */
 
+import { randomBytes } from 'node:crypto'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { ALONE } from '../../src/balance/topology.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
@@ -129,6 +130,7 @@ export class TestPlane {
       workers: 1,
       clock,
       random: Math.random,
+      randomBytes,
       connectorOf: (plan, context) => options.connectors?.of(plan, context) ?? connector,
       tunnelsOf: () => opaqueConnector,
       providersOf: (refuses) => new GuardedClient({ time: systemTimers, refuses }),

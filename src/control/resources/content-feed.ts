@@ -7,6 +7,7 @@ import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
 import type { Secret } from '../../api/kubernetes.ts'
 import type { KubeObject } from '../../api/object.ts'
 import type { Reference } from '../../api/references.ts'
+import type { OidcClient } from '../../auth/oidc-client.ts'
 import { payloadKeys, payloadSummaryOf, sharedNamespaces } from '../../compile/payload-summary.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadSummary } from '../../compile/resource-set.ts'
@@ -149,6 +150,11 @@ export class ContentFeed {
       this.#withoutRoom.add(node)
       yield node
     }
+  }
+
+  /** The client of a provider that a Secret describes. @param key `namespace/name` */
+  oidcClient(key: string): OidcClient | undefined {
+    return this.#secrets.oidcClient(nodeId('Secret', key))
   }
 
   /** Secrets whose time has come or ended, by kind and key. */

@@ -7,6 +7,7 @@ import type { Kind } from '../../api/kinds.ts'
 import type { FieldProblem } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import type { OidcClient } from '../../auth/oidc-client.ts'
 import { inlineService, serviceUse } from '../../compile/backend-service.ts'
 import type { Compiled } from '../../compile/compile.ts'
 import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
@@ -261,6 +262,11 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   published(generation: number): void {
     this.#quarantine.published()
     this.#references.contents.published(generation)
+  }
+
+  /** The client of a provider that a Secret describes. @param key `namespace/name` */
+  oidcClient(key: string): OidcClient | undefined {
+    return this.#references.contents.oidcClient(key)
   }
 
   /** This generation serves everywhere: contents that only older tables refer to are withdrawn. */

@@ -5,6 +5,7 @@
  */
 import { createSecureContext } from 'node:tls'
 import type { Secret } from '../../api/kubernetes.ts'
+import type { OidcClient } from '../../auth/oidc-client.ts'
 import { delayAdded, type SigningKeys } from '../../auth/signing-keys.ts'
 import type { SecretSummary } from '../../compile/resource-set.ts'
 import {
@@ -62,6 +63,11 @@ export class SecretReadings {
     const version = this.#versionOf(reading, fault)
     this.#known.set(node, { object, reading, fault, signingKeys: reading?.signingKeys ?? signers, version })
     return version
+  }
+
+  /** The client of a provider that a Secret describes. @param node identity of the Secret */
+  oidcClient(node: string): OidcClient | undefined {
+    return this.#known.get(node)?.reading?.oidcClient
   }
 
   /** Those whose time has come or ended since they were last looked at, by identity. */

@@ -59,7 +59,7 @@ export class ServedReferences {
   }
 
   /** What workers are to have, and until when. */
-  get contents(): Pick<ContentFeed, 'adopt' | 'compiling' | 'published' | 'served'> {
+  get contents(): Pick<ContentFeed, 'adopt' | 'compiling' | 'oidcClient' | 'published' | 'served'> {
     return this.#contents
   }
 

@@ -1,7 +1,8 @@
 /** The method `apiKey`: a key is looked up by its digest, so nothing is compared that a client could measure. */
 import { type ApiKeys, digestOf, MAX_API_KEY, readApiKeys } from '../../auth/api-keys.ts'
 import type { FilterServices } from '../services.ts'
-import type { AuthMethod, Judgement } from './method.ts'
+import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
+import { type AuthMethod, type Judgement, leaseAfter } from './method.ts'
 import type { ApiKeyPlan } from './plan.ts'
 
 /** Keys as they were read from the bytes of a Secret, for all rules that use it. */
@@ -43,6 +44,28 @@ export class ApiKeyMethod implements AuthMethod {
     const key = text.length > MAX_API_KEY ? undefined : keys.get(digestOf(text))
     if (key === undefined) return { fault: 'invalid' }
     if (key.expires <= this.#services.clock.wall()) return { fault: 'expired' }
-    return { claims: key.labels, consumer: key.consumer }
+    return { claims: key.labels, consumer: key.consumer, lease: new ApiKeyLease(this, text) }
+  }
+
+  /** Of a key that is good. */
+  left(text: string): LeaseState {
+    const { clock, contents } = this.#services
+    const bytes = contents.get(this.#plan.content)
+    const key = bytes === undefined ? undefined : READ_KEYS.get(bytes)?.get(digestOf(text))
+    return key === undefined ? 'CredentialInvalid' : leaseState(key.expires, clock.wall())
+  }
+}
+
+class ApiKeyLease implements CredentialLease {
+  readonly #method: ApiKeyMethod
+  readonly #text: string
+
+  constructor(method: ApiKeyMethod, text: string) {
+    this.#method = method
+    this.#text = text
+  }
+
+  look(): LeaseState {
+    return leaseAfter(this.#method.judge(this.#text), () => this.#method.left(this.#text))
   }
 }

@@ -14,6 +14,7 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { compileTemplate, type Template } from '../variables.ts'
 import { ApiKeyMethod } from './api-key.ts'
+import { BasicMethod } from './basic.ts'
 import { ClientCertificateMethod } from './client-certificate.ts'
 import {
   type CredentialPlace,
@@ -27,7 +28,9 @@ import {
 } from './credential.ts'
 import { ExternalMethod } from './external.ts'
 import { JwtMethod } from './jwt.ts'
+import { LEASE } from './lease.ts'
 import type { AuthMethod, Fault, Field, Identity, Judgement } from './method.ts'
+import { OidcMethod } from './oidc/oidc.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
 
 interface IdentityHeader {
@@ -58,6 +61,8 @@ class Authentication {
   readonly #readFirst: readonly string[]
   /** Those whose credential is no text of the request. */
   readonly #beside: readonly Method[]
+  /** Those at which a browser signs in. */
+  readonly #signIns: readonly Method[]
   /** Of the challenge; one for each scheme. */
   readonly #challengers: readonly AuthMethod[]
 
@@ -76,6 +81,7 @@ class Authentication {
       .flatMap(({ auth, headers }) => [...headers.map(({ name }) => looseName(name)), ...(auth.states ?? [])])
       .filter((name) => !this.#readFirst.includes(name))
     this.#beside = this.#methods.filter(({ auth }) => auth.judgeExchange !== undefined)
+    this.#signIns = this.#methods.filter(({ auth }) => auth.serve !== undefined)
     const schemes = new Map(this.#methods.toReversed().map(({ auth }) => [auth.scheme, auth]))
     schemes.delete(undefined)
     this.#challengers = [...schemes.values()].reverse()
@@ -94,6 +100,8 @@ class Authentication {
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
     for (const name of this.#claimed) x.request.removeLoosely(name)
+    const served = this.#ask('serve', x)
+    if (served !== undefined) return served
     const found = findCredential(x, this.#places)
     if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
     for (const method of this.#beside) {
@@ -101,11 +109,22 @@ class Authentication {
       const judgement = method.auth.judgeExchange!(x)
       if (judgement !== undefined) return this.#await(x, method, undefined, judgement)
     }
-    if (found === undefined) return this.#anonymous ? this.#pass(x) : this.#refuse(x, 'CredentialMissing', '')
+    if (found === undefined)
+      return this.#anonymous ? this.#pass(x) : (this.#ask('begin', x) ?? this.#refuse(x, 'CredentialMissing', ''))
     const { text, place } = found
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     return this.#await(x, method, found, method.auth.judge(text, x))
+  }
+
+  /** What the first method answers that has something to say. */
+  #ask(what: 'serve' | 'begin', x: Exchange): RequestDecision | Promise<RequestDecision> {
+    for (const { auth } of this.#signIns) {
+      const response = auth[what]?.(x)
+      if (response instanceof Promise) return response.then((late) => ({ type: 'respond', response: late }))
+      if (response !== undefined) return { type: 'respond', response }
+    }
+    return undefined
   }
 
   /** The first whose credential is present decides: the position of the first that looks there. */
@@ -153,10 +172,11 @@ class Authentication {
   }
 
   #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential | undefined, identity: Identity): undefined {
-    const { claims, consumer, ambient, requestFields, removedFields, responseFields } = identity
+    const { claims, consumer, lease, ambient, requestFields, removedFields, responseFields } = identity
     this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
+    if (lease !== undefined) x.set(LEASE, lease)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
       if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
@@ -175,12 +195,16 @@ class Authentication {
   #refuse(x: Exchange, reason: Reason, error: ChallengeError, detail?: string): RequestDecision {
     const response = problemResponse(reason, x)
     if (reason !== 'AuthUnavailable')
-      for (const { scheme, parameters } of this.#challengers) {
+      for (const { scheme, realm = x.host, parameters = '' } of this.#challengers) {
         const said = error === '' || scheme !== 'Bearer' ? '' : `, error="${error}"`
         // A host in normal form has no character that would have to be escaped.
-        response.fields.add('www-authenticate', `${scheme} ${parameters ?? `realm="${x.host}"`}${said}`)
+        response.fields.add('www-authenticate', `${scheme} realm="${realm}"${parameters}${said}`)
       }
     return refusal(response, detail)
+  }
+
+  get sessions(): boolean {
+    return this.#methods.some(({ auth }) => auth.sessions === true)
   }
 
   /** Whether some method has fields for the client. */
@@ -227,16 +251,19 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('basic' in plan) return new BasicMethod(plan.basic, owner, services)
+  if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
   if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)
 }
 
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const { effect, answers } = authentication
+  const { effect, answers, sessions } = authentication
   return {
     name: 'auth',
     requestFields: authentication.fields,
+    ...(sessions ? { sessions } : {}),
     onRequest: (x) => authentication.onRequest(x),
     ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
     explain: () => ({ filter: 'auth', effect }),

@@ -14,13 +14,36 @@ import {
   type VerificationKey,
 } from '../../auth/verification-keys.ts'
 import type { FilterServices } from '../services.ts'
-import type { AuthMethod, Judgement } from './method.ts'
+import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
+import { type AuthMethod, type Identity, type Judgement, leaseAfter } from './method.ts'
 import type { JwtPlan, KeyForm } from './plan.ts'
 
-interface KnownToken {
+class KnownToken implements CredentialLease {
   readonly token: VerifiedToken
   /** The bytes of the keys it was verified with: after a rotation they are others. */
   readonly keys: Uint8Array
+  readonly identity: Identity
+  readonly #method: JwtMethod
+  readonly #text: string
+
+  constructor(method: JwtMethod, text: string, token: VerifiedToken, keys: Uint8Array) {
+    this.token = token
+    this.keys = keys
+    this.identity = { claims: token.claims, lease: this }
+    this.#method = method
+    this.#text = text
+  }
+
+  look(): LeaseState | Promise<LeaseState> {
+    if (this.#method.holds(this.keys)) return this.#left()
+    const judgement = this.#method.judge(this.#text)
+    const left = (): LeaseState => this.#left()
+    return judgement instanceof Promise ? judgement.then((late) => leaseAfter(late, left)) : leaseAfter(judgement, left)
+  }
+
+  #left(): LeaseState {
+    return leaseState(this.token.expires, this.#method.now())
+  }
 }
 
 /** Beside the claims: the digest of the token, map slots and objects. */
@@ -88,8 +111,7 @@ export class JwtMethod implements AuthMethod {
     if (bytes === undefined) return this.#judgeLater(text)
     const key = this.#keyOf(text)
     const known = memos.get(this.#owner, key) as KnownToken | undefined
-    if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
-      return { claims: known.token.claims }
+    if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires) return known.identity
     const keys = keysOf(bytes, this.#plan.keys.form)
     if (keys === undefined) return UNAVAILABLE
     const running = this.#running.get(key)
@@ -127,11 +149,21 @@ export class JwtMethod implements AuthMethod {
     return 'fault' in verified ? judgementOf(verified) : this.#keep(text, verified, newer)
   }
 
+  /** These are the keys in force. */
+  holds(keys: Uint8Array): boolean {
+    return this.#services.contents.get(this.#plan.keys.content) === keys
+  }
+
+  /** Milliseconds since the epoch. */
+  now(): number {
+    return this.#services.clock.wall()
+  }
+
   #keep(text: string, token: VerifiedToken, keys: Uint8Array): Judgement {
-    const { clock, memos } = this.#services
-    const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
-    memos.set(this.#owner, this.#keyOf(text), { token, keys }, size, token.expires - clock.wall())
-    return { claims: token.claims }
+    const known = new KnownToken(this, text, token, keys)
+    const size = ENTRY_BYTES + (CLAIM_FACTOR + 1) * text.length
+    this.#services.memos.set(this.#owner, this.#keyOf(text), known, size, token.expires - this.now())
+    return known.identity
   }
 
   #keyOf(text: string): string {

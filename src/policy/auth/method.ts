@@ -3,11 +3,14 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
 import type { CredentialPlace } from './credential.ts'
+import type { CredentialLease, LeaseState } from './lease.ts'
 
 /** Name in lower case, and value. */
 export type Field = readonly [name: string, value: string]
 
 export interface Identity {
+  /** How long it is good; absent: as long as the request that came with it. */
+  readonly lease?: CredentialLease
   readonly claims: Readonly<Record<string, unknown>>
   /** Who the credential belongs to, where the gateway has a name for that. */
   readonly consumer?: string
@@ -45,7 +48,9 @@ export interface AuthMethod {
   readonly reads?: readonly string[]
   /** Of the challenge (RFC 9110 §11.6.1); undefined: the method answers who has no credential. */
   readonly scheme: string | undefined
-  /** What stands behind the scheme in the challenge instead of the realm that is the host. */
+  /** Instead of the host. */
+  readonly realm?: string | undefined
+  /** What stands behind the realm in the challenge. */
   readonly parameters?: string
   /** For people: `a token of https://id.example/ for shop`. */
   readonly wants: string
@@ -55,4 +60,18 @@ export interface AuthMethod {
   judge(text: string, x: Exchange): Judgement | Promise<Judgement>
   /** Of a method whose credential is no text of the request. @returns undefined: it is not there */
   judgeExchange?(x: Exchange): Judgement | Promise<Judgement> | undefined
+  /** Requests to paths of its own, before any credential is looked for. @returns undefined: it is none of them */
+  serve?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** For a request without any credential. @returns undefined: it is refused by the challenge alone */
+  begin?(x: Exchange): LocalResponse | Promise<LocalResponse> | undefined
+  /** Its credential is in cookies of sessions: see `takeSessionCookies`. */
+  readonly sessions?: boolean
+}
+
+/** Of a credential that is judged anew: what it says now. @param left where it is good */
+export function leaseAfter(judgement: Judgement, left: () => LeaseState): LeaseState {
+  if ('response' in judgement) return 'CredentialInvalid'
+  if (!('fault' in judgement)) return left()
+  if (judgement.fault === 'unavailable') return 'AuthUnavailable'
+  return judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid'
 }

@@ -1,5 +1,6 @@
 /** What a worker gets of `auth`. */
 import type { CredentialPlace } from './credential.ts'
+import type { OidcPlan } from './oidc/plan.ts'
 
 export interface AuthPlan {
   /** Whose credentials: caches of what was verified are theirs. */
@@ -13,8 +14,10 @@ export interface AuthPlan {
 export type MethodPlan =
   | { readonly jwt: JwtPlan }
   | { readonly apiKey: ApiKeyPlan }
+  | { readonly oidc: OidcPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
   | { readonly external: ExternalPlan }
+  | { readonly basic: BasicPlan }
 
 export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'
 
@@ -56,8 +59,15 @@ export function identityFieldsOf(method: MethodPlan): readonly string[] {
   if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
   if ('clientCertificate' in method) return method.clientCertificate.toHeaders.map(({ header }) => header)
   if ('external' in method) return method.external.responseHeaders
-  if ('apiKey' in method) return []
+  if ('apiKey' in method || 'basic' in method || 'oidc' in method) return []
   return method satisfies never
+}
+
+export interface BasicPlan {
+  /** See {@link contentId}. */
+  readonly content: string
+  /** Shown to the user; undefined: the host. */
+  readonly realm?: string
 }
 
 export interface ApiKeyPlan {

@@ -9,14 +9,16 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET } from '../secret-types.ts'
+import { API_KEYS_SECRET, HTPASSWD_SECRET, OIDC_CLIENT_SECRET } from '../secret-types.ts'
 import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
 import { checkJwtFields, DEFAULT_FROM, fieldsOf, type JwtValue, jwtReferences, planJwt } from './jwt-value.ts'
+import { checkOidc, checkSeveralOidc, type OidcValue, oidcPaths, planOidc } from './oidc/value.ts'
 import {
   type ApiKeyPlan,
   type AuthPlan,
+  type BasicPlan,
   type CertificateField,
   type ClientCertificatePlan,
   identityFieldsOf,
@@ -28,8 +30,9 @@ interface AuthValue {
   readonly jwt?: JwtValue
   readonly apiKey?: ApiKeyValue
   readonly clientCertificate?: ClientCertificateValue
+  readonly oidc?: OidcValue
   readonly external?: ExternalValue
-  readonly basic?: { readonly secretName: string; readonly realm?: string }
+  readonly basic?: BasicValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -37,6 +40,11 @@ interface AuthValue {
 interface ApiKeyValue {
   readonly secretName: string
   readonly from: readonly CredentialPlace[]
+}
+
+interface BasicValue {
+  readonly secretName: string
+  readonly realm?: string
 }
 
 interface ClientCertificateValue {
@@ -49,6 +57,8 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret', 'Backend', 'Service'], find: authReferences },
   plan: planOnce(planAuth),
+  byRoute: (value) => methodsOf(value).some(([, { oidc }]) => oidc !== undefined),
+  paths: (value) => rawMethods(value).flatMap(([, method]) => [...oidcPaths(fieldsOf(method).oidc)]),
   identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
@@ -62,10 +72,12 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
   const methods = methodsOf(value)
-  for (const [i, [path, { jwt, apiKey, clientCertificate, external }]] of methods.entries()) {
-    if (place === 'Settings' && (apiKey !== undefined || (jwt !== undefined && jwt.keys.jwksURI === undefined)))
+  for (const [i, [path, method]] of methods.entries()) {
+    const { jwt, clientCertificate, external, oidc } = method
+    const secret = secretField(method)
+    if (place === 'Settings' && secret !== undefined)
       problems.push({
-        path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
+        path: [...path, ...secret],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
     if (external !== undefined) {
@@ -74,10 +86,20 @@ function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem
     }
     if (clientCertificate !== undefined)
       problems.push(...under([...path, 'clientCertificate'], checkCertificateHeaders(clientCertificate)))
+    if (oidc !== undefined) problems.push(...under([...path, 'oidc'], checkOidc(oidc)))
     if (jwt === undefined) continue
     problems.push(...under([...path, 'jwt'], checkJwtFields(jwt)))
   }
+  problems.push(...checkSeveralOidc(methodsOf(value).flatMap(([path, { oidc }]) => (oidc ? [{ path, oidc }] : []))))
   return problems
+}
+
+/** Where a Secret is named. */
+function secretField({ jwt, apiKey, oidc, basic }: AuthValue): readonly string[] | undefined {
+  if (jwt !== undefined) return jwt.keys.jwksURI === undefined ? ['jwt', 'keys'] : undefined
+  if (apiKey !== undefined) return ['apiKey', 'secretName']
+  if (basic !== undefined) return ['basic', 'secretName']
+  return oidc === undefined ? undefined : ['oidc', 'secretName']
 }
 
 /** The service is asked about every request: it stands last, and decides for those without a credential, too. */
@@ -120,37 +142,60 @@ function under(path: PolicyProblem['path'], problems: Iterable<PolicyProblem>): 
 }
 
 function* authReferences(value: unknown): Generator<PolicyReference> {
-  const { anyOf } = fieldsOf(value)
-  const methods = Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one] as const) : [[[], value] as const]
-  for (const [path, method] of methods) {
+  for (const [path, method] of rawMethods(value)) {
     for (const one of externalReferences(fieldsOf(method).external))
       yield { ...one, path: [...path, 'external', ...one.path] }
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
+    const { secretName: users } = fieldsOf(fieldsOf(method).basic)
+    const { type, key } = HTPASSWD_SECRET
+    if (typeof users === 'string')
+      yield { path: [...path, 'basic', 'secretName'], kind: 'Secret', name: users, key, type }
+    const { secretName: client } = fieldsOf(fieldsOf(method).oidc)
+    if (typeof client === 'string') {
+      const { type } = OIDC_CLIENT_SECRET
+      yield { path: [...path, 'oidc', 'secretName'], kind: 'Secret', name: client, type }
+    }
     for (const reference of jwtReferences(fieldsOf(method).jwt))
       yield { ...reference, path: [...path, 'jwt', ...reference.path] }
   }
 }
 
-function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
+/** As {@link methodsOf}, of a value that may not have been validated. */
+function rawMethods(value: unknown): readonly (readonly [path: readonly (string | number)[], method: unknown])[] {
+  const { anyOf } = fieldsOf(value)
+  return Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one]) : [[[], value]]
+}
+
+function planAuth(value: AuthValue, namespace: string | undefined, route = ''): AuthPlan | undefined {
   const stated = methodsOf(value).map(([, method]) => method)
-  const methods = stated.flatMap((method) => planMethod(method, namespace) ?? [])
+  const methods = stated.flatMap((method) => planMethod(method, namespace, route) ?? [])
   const anonymous = stated.some((method) => method.anonymous !== undefined)
   if (methods.length === 0 && anonymous) return undefined
   return { owner: namespace ?? '', methods, anonymous }
 }
 
 /** @returns undefined of `anonymous` */
-function planMethod({ jwt, apiKey, clientCertificate, external }: AuthValue, namespace: string | undefined) {
+function planMethod(value: AuthValue, namespace: string | undefined, route: string) {
+  const { jwt, apiKey, clientCertificate, external, oidc, basic } = value
   if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
   if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  if (basic !== undefined) return { basic: planBasic(basic, namespace) } satisfies MethodPlan
   if (external !== undefined) return { external: planExternal(external, namespace) } satisfies MethodPlan
+  if (oidc !== undefined) return { oidc: planOidc(oidc, namespace, route) } satisfies MethodPlan
   return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
 }
 
 function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCertificatePlan {
   return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
+}
+
+function planBasic({ secretName, realm }: BasicValue, namespace: string | undefined): BasicPlan {
+  if (namespace === undefined) throw new TypeError('passwords stand in a Secret of a namespace')
+  const { type, key } = HTPASSWD_SECRET
+  const content = contentId({ kind: 'Secret', namespace, name: secretName, key, type })
+  return realm === undefined ? { content } : { content, realm }
 }
 
 function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {

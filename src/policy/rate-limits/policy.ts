@@ -28,13 +28,18 @@ const MAX_RATE = 1_000_000
 export const rateLimits: PolicyDefinition<readonly RateLimitValue[], RateLimitsPlan> = {
   key: 'rateLimits',
   phase: 'rate-limit-before-auth',
-  byOrigin: true,
+  byRoute: () => true,
+  byRule: true,
   check: (value) =>
     value.flatMap((limit, i) => [...checkLimit(limit)].map((one) => ({ ...one, path: [i, ...one.path] }))),
-  plan: planOnce(
-    (value, namespace, origin) =>
-      value.length === 0 ? undefined : { owner: namespace ?? '', origin, limits: value.map(planOf) },
-    true,
+  plan: planOnce((value, namespace, route = '', rule) =>
+    value.length === 0
+      ? undefined
+      : {
+          owner: namespace ?? '',
+          origin: rule === undefined ? route : `${route} ${rule}`,
+          limits: value.map(planOf),
+        },
   ),
   create: (plan, services) => rateLimitFilter('rateLimits', plan, false, services),
 }

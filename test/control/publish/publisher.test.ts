@@ -69,10 +69,12 @@ describe('the publisher', () => {
           served.push({ generation, took })
           wake()
         },
+        ask: () => Promise.resolve(null),
         endpoints(took) {
           endpoints.push(took)
           wake()
         },
+        passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })
           wake()

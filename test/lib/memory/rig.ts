@@ -98,6 +98,11 @@ export class MemoryGateway implements TransportGateway {
     if (!over) throw new Error('the tables did not come into force at once')
   }
 
+  /** Secrets and ConfigMaps change without tables. @param bytes null: it is withdrawn */
+  content(id: string, bytes: Uint8Array | null): void {
+    this.#plane.plane.messages.accept({ type: 'contents', contents: [{ id, bytes }] })
+  }
+
   get connections(): number {
     return this.#connector.connections
   }

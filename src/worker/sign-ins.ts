@@ -1,0 +1,169 @@
+/**
+ * Sign-ins as a worker has them: what needs a provider is asked of the control thread, which asks each provider once
+ * for all workers; which sessions are over is known here.
+ */
+import { SignOuts } from '../auth/sign-outs.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import {
+  type CodeRedemption,
+  clientKey,
+  type EndedSession,
+  type IssuedTokens,
+  type ProviderEndpoints,
+  type SessionIdentity,
+  type SessionRefresh,
+  type SignInAnswer,
+  type SignInClient,
+  type SignInFailure,
+  type SignInQuestion,
+  type SignIns,
+} from '../policy/sign-ins.ts'
+import type { FromWorker, ToWorker } from '../thread/messages.ts'
+
+export interface WorkerSignInsHost {
+  readonly clock: Pick<TimerClock, 'after' | 'monotonic' | 'wall'>
+  readonly random: (bytes: number) => Uint8Array
+  readonly seed: () => Uint8Array
+  send(message: FromWorker): void
+}
+
+/** Beyond what control gives a call, so that its answer says more. */
+const PATIENCE: Milliseconds = 15_000
+/** Questions under way, of all clients and of one. */
+const AT_ONCE = 1_024
+const AT_ONCE_OF_CLIENT = 256
+/** Endpoints of a provider are asked for again, and are used meanwhile. */
+const FRESH: Milliseconds = 60_000
+/** Clients whose endpoints are known. */
+const MAX_KNOWN = 1_024
+const SWEEP_EVERY: Milliseconds = 60_000
+
+interface Pending {
+  readonly key: string
+  readonly done: (answer: SignInAnswer) => void
+}
+
+interface KnownEndpoints {
+  readonly endpoints: ProviderEndpoints
+  readonly at: Milliseconds
+}
+
+export class WorkerSignIns implements SignIns {
+  readonly #host: WorkerSignInsHost
+  readonly #signOuts = new SignOuts()
+  readonly #pending = new Map<number, Pending>()
+  readonly #ofClient = new Map<string, number>()
+  readonly #known = new Map<string, KnownEndpoints>()
+  readonly #asking = new Map<string, Promise<ProviderEndpoints | SignInFailure>>()
+  #next = 0
+  #sweptAt = 0
+
+  constructor(host: WorkerSignInsHost) {
+    this.#host = host
+  }
+
+  random(bytes: number): Uint8Array {
+    return this.#host.random(bytes)
+  }
+
+  get seed(): Uint8Array {
+    return this.#host.seed()
+  }
+
+  /** Of control. */
+  accept(message: Extract<ToWorker, { readonly type: 'sign-in-answer' | 'sign-outs' }>): void {
+    if (message.type === 'sign-in-answer') return this.#settle(message.id, message.answer)
+    const now = this.#host.clock.wall()
+    if (now - this.#sweptAt > SWEEP_EVERY) {
+      this.#sweptAt = now
+      this.#signOuts.sweep(now)
+    }
+    for (const entry of message.entries) this.#signOuts.add(message.owner, message.client, entry)
+  }
+
+  /** A new control thread knows of none of the questions. */
+  forgetQuestions(): void {
+    for (const id of [...this.#pending.keys()]) this.#settle(id, failure('the control thread has begun anew'))
+  }
+
+  endpoints(client: SignInClient, issuer: string): ProviderEndpoints | Promise<ProviderEndpoints | SignInFailure> {
+    const key = `${clientKey(client)} ${issuer}`
+    const known = this.#known.get(key)
+    const asked = this.#asking.get(key)
+    const fresh = known !== undefined && this.#host.clock.monotonic() - known.at < FRESH
+    const asking = fresh || asked !== undefined ? asked : this.#askEndpoints(key, client)
+    return known?.endpoints ?? asking!
+  }
+
+  #askEndpoints(key: string, client: SignInClient): Promise<ProviderEndpoints | SignInFailure> {
+    const asking = (this.#ask({ ask: 'endpoints', client }) as Promise<ProviderEndpoints | SignInFailure>).then(
+      (answer) => {
+        this.#asking.delete(key)
+        if (!('fault' in answer)) this.#know(key, answer)
+        return answer
+      },
+    )
+    this.#asking.set(key, asking)
+    return asking
+  }
+
+  #know(key: string, endpoints: ProviderEndpoints): void {
+    this.#known.delete(key)
+    this.#known.set(key, { endpoints, at: this.#host.clock.monotonic() })
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
+  }
+
+  redeem(client: SignInClient, redemption: CodeRedemption): Promise<IssuedTokens | SignInFailure> {
+    return this.#ask({ ask: 'redeem', client, redemption }) as Promise<IssuedTokens | SignInFailure>
+  }
+
+  refresh(client: SignInClient, refresh: SessionRefresh): Promise<IssuedTokens | SignInFailure> {
+    return this.#ask({ ask: 'refresh', client, refresh }) as Promise<IssuedTokens | SignInFailure>
+  }
+
+  end(client: SignInClient, session: EndedSession): Promise<SignInFailure | null> {
+    return this.#ask({ ask: 'end', client, session }) as Promise<SignInFailure | null>
+  }
+
+  endByToken(client: SignInClient, token: string): Promise<SignInFailure | null> {
+    return this.#ask({ ask: 'end-by-token', client, token }) as Promise<SignInFailure | null>
+  }
+
+  isOver(client: SignInClient, { ids, began }: SessionIdentity): boolean {
+    return this.#signOuts.isOver(clientKey(client), ids, began)
+  }
+
+  #ask(question: SignInQuestion): Promise<SignInAnswer> {
+    const key = clientKey(question.client)
+    const count = this.#ofClient.get(key) ?? 0
+    if (this.#pending.size >= AT_ONCE || count >= AT_ONCE_OF_CLIENT)
+      return Promise.resolve(failure('too many sign-ins are under way'))
+    const { promise, resolve } = Promise.withResolvers<SignInAnswer>()
+    const id = this.#next++
+    const cancel = this.#host.clock.after(PATIENCE, () => this.#settle(id, failure('the control thread is silent')))
+    this.#ofClient.set(key, count + 1)
+    this.#pending.set(id, {
+      key,
+      done: (answer) => {
+        cancel()
+        resolve(answer)
+      },
+    })
+    this.#host.send({ type: 'sign-in', id, question })
+    return promise
+  }
+
+  #settle(id: number, answer: SignInAnswer): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return
+    this.#pending.delete(id)
+    const left = this.#ofClient.get(pending.key)! - 1
+    if (left === 0) this.#ofClient.delete(pending.key)
+    else this.#ofClient.set(pending.key, left)
+    pending.done(answer)
+  }
+}
+
+function failure(detail: string): SignInFailure {
+  return { fault: 'unavailable', detail }
+}

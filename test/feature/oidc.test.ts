@@ -1,0 +1,210 @@
+/** `auth.oidc` with a real provider: sign-in, refresh, sign-out from both sides, and what reaches the backend. */
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import { listenForProvider, type TestProvider } from '../lib/oidc-provider.ts'
+import { PageClient, SCRIPT } from '../lib/page-client.ts'
+import { type EchoBackend, echoBackend, type Received } from './backends.ts'
+import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+
+const CLIENT = { clientID: 'shop', clientSecret: 'a secret that nobody guesses: & 100 % +' }
+
+function secret(issuer: string, more: object = {}): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'shop-oidc', namespace: 'default' },
+    type: 'headgate.dev/oidc-client',
+    stringData: { issuer, ...CLIENT, ...more },
+  })
+}
+
+describe('auth by OpenID Connect', () => {
+  const scope = suiteScope()
+  let echo: EchoBackend
+  let gateway: Gateway
+  let provider: TestProvider
+  let origin: string
+  /** Its first token is good for two seconds: by the last test it has to be refreshed. */
+  const soon = new PageClient()
+
+  before(async () => {
+    echo = await echoBackend(scope)
+    const listening = await listenForProvider()
+    scope.after(listening.close)
+    const rules = [
+      {
+        name: 'open',
+        matches: [{ path: { value: '/open' } }],
+        policies: { auth: { anonymous: {} } },
+        backendRefs: [{ name: 'echo' }],
+      },
+      {
+        name: 'all',
+        policies: { requestHeaders: { set: [{ name: 'x-user', value: '%{claim:sub}' }] } },
+        backendRefs: [{ name: 'echo' }],
+      },
+    ]
+    const auth = { oidc: { secretName: 'shop-oidc', scopes: ['openid', 'profile'] } }
+    gateway = await startGateway(
+      scope,
+      {
+        'routes.yaml': backend('echo', [echo.port]) + route('shop', ['localhost'], rules, { policies: { auth } }),
+        'client.yaml': secret(listening.issuer),
+      },
+      { workers: 2 },
+    )
+    origin = `http://localhost:${gateway.port}`
+    provider = listening.begin({ ...CLIENT, origin, life: 2, claims: { tier: 'gold' } })
+    assert.equal((await soon.open(origin)).status, 200)
+    provider.life = 60
+  })
+
+  it('signs a browser in, and brings it back to the page that it wanted', async () => {
+    const browser = new PageClient()
+    const page = await browser.open(`${origin}/orders/7?tab=a&b=%2F`)
+    assert.equal(page.status, 200, page.text)
+    assert.equal(page.url, `${origin}/orders/7?tab=a&b=%2F`)
+    const { headers } = JSON.parse(page.text) as Received
+    assert.equal(headers['x-user'], 'alice')
+    assert.equal(headers.cookie, undefined)
+    const [first] = browser.way
+    assert.equal(first!.status, 302)
+    const asked = new URL(first!.headers.location!).searchParams
+    assert.deepEqual([asked.get('response_type'), asked.get('code_challenge_method')], ['code', 'S256'])
+    const set = browser.way.flatMap(({ headers, url }) => (url.startsWith(origin) ? (headers['set-cookie'] ?? []) : []))
+    assert.equal(set.length, 3)
+    for (const cookie of set)
+      assert.match(
+        cookie,
+        /^__Host-hg(\.b-[-\w]{8})?=hgs1~[-\w~]+; Path=\/; HttpOnly; Secure; SameSite=Lax; Max-Age=\d+$/,
+      )
+  })
+
+  const signedIn = async (path = '/'): Promise<PageClient> => {
+    const browser = new PageClient()
+    assert.equal((await browser.open(origin + path)).status, 200)
+    return browser
+  }
+  /** What the browser has of the session. */
+  const jar = (browser: PageClient) => browser.cookies.get('localhost')!
+  const refreshes = () => provider.grants.filter((grant) => grant.startsWith('refresh_token'))
+
+  it('tells scripts 401 instead of a redirect, and what asks for no page', async () => {
+    const browser = new PageClient()
+    for (const headers of [
+      SCRIPT,
+      { accept: '*/*' },
+      { accept: 'text/html', 'x-requested-with': 'XMLHttpRequest' },
+      { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image', accept: 'text/html' },
+      { 'sec-fetch-mode': 'websocket', accept: 'text/html' },
+    ]) {
+      const refused = await browser.ask(`${origin}/api`, { headers })
+      assert.deepEqual([refused.status, refused.headers.location], [401, undefined])
+      assert.match(refused.headers['www-authenticate']!, /^Session realm="localhost"$/)
+      assert.equal(refused.headers['set-cookie'], undefined)
+    }
+    assert.equal((await browser.ask(`${origin}/form`, { method: 'POST', body: 'a=b' })).status, 401)
+    assert.equal((await browser.ask(origin, { headers: { accept: 'text/html' } })).status, 302)
+  })
+
+  it('keeps cookies of sessions from every backend of the hostname, whatever the rule is', async () => {
+    const browser = await signedIn()
+    jar(browser).set('app', 'mine')
+    for (const path of ['/open', '/']) {
+      const { headers } = JSON.parse((await browser.ask(origin + path, { headers: SCRIPT })).text) as Received
+      assert.equal(headers.cookie, 'app=mine')
+    }
+  })
+
+  it('signs out here and at the provider, and a copy of the cookie is worth nothing then', async () => {
+    const browser = await signedIn()
+    const thief = new PageClient()
+    thief.cookies.set('localhost', new Map(jar(browser)))
+    assert.equal((await thief.ask(origin, { headers: SCRIPT })).status, 200)
+    const elsewhere = { ...SCRIPT, 'sec-fetch-site': 'cross-site' }
+    assert.equal((await browser.ask(`${origin}/logout`, { headers: elsewhere })).status, 403)
+    const page = await browser.open(`${origin}/logout`)
+    assert.deepEqual([page.status, page.text], [200, 'You are signed out.\n'])
+    assert.match(browser.way.map(({ url }) => url).join('\n'), /\/session\/end\?.*id_token_hint=/)
+    assert.equal(jar(browser).has('__Host-hg'), false)
+    await eventually(async () => assert.equal((await thief.ask(origin, { headers: SCRIPT })).status, 401))
+    assert.equal((await browser.ask(origin)).status, 302)
+  })
+
+  it('ends sessions that the provider says are over', async () => {
+    const browser = await signedIn()
+    assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 200)
+    // At the provider itself, where another application may have begun it.
+    const end = await browser.open(`${provider.issuer}/session/end`)
+    assert.equal(end.status, 200)
+    await eventually(async () => {
+      for (let i = 0; i < 4; i++) assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 401)
+    })
+  })
+
+  it('takes any number of tabs, and no way back that another browser began', async () => {
+    const browser = new PageClient()
+    const tabs = await Promise.all(['/1', '/2', '/3'].map((path) => browser.ask(origin + path)))
+    const other = new PageClient()
+    const [stolen] = await Promise.all([other.open(tabs[0]!.headers.location!)])
+    assert.equal(stolen!.status, 400)
+    assert.match(stolen!.text, /SignInFailed/)
+    for (const [i, tab] of tabs.entries()) {
+      const page = await browser.open(tab.headers.location!)
+      assert.deepEqual([page.status, page.url], [200, `${origin}/${i + 1}`])
+    }
+  })
+
+  it('answers 503 while the provider is down or lies, and the sessions that there are go on', async () => {
+    const browser = await signedIn()
+    const state = await new PageClient().ask(origin)
+    for (const [intercept, detail] of [
+      [() => ({ status: 500, body: 'down' }), /status 500/],
+      [() => ({ status: 200, body: '<html>' }), /no ID token|status 200/],
+      [() => ({ status: 400, body: '{"error":"invalid_client"}' }), /invalid_client/],
+    ] as const) {
+      provider.intercept = (path) => (path === '/token' ? intercept() : undefined)
+      const page = await new PageClient().open(`${origin}/x`)
+      assert.equal(page.status, 503, page.text)
+      assert.ok(Number(page.headers['retry-after']) > 0)
+      await gateway.logged((line) => line.reason === 'AuthUnavailable' && detail.test(String(line.detail)))
+      assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 200)
+    }
+    provider.intercept = undefined
+    assert.equal(state.status, 302)
+    assert.equal((await new PageClient().open(origin)).status, 200)
+  })
+
+  it('says in a condition what is wrong with the Secret, and lets nobody in', async () => {
+    const browser = await signedIn()
+    await gateway.write('client.yaml', secret('http://id.example/'))
+    await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 503))
+    await gateway.write('client.yaml', secret(provider.issuer))
+    await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 200))
+    const logs = gateway.processLog.join('\n') + JSON.stringify(gateway.accessLog)
+    for (const text of [CLIENT.clientSecret, jar(browser).get('__Host-hg')!.slice(10, 60)])
+      assert.ok(!logs.includes(text))
+  })
+
+  it('refreshes a session once for all its requests, at any worker, and tells the browser', async () => {
+    const before = refreshes().length
+    const old = new Map(jar(soon))
+    await eventually(async () => {
+      await soon.ask(`${origin}/a`, { headers: SCRIPT })
+      assert.equal(refreshes().length, before + 1)
+    })
+    const fresh = jar(soon).get('__Host-hg')
+    assert.notEqual(fresh, old.get('__Host-hg'))
+    // Those that still come with the cookie from before, each on a connection of its own.
+    const late = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const tab = new PageClient()
+        tab.cookies.set('localhost', new Map(old))
+        return await tab.ask(`${origin}/b`, { headers: SCRIPT })
+      }),
+    )
+    assert.deepEqual([...new Set(late.map(({ status }) => status))], [200])
+    assert.ok(late.every(({ headers }) => headers['set-cookie']?.[0]?.startsWith('__Host-hg=') === true))
+    assert.deepEqual(refreshes().slice(before), ['refresh_token'])
+  })
+})
