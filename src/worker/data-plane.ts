@@ -224,7 +224,10 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'>,
+  given: Pick<
+    FilterServices,
+    'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'
+  >,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

@@ -16,9 +16,9 @@ import { limitsOf } from '../../src/policy/limits/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { FilterServices } from '../../src/policy/services.ts'
+import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
-import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
