@@ -23,11 +23,6 @@ type Subject = 'Route' | 'Backend' | 'Settings'
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
-  ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule'].map((field) => ({
-      field: `${place}.${field}`,
-    })),
-  ),
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'cache' },

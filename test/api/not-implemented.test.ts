@@ -13,7 +13,6 @@ const SAMPLES: Tree = {
   'accessLog.fields': { agent: 'header:user-agent' },
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
-  'jwt.keys.issuerRule': 'token',
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   cache: {},
