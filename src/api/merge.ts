@@ -21,7 +21,6 @@ export const TYPED_KEYS = [
   'hedge',
   'upgrades',
   'limits',
-  'rateLimits',
   'cache',
   'compression',
   'fault',
@@ -41,6 +40,8 @@ export type Author = 'Settings' | 'Route' | 'Owner'
 interface Stated {
   readonly value: unknown
   readonly author: Author
+  /** By a rule, of its own. */
+  readonly inRule: boolean
 }
 
 /**
@@ -69,7 +70,7 @@ export function statedPolicy(
     if (value === undefined) continue
     const merged =
       byField && stated !== undefined ? Object.freeze({ ...(stated.value as object), ...(value as object) }) : value
-    stated = { value: merged, author }
+    stated = { value: merged, author, inRule: author === 'Route' && policies === rule }
   }
   return stated
 }

@@ -21,13 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'limits.maxConcurrentRequests', accepted: [0] },
-  ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule'].map((field) => ({
-      field: `${place}.${field}`,
-    })),
-  ),
-  { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },
@@ -53,7 +46,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },
-    { field: 'redis' },
     ...under('policies.defaults'),
     ...under('policies.enforced'),
   ],

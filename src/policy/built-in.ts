@@ -3,6 +3,7 @@
 import { access } from './access/policy.ts'
 import { auth } from './auth/policy.ts'
 import { authorization } from './authorization/policy.ts'
+import { concurrency } from './concurrency/filter.ts'
 import { cors } from './cors/policy.ts'
 import { corsPreflight } from './cors/preflight.ts'
 import { crossSite } from './csrf/filter.ts'
@@ -12,6 +13,7 @@ import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
 import { identityHeaders } from './identity-headers/filter.ts'
 import { bodyLimit } from './limits/filter.ts'
 import { mirror } from './mirror/policy.ts'
+import { rateLimits, rateLimitsAfterAuth } from './rate-limits/policy.ts'
 import { redirect } from './redirect/filter.ts'
 import { FilterRegistry } from './registry.ts'
 import { requestId } from './request-id/filter.ts'
@@ -21,7 +23,15 @@ import { timeouts } from './timeouts/filter.ts'
 import { tokenIssuer } from './token-issuer/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([access, auth, authorization, cors, errors, mirror])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([
+  access,
+  auth,
+  authorization,
+  cors,
+  errors,
+  mirror,
+  rateLimits,
+])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.
@@ -35,6 +45,8 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     requestId,
     responseHeaders,
     bodyLimit,
+    concurrency,
+    rateLimitsAfterAuth,
     corsPreflight,
     identityHeaders,
     crossSite,

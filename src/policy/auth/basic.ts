@@ -8,7 +8,8 @@ import type { PasswordAnswer } from '../../auth/password-check.ts'
 import { networkOf } from '../client-network.ts'
 import type { Exchange } from '../exchange.ts'
 import type { FilterServices } from '../services.ts'
-import type { AuthMethod, Judgement } from './method.ts'
+import type { LeaseState } from './lease.ts'
+import type { AuthMethod, Identity, Judgement } from './method.ts'
 import type { BasicPlan } from './plan.ts'
 
 /** Characters of name and password in Base64. */
@@ -29,7 +30,9 @@ interface KnownUsers {
 }
 
 interface KnownPassword {
-  readonly isRight: boolean
+  readonly name: string
+  /** Null: it is wrong. */
+  readonly identity: Identity | null
   /** Of the user when it was checked; undefined: there was no such user. */
   readonly hash: string | undefined
 }
@@ -63,14 +66,15 @@ export class BasicMethod implements AuthMethod {
     const { contents, memos, passwords } = this.#services
     const bytes = contents.get(this.#plan.content)
     if (bytes === undefined) return { fault: 'unavailable' }
+    if (text.length > MAX_CREDENTIALS) return NOT_CREDENTIALS
+    const known = usersOf(bytes)
+    const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
+    const before = memos.get(this.#owner, key) as KnownPassword | undefined
+    if (before !== undefined && before.hash === known.users.get(before.name)) return before.identity ?? WRONG
     const credentials = readCredentials(text)
     if (credentials === undefined) return NOT_CREDENTIALS
     const { name, password } = credentials
-    const known = usersOf(bytes)
     const stored = known.users.get(name)
-    const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
-    const before = memos.get(this.#owner, key) as KnownPassword | undefined
-    if (before !== undefined && before.hash === stored) return before.isRight ? identityOf(name) : WRONG
     const client = networkOf(x.clientAddress, NETWORK_BITS)
     // A check of the hash before says nothing about the one there is now, nor one for another client about this one.
     const same = `${key} ${stored} ${client}`
@@ -100,11 +104,24 @@ export class BasicMethod implements AuthMethod {
       decoy: stored === undefined,
     })
     const isRight = answer.result === 'right' && stored !== undefined
+    const identity = isRight ? this.#identityOf(name, stored) : null
     if (answer.result === 'right' || answer.result === 'wrong') {
-      const known: KnownPassword = { isRight, hash: stored }
+      const known: KnownPassword = { name, identity, hash: stored }
       memos.set(this.#owner, key, known, ENTRY_BYTES + key.length, isRight ? RIGHT_KEPT : WRONG_KEPT)
     }
-    return isRight ? identityOf(name) : faultOf(answer)
+    return identity ?? faultOf(answer)
+  }
+
+  #identityOf(name: string, stored: string): Identity {
+    const lease = { look: () => this.#left(name, stored) }
+    return { claims: { sub: name }, consumer: name, ambient: true, lease }
+  }
+
+  /** As long as the line of the user is the same. */
+  #left(name: string, stored: string): LeaseState {
+    const bytes = this.#services.contents.get(this.#plan.content)
+    if (bytes === undefined) return 'AuthUnavailable'
+    return usersOf(bytes).users.get(name) === stored ? Number.POSITIVE_INFINITY : 'CredentialInvalid'
   }
 
   /** A name that nobody has takes as long as one of those that are there, and the same one each time. */
@@ -118,10 +135,6 @@ const WRONG: Judgement = { fault: 'invalid', detail: 'the name or the password i
 const NOT_CREDENTIALS: Judgement = {
   fault: 'invalid',
   detail: 'it is not name:password in UTF-8 and Base64 (RFC 7617)',
-}
-
-function identityOf(name: string): Judgement {
-  return { claims: { sub: name }, consumer: name, ambient: true }
 }
 
 function faultOf(answer: PasswordAnswer): Judgement {
@@ -149,7 +162,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** One text has one spelling: a second one would be a second entry for the same credentials. */
 function readCredentials(text: string): { readonly name: string; readonly password: string } | undefined {
-  if (text.length > MAX_CREDENTIALS || !BASE64.test(text)) return undefined
+  if (!BASE64.test(text)) return undefined
   const bytes = Buffer.from(text, 'base64')
   if (bytes.toString('base64') !== text) return undefined
   let decoded: string
