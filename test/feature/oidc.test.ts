@@ -5,6 +5,7 @@ import { listenForProvider, type TestProvider } from '../lib/oidc-provider.ts'
 import { PageClient, SCRIPT } from '../lib/page-client.ts'
 import { type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { request } from './raw-client.ts'
 
 const CLIENT = { clientID: 'shop', clientSecret: 'a secret that nobody guesses: & 100 % +' }
 
@@ -88,6 +89,17 @@ describe('auth by OpenID Connect', () => {
   /** What the browser has of the session. */
   const jar = (browser: PageClient) => browser.cookies.get('localhost')!
   const refreshes = () => provider.grants.filter((grant) => grant.startsWith('refresh_token'))
+
+  const condition = async (): Promise<string> => {
+    const { text } = await request(gateway.adminPort, { path: '/api/v1/statuses?limit=500', host: 'localhost' })
+    const { items } = JSON.parse(text) as {
+      items: { key: string; conditions: { type: string; reason: string; message: string }[] }[]
+    }
+    const { reason, message } =
+      items.find(({ key }) => key.endsWith('default/shop'))?.conditions.find(({ type }) => type === 'ResolvedRefs') ??
+      {}
+    return `${reason}: ${message}`
+  }
 
   it('tells scripts 401 instead of a redirect, and what asks for no page', async () => {
     const browser = new PageClient()
@@ -175,12 +187,22 @@ describe('auth by OpenID Connect', () => {
     assert.equal((await new PageClient().open(origin)).status, 200)
   })
 
-  it('says in a condition what is wrong with the Secret, and lets nobody in', async () => {
+  it('says in a condition what is wrong with the Secret or its provider, and lets nobody in', async () => {
     const browser = await signedIn()
-    await gateway.write('client.yaml', secret('http://id.example/'))
-    await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 503))
+    for (const [issuer, status, why] of [
+      ['http://id.example/', 503, /^KeyInvalid: .*issuer is not the https URL/],
+      // What another provider, or none, says of itself.
+      [`${provider.issuer}/other`, 401, /^KeysUnavailable: the provider of Secret default\/shop-oidc .*status 404/],
+      [`${provider.issuer}/`, 401, /^KeysUnavailable: .*metadata are of another issuer/],
+    ] as const) {
+      await gateway.write('client.yaml', secret(issuer))
+      await eventually(async () => assert.match(await condition(), why))
+      await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, status))
+      assert.equal((await new PageClient().ask(origin)).status, 503)
+    }
     await gateway.write('client.yaml', secret(provider.issuer))
     await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 200))
+    await eventually(async () => assert.match(await condition(), /^ResolvedRefs|^Resolved/))
     const logs = gateway.processLog.join('\n') + JSON.stringify(gateway.accessLog)
     for (const text of [CLIENT.clientSecret, jar(browser).get('__Host-hg')!.slice(10, 60)])
       assert.ok(!logs.includes(text))

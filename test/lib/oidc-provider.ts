@@ -1,6 +1,6 @@
 /** A real OpenID provider (oidc-provider) on a port of this machine, whose users sign in and consent without a page. */
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Provider } from 'oidc-provider'
 
@@ -18,6 +18,8 @@ export interface TestProvider {
   intercept: ((path: string) => { readonly status: number; readonly body: string } | 'hang' | undefined) | undefined
   close(): Promise<void>
 }
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
 export interface TestProviderOptions {
   readonly clientID: string
@@ -40,6 +42,10 @@ export async function listenForProvider(): Promise<{
   readonly close: () => Promise<void>
 }> {
   const server = createServer()
+  // The gateway asks before it has a port: such requests wait.
+  const early: Parameters<Handler>[] = []
+  const hold: Handler = (...call) => void early.push(call)
+  server.on('request', hold)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -47,7 +53,16 @@ export async function listenForProvider(): Promise<{
     server.closeAllConnections()
     if (server.listening) await new Promise((resolve) => server.close(resolve))
   }
-  return { issuer, close, begin: (options) => begin(server, issuer, options, close) }
+  return {
+    issuer,
+    close,
+    begin: (options) => {
+      server.off('request', hold)
+      const test = begin(server, issuer, options, close)
+      for (const call of early) server.emit('request', ...call)
+      return test
+    },
+  }
 }
 
 function begin(
