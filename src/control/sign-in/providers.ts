@@ -75,7 +75,8 @@ export class Providers {
   faultOf(owner: string, issuer: string): string | undefined {
     const { metadata, keys } = this.#provider(issuer)
     const now = this.#options.now()
-    for (const one of [metadata, keys]) {
+    // Keys are had by way of the metadata.
+    for (const one of metadata.value === undefined ? [metadata] : [metadata, keys]) {
       const pause = Math.min(MAX_PAUSE, PAUSE * 2 ** Math.max(0, one.failures - 1))
       const due = one.value === undefined || now - one.goodAt >= FRESH
       if (due && one.running === undefined && now - one.triedAt >= pause) {
