@@ -1,23 +1,32 @@
 /** `auth.oidc` with a real provider: sign-in, refresh, sign-out from both sides, and what reaches the backend. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { before, describe, it } from 'node:test'
+import { chromium, type Page } from 'playwright-core'
+import { TestAuthority } from '../lib/certificates.ts'
 import { listenForProvider, type TestProvider } from '../lib/oidc-provider.ts'
 import { PageClient, SCRIPT } from '../lib/page-client.ts'
-import { type EchoBackend, echoBackend, type Received } from './backends.ts'
+import { closedPort, type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import { request } from './raw-client.ts'
 
 const CLIENT = { clientID: 'shop', clientSecret: 'a secret that nobody guesses: & 100 % +' }
 
-function secret(issuer: string, more: object = {}): string {
+function secretOf(name: string, type: string, stringData: object): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: { name: 'shop-oidc', namespace: 'default' },
-    type: 'headgate.dev/oidc-client',
-    stringData: { issuer, ...CLIENT, ...more },
+    metadata: { name, namespace: 'default' },
+    type,
+    stringData,
   })
 }
+
+const secret = (issuer: string) => secretOf('shop-oidc', 'headgate.dev/oidc-client', { issuer, ...CLIENT })
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+)
 
 describe('auth by OpenID Connect', () => {
   const scope = suiteScope()
@@ -25,6 +34,7 @@ describe('auth by OpenID Connect', () => {
   let gateway: Gateway
   let provider: TestProvider
   let origin: string
+  let secure: string
   /** Its first token is good for two seconds: by the last test it has to be refreshed. */
   const soon = new PageClient()
 
@@ -46,16 +56,31 @@ describe('auth by OpenID Connect', () => {
       },
     ]
     const auth = { oidc: { secretName: 'shop-oidc', scopes: ['openid', 'profile'] } }
+    const [http, https] = await Promise.all([closedPort(), closedPort()])
+    const { cert, key } = new TestAuthority().server('shop.localhost')
+    const certificate = { 'tls.crt': cert, 'tls.key': key }
+    const hosts = ['localhost', 'shop.localhost']
     gateway = await startGateway(
       scope,
       {
-        'routes.yaml': backend('echo', [echo.port]) + route('shop', ['localhost'], rules, { policies: { auth } }),
+        'routes.yaml': backend('echo', [echo.port]) + route('shop', hosts, rules, { policies: { auth } }),
         'client.yaml': secret(listening.issuer),
+        'certificate.yaml': secretOf('tls', 'kubernetes.io/tls', certificate),
       },
-      { workers: 2 },
+      {
+        workers: 2,
+        settings: {
+          listeners: [
+            { name: 'http', address: '127.0.0.1', port: http },
+            { name: 'https', address: '127.0.0.1', port: https, tls: {} },
+          ],
+          tls: { defaultCertificate: { secretName: 'tls', namespace: 'default' } },
+        },
+      },
     )
-    origin = `http://localhost:${gateway.port}`
-    provider = listening.begin({ ...CLIENT, origin, life: 2, claims: { tier: 'gold' } })
+    origin = `http://localhost:${http}`
+    secure = `https://shop.localhost:${https}`
+    provider = listening.begin({ ...CLIENT, origins: [origin, secure], life: 2, claims: { tier: 'gold' } })
     assert.equal((await soon.open(origin)).status, 200)
     provider.life = 60
   })
@@ -100,6 +125,41 @@ describe('auth by OpenID Connect', () => {
       {}
     return `${reason}: ${message}`
   }
+
+  it('signs in Chromium, tabs that are opened together too, and out again', {
+    skip: CHROMIUM === undefined && 'Chromium is missing: apt-get install chromium',
+  }, async (t) => {
+    const browser = await chromium.launch({ executablePath: CHROMIUM!, args: ['--no-sandbox', '--disable-gpu'] })
+    t.after(() => browser.close())
+    const context = await browser.newContext({ ignoreHTTPSErrors: true })
+    const tabs = await Promise.all(['/a?b=c', '/d', '/e'].map(async (path) => [path, await context.newPage()] as const))
+    const goTo = async ([path, tab]: readonly [string, Page]): Promise<void> => {
+      await tab.goto(secure + path)
+      assert.equal(tab.url(), secure + path)
+      const { headers } = JSON.parse(await tab.innerText('body')) as Received
+      assert.deepEqual([headers['x-user'], headers.cookie], ['alice', undefined])
+    }
+    await goTo(tabs[0]!)
+    // Signed in at the provider, and not here: all of them go there at once.
+    await context.clearCookies({ name: /^__Host-hg/ })
+    await Promise.all(tabs.map(goTo))
+    const [, page] = tabs[0]!
+    const cookies = (await context.cookies(secure)).filter(({ name }) => name === '__Host-hg')
+    assert.deepEqual(
+      cookies.map(({ httpOnly, secure: only, sameSite }) => [httpOnly, only, sameSite]),
+      [[true, true, 'Lax']],
+    )
+    assert.equal(await page.evaluate('document.cookie'), '')
+    const status = (path: string) => page.evaluate(`fetch('${path}').then(({ status }) => status)`)
+    assert.equal(await status('/api'), 200)
+    // Of this machine in clear, for development: the browser keeps the cookies there too.
+    const dev = await context.newPage()
+    await dev.goto(`${origin}/dev`)
+    assert.equal(dev.url(), `${origin}/dev`)
+    await page.goto(`${secure}/logout`)
+    assert.match(await page.innerText('body'), /^You are signed out\./)
+    assert.equal(await status('/api'), 401)
+  })
 
   it('tells scripts 401 instead of a redirect, and what asks for no page', async () => {
     const browser = new PageClient()
@@ -191,8 +251,7 @@ describe('auth by OpenID Connect', () => {
     const browser = await signedIn()
     for (const [issuer, status, why] of [
       ['http://id.example/', 503, /^KeyInvalid: .*issuer is not the https URL/],
-      // What another provider, or none, says of itself.
-      [`${provider.issuer}/other`, 401, /^KeysUnavailable: the provider of Secret default\/shop-oidc .*status 404/],
+      // What another provider says of itself.
       [`${provider.issuer}/`, 401, /^KeysUnavailable: .*metadata are of another issuer/],
     ] as const) {
       await gateway.write('client.yaml', secret(issuer))

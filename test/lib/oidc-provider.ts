@@ -24,8 +24,8 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void
 export interface TestProviderOptions {
   readonly clientID: string
   readonly clientSecret: string
-  /** Of the gateway. */
-  readonly origin: string
+  /** Of the gateway; the provider calls the first. */
+  readonly origins: readonly string[]
   readonly redirectPath?: string
   readonly logoutPath?: string
   /** Seconds that an ID token is good. */
@@ -71,7 +71,7 @@ function begin(
   {
     clientID,
     clientSecret,
-    origin,
+    origins,
     redirectPath = '/oauth2/callback',
     logoutPath = '/logout',
     ...more
@@ -84,9 +84,9 @@ function begin(
       {
         client_id: clientID,
         client_secret: clientSecret,
-        redirect_uris: [`${origin}${redirectPath}`],
-        post_logout_redirect_uris: [`${origin}${logoutPath}`],
-        backchannel_logout_uri: `${origin}${logoutPath}`,
+        redirect_uris: origins.map((origin) => `${origin}${redirectPath}`),
+        post_logout_redirect_uris: origins.map((origin) => `${origin}${logoutPath}`),
+        backchannel_logout_uri: `${origins[0]}${logoutPath}`,
         backchannel_logout_session_required: true,
         grant_types: ['authorization_code', 'refresh_token'],
         id_token_signed_response_alg: 'RS256',
