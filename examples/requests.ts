@@ -9,12 +9,29 @@ export interface ExampleRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Size of the request body. */
   readonly bodyBytes?: number
+  /** Name and password of HTTP Basic. */
+  readonly user?: string
+  /** Parameters of a form in the body. */
+  readonly form?: Readonly<Record<string, string>>
+  /** What of a response of {@link TOKEN_REQUEST} is sent: as a bearer token, or in the form. */
+  readonly token?: 'access_token' | 'refresh_token'
   readonly expect: {
     readonly status: number
     /** A part of the response body. */
     readonly body?: string | RegExp
     readonly headers?: Readonly<Record<string, string | RegExp | undefined>>
   }
+}
+
+const USER = 'orders-app:secret-of-the-example-57c0be91'
+
+export const TOKEN_REQUEST: ExampleRequest = {
+  shows: 'a token, issued by the gateway itself',
+  host: 'access.localhost',
+  path: '/oauth2/token',
+  user: USER,
+  form: { grant_type: 'client_credentials' },
+  expect: { status: 200, body: /"access_token":"[^"]+".*"refresh_token":"[^"]+"/ },
 }
 
 export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
@@ -188,6 +205,36 @@ export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
     path: '/',
     expect: { status: 404, body: 'RouteNotFound' },
   },
+  TOKEN_REQUEST,
+  {
+    shows: 'the token used: the service sees x-client',
+    host: 'access.localhost',
+    path: '/orders',
+    token: 'access_token',
+    expect: { status: 200, body: /"x-client":"orders-app"/ },
+  },
+  {
+    shows: 'without one: 401, with what is wanted',
+    host: 'access.localhost',
+    path: '/orders',
+    expect: { status: 401, headers: { 'www-authenticate': 'Bearer realm="access.localhost"' } },
+  },
+  {
+    shows: 'the token refreshed: a refresh token works once',
+    host: 'access.localhost',
+    path: '/oauth2/token',
+    user: USER,
+    form: { grant_type: 'refresh_token' },
+    token: 'refresh_token',
+    expect: { status: 200, body: /"access_token":"[^"]+".*"refresh_token":"[^"]+"/ },
+  },
+  {
+    shows: 'an API key: the service sees x-consumer',
+    host: 'access.localhost',
+    path: '/keys',
+    headers: { 'x-api-key': 'key-of-the-example-9f2c41d7e8' },
+    expect: { status: 200, body: /"x-consumer":"billing"/ },
+  },
   {
     shows: 'clear text is redirected to https where a Route states tls',
     host: 'tls.localhost',
@@ -207,12 +254,22 @@ export function curlLine(one: ExampleRequest, port: number): string {
   const words = ['curl']
   if (one.expect.status >= 300 || one.expect.headers !== undefined) words.push('-i')
   if (one.method !== undefined && one.bodyBytes === undefined) words.push('-X', one.method)
+  if (one.user !== undefined) words.push('-u', quoted(one.user))
   for (const [name, value] of Object.entries(one.headers ?? {}))
     words.push(...(name === 'cookie' ? ['-b', quoted(value)] : ['-H', quoted(`${name}: ${value}`)]))
+  for (const [name, value] of Object.entries(one.form ?? {})) words.push('-d', quoted(`${name}=${value}`))
+  if (one.token === 'access_token') words.push('-H', `"Authorization: Bearer ${tokenLine(one.token, port)}"`)
+  if (one.token === 'refresh_token') words.push('-d', `refresh_token=${tokenLine(one.token, port)}`)
   if (one.bodyBytes !== undefined) words.push('--data-binary', '@-')
   words.push(quoted(`http://${one.host}${port === 80 ? '' : `:${port}`}${one.path}`))
   const line = words.join(' ')
   return one.bodyBytes === undefined ? line : `head -c ${one.bodyBytes} /dev/zero | ${line}`
+}
+
+/** A token of a response, for a line. */
+function tokenLine(name: string, port: number): string {
+  const member = `s/.*"${name}":"\\([^"]*\\).*/\\1/`
+  return `$(${curlLine(TOKEN_REQUEST, port).replace('curl', 'curl -s')} | sed '${member}')`
 }
 
 function quoted(text: string): string {

@@ -10,6 +10,7 @@ import { type ExampleTls, makeExampleTls } from './start/certificate.ts'
 import { ChildProcesses } from './start/child-processes.ts'
 import { formatLogLine, painter } from './start/log-lines.ts'
 import { copyWithPorts, freePort } from './start/ports.ts'
+import { makeSigningKeys, type SigningKeys } from './start/signing-keys.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const EXIT_WITH_PARENT = new URL('start/exit-with-parent.ts', import.meta.url).href
@@ -66,6 +67,7 @@ if (values.help === true) {
 const paint = painter(process.stdout.isTTY === true && process.env.NO_COLOR === undefined)
 let copy: string | undefined
 let tls: ExampleTls | undefined
+let signingKeys: SigningKeys | undefined
 let stopping = 0
 /** Time of the first Ctrl-C; 0 before it. */
 let first = 0
@@ -77,6 +79,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('exit', () => {
   children.kill()
   tls?.remove()
+  signingKeys?.remove()
   if (copy !== undefined) rmSync(copy, { recursive: true, force: true })
 })
 await start()
@@ -102,6 +105,7 @@ async function start(): Promise<void> {
   }
   const folder = copy ?? SHOP
   tls = makeExampleTls(folder, https!, values.ca)
+  signingKeys = makeSigningKeys(folder)
   const print = (line: string): void => {
     if (!values.quiet) console.log(formatLogLine(line, paint))
   }

@@ -40,7 +40,9 @@ export function readTokenHead(token: string, types = TYPES): TokenHead | undefin
   if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64') || Object.hasOwn(header, 'zip')) return undefined
   if (typ !== undefined && (typeof typ !== 'string' || !types.has(typ.toLowerCase().replace(/^application\//, ''))))
     return undefined
-  return { algorithm: alg, keyId: kid as string | undefined, claims }
+  // RFC 9864 gives the one curve of EdDSA that is served here a name of its own.
+  const algorithm = alg === 'Ed25519' ? 'EdDSA' : alg
+  return { algorithm, keyId: kid as string | undefined, claims }
 }
 
 function parsePart(part: string): Readonly<Record<string, unknown>> | undefined {

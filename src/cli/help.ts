@@ -22,6 +22,7 @@ Usage: headgate COMMAND [FLAGS]
   backends   Print which endpoints of each Backend get requests, and why others do not.
   config     Print the effective settings and the origin of each value.
   cert       Make a certificate of a local authority, for trying things.
+  token      Make keys, clients and hashes for the Secrets of a token issuer and of API keys.
   version    Print the version.
   help       Explain a command: headgate help run
 
@@ -132,6 +133,27 @@ Examples:
   headgate cert shop.example.com --out manifests
   headgate cert shop.example.com '*.shop.example.com' -o secret | kubectl apply -f -
   curl --cacert ~/.local/share/headgate/ca/ca.crt https://shop.example.com:8443
+`,
+  token: `Make what goes into the Secrets of a token issuer (docs/token-issuer.md) and of API keys (docs/auth.md).
+
+Usage: headgate token key [FLAGS]             A key that signs tokens.
+       headgate token client NAME [FLAGS]     A client, and its secret on standard error, shown once.
+       headgate token hash [--random]         The hash of a secret from standard input, or of a random one.
+
+  --algorithm NAME      key: ES256, EdDSA or RS256. Default ES256
+  --starts-in TIME      key: when it begins to sign, so that it is published before. Default 15m
+  --audience LIST       client: what its tokens may be for, with commas between them.
+  --scope WORDS         client: what it may be granted, with spaces between them.
+  --refresh             client: it gets refresh tokens.
+  --introspect          client: it may introspect tokens of other clients.
+  --secret NAME         Name of the Secret. Default issuer-keys, issuer-clients
+  --namespace NAME      Of the Secret.
+  -o, --output FORMAT   secret: the manifest of a Secret; entry: a line for stringData of one that is there. Default secret
+
+Examples:
+  headgate token key | kubectl apply -n shop -f -
+  headgate token client billing --audience orders --scope 'orders:read orders:write' --refresh > clients.yaml
+  printf %s "$KEY" | headgate token hash
 `,
   version: `Print the version of Headgate and of Node.js.
 

@@ -13,6 +13,7 @@ import {
 } from './flag-values.ts'
 import type { ListenAddress } from './listen-address.ts'
 import { suggest } from './suggest.ts'
+import { parseToken, TOKEN_FLAGS, type TokenCommand } from './token-flags.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -97,13 +98,24 @@ export type Command =
   | RoutesCommand
   | ConfigCommand
   | BackendsCommand
+  | TokenCommand
   | { readonly name: 'version' }
   /** Help for one command, or for all. */
   | { readonly name: 'help'; readonly topic?: CommandName }
   /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
-export const COMMAND_NAMES = ['run', 'validate', 'routes', 'backends', 'config', 'cert', 'version', 'help'] as const
+export const COMMAND_NAMES = [
+  'run',
+  'validate',
+  'routes',
+  'backends',
+  'config',
+  'cert',
+  'token',
+  'version',
+  'help',
+] as const
 export type CommandName = (typeof COMMAND_NAMES)[number]
 
 const OUTPUT = { output: { type: 'string', short: 'o' } } as const
@@ -135,6 +147,7 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
     rsa: { type: 'boolean' },
     ...OUTPUT,
   },
+  token: { ...TOKEN_FLAGS, ...OUTPUT },
   version: {},
   help: {},
 }
@@ -198,6 +211,8 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
     }
     case 'cert':
       return parseCert(input)
+    case 'token':
+      return parseToken(input)
     case 'version':
       rejectPositionals(input, name)
       return { name }

@@ -1,6 +1,7 @@
 /** Reads one Secret of our types: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
 import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
+import { parseUsers, writeUsers } from '../auth/htpasswd.ts'
 import { parseOAuthClients, writeOAuthClients } from '../auth/oauth-clients.ts'
 import { type OidcClient, readOidcClient, writePublicClient } from '../auth/oidc-client.ts'
 import { parseSigningKeys, type SigningKeys, writeSigningKeys } from '../auth/signing-keys.ts'
@@ -17,6 +18,7 @@ import {
   API_KEYS_SECRET,
   CA_SECRET,
   CRL_SECRET,
+  HTPASSWD_SECRET,
   JWKS_SECRET,
   JWT_KEY_SECRET,
   OAUTH_CLIENTS_SECRET,
@@ -105,6 +107,8 @@ export function readSecret({ type, data }: Pick<Secret, 'type' | 'data'>): Secre
       return readTokenKeys(data)
     case JWKS_SECRET.type:
       return readTokenKeySet(data)
+    case HTPASSWD_SECRET.type:
+      return readPasswords(data)
     case API_KEYS_SECRET.type:
       return readKeysOfConsumers(data)
     case REDIS_SECRET.type:
@@ -192,6 +196,15 @@ function readTokenKeySet(data: Data): SecretReading | SecretFault {
   const text = textOf(data, JWKS_SECRET.key, MAX_KEY_TEXT)
   const fault = keysFault(readKeySet(Buffer.from(text, 'latin1').toString('utf8')), JWKS_SECRET.key)
   return fault ?? { contents: new Map([[JWKS_SECRET.key, shared(text)]]), facts: FOR_EVER }
+}
+
+function readPasswords(data: Data): SecretReading | SecretFault {
+  const users = parseUsers(Buffer.from(data[HTPASSWD_SECRET.key]!, 'base64').toString('utf8'))
+  if ('fault' in users) return { fault: `${HTPASSWD_SECRET.key} cannot be used: ${users.fault}` }
+  return {
+    contents: new Map([[HTPASSWD_SECRET.key, shared(Buffer.from(writeUsers(users)))]]),
+    facts: FOR_EVER,
+  }
 }
 
 /** Delivered as one content: the names of its keys are consumers, which no policy names. */

@@ -21,6 +21,7 @@ import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
+import { Passwords } from './passwords/passwords.ts'
 import { Pipeline } from './publish/pipeline.ts'
 import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
@@ -53,6 +54,7 @@ export class Rooms {
   readonly grants: GrantRequests
   readonly pipeline: Pipeline
   readonly keySets: KeySets
+  readonly passwords: Passwords
   readonly health: Health
   readonly signIns: SignIns
   readonly admin: AdminInputs
@@ -88,6 +90,7 @@ export class Rooms {
     this.pipeline = this.#createPipeline(data, log, time)
     this.#providers = this.#createProviders(time)
     this.keySets = this.#createKeySets(time)
+    this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
@@ -102,6 +105,7 @@ export class Rooms {
   stop(): void {
     this.pipeline.stop()
     this.keySets.stop()
+    this.passwords.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -219,6 +223,7 @@ export class Rooms {
         },
         ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, answer) => this.keySets.ask(url, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),

@@ -46,6 +46,8 @@ export const SIGNING_KEYS_SECRET = { type: 'headgate.dev/signing-keys', all: '*'
 /** Clients of a token issuer; each key of the data is a client id, and all of them are one content. */
 export const OAUTH_CLIENTS_SECRET = { type: 'headgate.dev/oauth-clients', all: '*' } as const
 
+/** Users and hashes of their passwords, as htpasswd writes them. */
+export const HTPASSWD_SECRET = { type: 'headgate.dev/htpasswd', key: 'htpasswd' } as const
 /** The client that the gateway is at an OpenID provider. Workers get what a browser may know of it, as one content. */
 export const OIDC_CLIENT_SECRET = {
   type: 'headgate.dev/oidc-client',
@@ -66,6 +68,7 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   [TICKET_KEY_SECRET.type]: { required: [TICKET_KEY_SECRET.key], optional: [] },
   [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
   [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
+  [HTPASSWD_SECRET.type]: { required: [HTPASSWD_SECRET.key], optional: [] },
   [API_KEYS_SECRET.type]: { required: [], optional: [API_KEYS_SECRET.all] },
   [REDIS_SECRET.type]: {
     required: [REDIS_SECRET.password],

@@ -2,7 +2,9 @@
  * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
  * reports.
  */
+
 import type { GrantStore } from '../auth/grant-store.ts'
+import type { PasswordChecks } from '../auth/password-check.ts'
 import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
@@ -108,6 +110,7 @@ export interface FilterServices {
   readonly contents: Contents
   /** Of the providers' keys among the contents. */
   readonly keySets: KeySetChecks
+  readonly passwords: PasswordChecks
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */

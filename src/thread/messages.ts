@@ -4,6 +4,7 @@
  */
 
 import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
+import type { PasswordAnswer, PasswordQuestion } from '../auth/password-check.ts'
 import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
@@ -173,6 +174,8 @@ export type ToWorker =
   | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
   /** Behind the keys that there are now: what was asked of a key set. */
   | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
+  /** Of a question `check-password`. */
+  | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -189,5 +192,7 @@ export type FromWorker =
    * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
    */
   | { readonly type: 'ask-key-set'; readonly url: string }
+  /** Answered by `password-checked` with the same id. */
+  | { readonly type: 'check-password'; readonly id: number; readonly question: PasswordQuestion }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

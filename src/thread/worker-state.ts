@@ -59,6 +59,7 @@ export class WorkerState {
         return
       case 'epoch':
       case 'key-set-asked':
+      case 'password-checked':
       case 'latency-probe':
       case 'sign-in-answer':
       case 'grants':

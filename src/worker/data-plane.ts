@@ -40,6 +40,7 @@ import { GrantClient } from './grant-client.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
+import { PasswordClient } from './password-client.ts'
 import { SessionKeys } from './session-keys.ts'
 import { WorkerSignIns } from './sign-ins.ts'
 
@@ -149,12 +150,14 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     unexpected: (error) => edges.unexpected(error),
   })
   const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
+  const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
       signIns,
       grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
+      passwords,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
     }),
     registry: edges.registry,
@@ -187,6 +190,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     signIns,
     grants,
     keySets,
+    passwords,
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
@@ -198,7 +202,7 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'providers' | 'signIns'>,
+  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'signIns'>,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)

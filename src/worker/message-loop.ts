@@ -8,6 +8,7 @@ import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { GrantClient } from './grant-client.ts'
 import type { KeySetRequests } from './key-sets.ts'
+import type { PasswordClient } from './password-client.ts'
 import type { WorkerSignIns } from './sign-ins.ts'
 
 export interface MessageLoopHost {
@@ -23,6 +24,7 @@ export interface MessageLoopHost {
   readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
   readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
+  readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -69,13 +71,14 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { endpoints, contents, keySets, linker } = this.#host
+    const { endpoints, contents, keySets, passwords, linker } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
     else if (message.type === 'tables') this.#steps = linker.link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') endpoints.retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
     else if (message.type === 'key-set-asked') keySets.answered(message.url, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
@@ -93,11 +96,12 @@ export class MessageLoop {
     }
   }
 
-  /** A new control thread: tables that the old one had begun to send will not be completed. */
+  /** A new control thread: what the old one had begun to send, or was asked, will not be completed. */
   forgetQueue(): void {
     this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.passwords.forget()
     this.#host.grants.forget()
   }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { exportJWK } from 'jose'
 import { MAX_TOKEN, readTokenHead } from '../../src/auth/compact-token.ts'
@@ -38,6 +38,19 @@ async function verdict(token: string, rules = RULES, keys = PUBLIC, at = Date.no
 }
 
 describe('a token', () => {
+  it('may name Ed25519 as RFC 9864 does, and is one of EdDSA then', async () => {
+    const header = Buffer.from('{"alg":"Ed25519"}').toString('base64url')
+    const claims = { iss: ISSUER, aud: AUDIENCE, exp: now() + 60 }
+    const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+    const token = `${signed}.${sign(null, Buffer.from(signed), ED.privateKey).toString('base64url')}`
+    const rules = { issuer: ISSUER, audiences: [AUDIENCE], algorithms: ['EdDSA'], clockSkew: 0 }
+    const keys = [{ key: ED.publicKey, algorithms: ['EdDSA'], id: undefined }]
+    const head = readTokenHead(token)!
+    assert.ok('claims' in (await verifyToken(token, head, keys, rules, Date.now())))
+    const others = { ...rules, algorithms: ['RS256'] }
+    assert.deepEqual(await verifyToken(token, head, keys, others, Date.now()), { fault: 'algorithm' })
+  })
+
   it('of each kind of key is good, and says who it is', async () => {
     assert.equal(await verdict(await tokenOf()), 'ok')
     assert.equal(await verdict(await tokenOf({ key: EC.privateKey, header: { alg: 'ES256', typ: 'at+jwt' } })), 'ok')

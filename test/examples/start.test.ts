@@ -7,7 +7,7 @@ import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest } from '../../examples/requests.ts'
+import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest, TOKEN_REQUEST } from '../../examples/requests.ts'
 import { escaped, PAGE_FILE, startPage } from '../../examples/start/page.ts'
 import { eventually } from '../feature/harness.ts'
 import { type RawResponse, request } from '../feature/raw-client.ts'
@@ -98,14 +98,24 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     await example.exit()
   })
 
-  const send = async (one: ExampleRequest): Promise<RawResponse> =>
-    await request(port, {
-      host: one.host,
-      path: one.path,
-      ...(one.method === undefined ? {} : { method: one.method }),
-      ...(one.headers === undefined ? {} : { headers: one.headers }),
-      ...(one.bodyBytes === undefined ? {} : { body: 'x'.repeat(one.bodyBytes) }),
+  const send = async (one: ExampleRequest): Promise<RawResponse> => {
+    const headers: Record<string, string> = { ...one.headers }
+    const form = new URLSearchParams(one.form)
+    if (one.user !== undefined) headers.authorization = `Basic ${Buffer.from(one.user).toString('base64')}`
+    if (one.token !== undefined) {
+      const token = JSON.parse((await send(TOKEN_REQUEST)).text)[one.token]
+      if (one.token === 'access_token') headers.authorization = `Bearer ${token}`
+      else form.set(one.token, token)
+    }
+    if (form.size > 0) headers['content-type'] = 'application/x-www-form-urlencoded'
+    const body = one.bodyBytes === undefined ? String(form) : 'x'.repeat(one.bodyBytes)
+    const method = one.method ?? (form.size > 0 ? 'POST' : undefined)
+    return await request(port, {
+      ...{ host: one.host, path: one.path, headers },
+      ...(method === undefined ? {} : { method }),
+      ...(body === '' ? {} : { body }),
     })
+  }
 
   for (const one of EXAMPLE_REQUESTS)
     it(`shows ${one.shows}`, async () => {

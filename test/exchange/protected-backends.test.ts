@@ -4,6 +4,7 @@
  * which a request may be led instead.
  */
 import assert from 'node:assert/strict'
+import { METHODS } from 'node:http'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Policies } from '../../src/api/policies.ts'
@@ -21,7 +22,10 @@ const KEYS = 'Secret default/keys public.pem headgate.dev/jwt-key'
 const CLIENTS = 'Secret default/clients * headgate.dev/api-keys'
 const GOOD_KEY = 'a-good-key-of-somebody'
 
-const RUNS = 250
+/** No methods that anybody has registered, and none of HTTP/1.1 in the case of the others. */
+const OTHER_METHODS = ['get', 'Post', 'PRI', 'TRACK', 'DEBUG', 'X', "!#$%&'*+-.^_`|~"]
+
+const RUNS = 350
 const SEED = 12
 
 const jwt = {
@@ -155,7 +159,8 @@ function spellings(forged: readonly string[]): fc.Arbitrary<Spelling> {
     credential.map((one) => `Basic ${one}`),
     credential.map((one) => `session=${one}`),
     credential.map((one) => `a=b; session=${one}; session=`),
-    credential,
+    // A good token with its scheme in front is no token, and a good value of the field.
+    credential.filter((one) => !one.startsWith('Bearer ')),
     fc.constantFrom(
       '/open',
       'authorization, x-token, cookie',
@@ -167,8 +172,11 @@ function spellings(forged: readonly string[]): fc.Arbitrary<Spelling> {
     ),
   )
   return fc.record({
-    method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY', 'PROPFIND', 'get'),
-    target: fc.tuple(form, path, query).map((parts) => parts.join('')),
+    method: fc.oneof(fc.constantFrom('GET', 'HEAD', 'POST', 'OPTIONS'), fc.constantFrom(...METHODS, ...OTHER_METHODS)),
+    target: fc.oneof(
+      { weight: 12, arbitrary: fc.tuple(form, path, query).map((parts) => parts.join('')) },
+      { weight: 1, arbitrary: fc.constantFrom('*', HOST, `${HOST}:443`, `//${HOST}/keys`, '?', '#', '/keys#/open') },
+    ),
     host: fc.constantFrom(
       HOST,
       HOST,
@@ -275,6 +283,30 @@ describe('a protected Backend', () => {
     const seen = secret.received.slice(before)
     assert.equal(seen.length, 2 * names.length)
     assert.ok(!JSON.stringify(seen).includes('root'))
+  })
+
+  it('wants one for every method there is', async () => {
+    const token = await tokenOf()
+    const passed: string[] = []
+    for (const method of [...METHODS, ...OTHER_METHODS]) {
+      const plain: Spelling = { method, target: '/', host: HOST, fields: [] }
+      const preflight: readonly (readonly [string, string])[] = [
+        ['origin', 'https://evil.example'],
+        ['access-control-request-method', 'DELETE'],
+        ['access-control-request-headers', 'authorization'],
+      ]
+      const before = secret.received.length
+      for (const fields of [[], preflight, [['authorization', `Bearer ${forged[7]}`]] as const])
+        for (const status of [await ask({ ...plain, fields }), await askH2({ ...plain, fields })])
+          assert.ok(status >= 400 || status === 0, `${method}: ${status}`)
+      assert.equal(secret.received.length, before, method)
+      const good = { ...plain, fields: [['authorization', `Bearer ${token}`]] as const }
+      if ((await ask(good)) === 200 && (await askH2(good)) === 200) passed.push(method)
+    }
+    assert.deepEqual(
+      METHODS.filter((method) => !passed.includes(method)),
+      ['CONNECT'],
+    )
   })
 
   it('is not reached without one, whatever the spelling of path, method, host or field', async () => {

@@ -52,6 +52,12 @@ describe('auth by tokens', () => {
         },
         backendRefs: [{ name: 'echo' }],
       },
+      {
+        name: 'basic',
+        matches: [{ path: { value: '/basic' } }],
+        policies: { auth: { basic: { secretName: 'users' } } },
+        backendRefs: [{ name: 'echo' }],
+      },
       { name: 'all', backendRefs: [{ name: 'echo' }] },
     ]
     gateway = await startGateway(scope, {
@@ -195,5 +201,35 @@ describe('auth by tokens', () => {
     await eventually(async () => assert.equal((await ask('one')).status, 503))
     await eventually(async () => assert.match(await condition(), /^KeyInvalid: .*line 1 of billing does not begin/))
     assert.ok(!gateway.processLog.join().includes('sha256:one'))
+  })
+
+  it('goes beside passwords, whose hashes are computed elsewhere, and which act in the moment they are changed', async () => {
+    const ask = (credentials: string) =>
+      request(gateway.port, {
+        host: HOST,
+        path: '/basic',
+        headers: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` },
+      })
+    const users = (htpasswd: string) =>
+      gateway.write('users.yaml', keys({ htpasswd }, 'headgate.dev/htpasswd', 'users'))
+    assert.equal((await ask('alice:secret')).status, 503)
+    await users('alice:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/')
+    await eventually(async () => assert.equal((await ask('alice:secret')).status, 200))
+    assert.equal(((await ask('alice:secret')).json() as unknown as Received).headers.authorization, undefined)
+    const statuses = new Set<number>()
+    for (let i = 0; !statuses.has(429); i++) {
+      assert.ok(i < 100, 'guessing is not held off')
+      statuses.add((await ask(`alice:guess ${i}`)).status)
+    }
+    assert.deepEqual([...statuses], [401, 429])
+    // Who is known already is not held up by who guesses at the same address, and nobody else is let in.
+    assert.equal((await ask('alice:secret')).status, 200)
+    await users('alice:secret')
+    await eventually(async () => assert.equal((await ask('alice:secret')).status, 503))
+    await eventually(async () => assert.match(await condition(), /^KeyInvalid: .*line 1 has no hash of a known form/))
+    const all = JSON.stringify(gateway.accessLog) + gateway.processLog.join('\n')
+    assert.ok(!all.includes('alice:secret'))
+    assert.ok(!all.includes('abcdefgh'))
+    assert.ok(!all.includes(Buffer.from('alice:secret').toString('base64')))
   })
 })

@@ -1,9 +1,10 @@
 /** `tokenIssuer` from manifests to traffic, by two workers: what it issues another rule takes, and what it withdraws ends. */
 import assert from 'node:assert/strict'
-import { type KeyObject, randomBytes } from 'node:crypto'
+import { type KeyObject, randomBytes, webcrypto } from 'node:crypto'
 import { before, describe, it } from 'node:test'
+import * as oauth from 'openid-client'
 import { writeClientSecret } from '../../src/auth/client-secret.ts'
-import { EC, ED, pemOf } from '../auth/tokens.ts'
+import { EC, ED } from '../auth/tokens.ts'
 import { type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import { type RawResponse, request } from './raw-client.ts'
@@ -41,12 +42,14 @@ describe('a token issuer', () => {
       },
       { name: 'all', backendRefs: [{ name: 'echo' }] },
     ]
+    const keys = [ED.publicKey.export({ format: 'jwk' })]
+    const robot = JSON.stringify({ jwks: { keys }, audience: 'orders', scope: 'orders:read' })
     // What holds for the whole Route does not hold for who has no token yet.
     const policies = {
       enforced: {
         auth: {
           jwt: {
-            ...{ issuer: ISSUER, audiences: ['orders'], keys: { publicKeySecretName: 'verify' } },
+            ...{ issuer: ISSUER, audiences: ['orders'], keys: { issuerRule: 'token' } },
             claimsToHeaders: [{ claim: 'client_id', header: 'x-client' }],
           },
         },
@@ -59,10 +62,10 @@ describe('a token issuer', () => {
       {
         'routes.yaml': backend('echo', [echo.port]) + route('shop', [HOST], rules, { policies }),
         'keys.yaml': secret('issuer-keys', 'signing-keys', { 'a.pem': privatePem(EC.privateKey) }),
-        'verify.yaml': secret('verify', 'jwt-key', { 'public.pem': pemOf(EC.publicKey) + pemOf(ED.publicKey) }),
         'clients.yaml': secret('issuer-clients', 'oauth-clients', {
           billing: client(),
           gate: client({ introspect: true }),
+          robot,
         }),
       },
       { workers: 2 },
@@ -135,6 +138,39 @@ describe('a token issuer', () => {
     assert.deepEqual(json(await post('introspect', { token: String(token) }, 'gate')), { active: false })
     assert.equal((await post('revoke', { token: String(refreshToken) })).status, 200)
     assert.equal(json(await refresh(refreshToken)).error, 'invalid_grant')
+  })
+
+  it('serves a client that others wrote, which finds out all else by itself', async () => {
+    const fetch: oauth.CustomFetch = async (url, { method, headers, body }) => {
+      const { host, pathname, search } = new URL(url)
+      const sent = body instanceof URLSearchParams ? body.toString() : body
+      const answer = await request(gateway.port, {
+        ...{ host, method, path: pathname + search, headers: { ...headers } },
+        ...(typeof sent === 'string' ? { body: sent } : {}),
+      })
+      return new Response(answer.text, { status: answer.status, headers: { 'content-type': 'application/json' } })
+    }
+    const find = (id: string, by: oauth.ClientAuth, algorithm: 'oidc' | 'oauth2') =>
+      oauth.discovery(new URL(ISSUER), id, {}, by, { [oauth.customFetch]: fetch, algorithm })
+    const jwk = ED.privateKey.export({ format: 'jwk' })
+    const key = await webcrypto.subtle.importKey('jwk', jwk, 'Ed25519', false, ['sign'])
+    for (const [id, by, algorithm] of [
+      ['billing', oauth.ClientSecretBasic(SECRET), 'oauth2'],
+      ['billing', oauth.ClientSecretPost(SECRET), 'oidc'],
+      ['robot', oauth.PrivateKeyJwt(key), 'oauth2'],
+    ] as const) {
+      const found = await find(id, by, algorithm)
+      const granted = await oauth.clientCredentialsGrant(found, { scope: 'orders:read' })
+      assert.equal(granted.expires_in, 600)
+      assert.equal((await use(granted.access_token)).status, 200)
+      assert.equal((await oauth.tokenIntrospection(found, granted.access_token)).active, true)
+      await assert.rejects(oauth.clientCredentialsGrant(found, { scope: 'admin' }), { error: 'invalid_scope' })
+      await oauth.tokenRevocation(found, granted.access_token)
+      assert.equal((await oauth.tokenIntrospection(found, granted.access_token)).active, false)
+      if (id === 'robot') continue
+      const next = await oauth.refreshTokenGrant(found, granted.refresh_token!)
+      assert.notEqual(next.refresh_token, granted.refresh_token)
+    }
   })
 
   it('publishes a key that is added, signs with the one before for a time, and stops where its Secret is broken', async () => {

@@ -140,6 +140,7 @@ export function testDeps(): TestDeps {
     keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+    passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
     memos: new OwnedLru(65_536, clock),
     limiters: new GcraLimiters(256, clock),
     compilePattern,

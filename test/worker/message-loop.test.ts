@@ -38,6 +38,10 @@ describe('the messages of control', () => {
         },
       },
       keySets: { answered: (url, again, current) => log.push(`asked ${url} ${again} ${current}`) },
+      passwords: {
+        answered: (id, { result }) => log.push(`password ${id} ${result}`),
+        forget: () => log.push('forget'),
+      },
       linker: {
         *link({ generation }: { generation: number }) {
           yield
@@ -116,7 +120,7 @@ describe('the messages of control', () => {
     loop.forgetQueue()
     loop.accept(short('b/b'))
     finish()
-    assert.deepEqual(log, ['a/a 4', 'b/b 4', 'b/b 1'])
+    assert.deepEqual(log, ['forget', 'a/a 4', 'b/b 4', 'b/b 1'])
     assert.equal(forgotten, 1)
   })
 

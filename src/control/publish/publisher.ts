@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
+import type { PasswordAnswer, PasswordQuestion } from '../../auth/password-check.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { SignInAnswer, SignInQuestion } from '../../policy/sign-ins.ts'
@@ -26,6 +27,8 @@ export interface PublisherEvents {
   asked(worker: number, id: number, request: GrantRequest): void
   /** A worker has met a key that is not in a set. @param answer to be called once what was fetched has been sent */
   keySetAsked(url: string, answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void): void
+  /** A worker asks whether a password is right. */
+  passwordAsked(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -126,6 +129,7 @@ export class Publisher {
     if (message.type === 'problem') this.#events.problem(index, message.message)
     else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url)
+    else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
     else this.#settle()
@@ -147,6 +151,12 @@ export class Publisher {
     this.#events.keySetAsked(url, ({ again, current }) =>
       // Contents are sent at the end of the turn that brings them.
       this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, again, current } satisfies ToWorker)),
+    )
+  }
+
+  #askPassword(port: MessagePort | undefined, { id, question }: Extract<FromWorker, { type: 'check-password' }>): void {
+    this.#events.passwordAsked(question, (answer) =>
+      port?.postMessage({ type: 'password-checked', id, answer } satisfies ToWorker),
     )
   }
 

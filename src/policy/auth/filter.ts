@@ -14,6 +14,7 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { compileTemplate, type Template } from '../variables.ts'
 import { ApiKeyMethod } from './api-key.ts'
+import { BasicMethod } from './basic.ts'
 import { ClientCertificateMethod } from './client-certificate.ts'
 import {
   type CredentialPlace,
@@ -194,10 +195,10 @@ class Authentication {
   #refuse(x: Exchange, reason: Reason, error: ChallengeError, detail?: string): RequestDecision {
     const response = problemResponse(reason, x)
     if (reason !== 'AuthUnavailable')
-      for (const { scheme, parameters } of this.#challengers) {
+      for (const { scheme, realm = x.host, parameters = '' } of this.#challengers) {
         const said = error === '' || scheme !== 'Bearer' ? '' : `, error="${error}"`
         // A host in normal form has no character that would have to be escaped.
-        response.fields.add('www-authenticate', `${scheme} ${parameters ?? `realm="${x.host}"`}${said}`)
+        response.fields.add('www-authenticate', `${scheme} realm="${realm}"${parameters}${said}`)
       }
     return refusal(response, detail)
   }
@@ -250,6 +251,7 @@ function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Me
 function authMethodOf(plan: MethodPlan, owner: string, services: FilterServices): AuthMethod {
   if ('jwt' in plan) return new JwtMethod(plan.jwt, owner, services)
   if ('apiKey' in plan) return new ApiKeyMethod(plan.apiKey, services)
+  if ('basic' in plan) return new BasicMethod(plan.basic, owner, services)
   if ('oidc' in plan) return new OidcMethod(plan.oidc, owner, services)
   if ('external' in plan) return new ExternalMethod(plan.external, owner, services)
   return new ClientCertificateMethod(plan.clientCertificate)

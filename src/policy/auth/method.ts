@@ -48,7 +48,9 @@ export interface AuthMethod {
   readonly reads?: readonly string[]
   /** Of the challenge (RFC 9110 §11.6.1); undefined: the method answers who has no credential. */
   readonly scheme: string | undefined
-  /** What stands behind the scheme in the challenge instead of the realm that is the host. */
+  /** Instead of the host. */
+  readonly realm?: string | undefined
+  /** What stands behind the realm in the challenge. */
   readonly parameters?: string
   /** For people: `a token of https://id.example/ for shop`. */
   readonly wants: string

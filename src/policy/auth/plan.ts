@@ -17,6 +17,7 @@ export type MethodPlan =
   | { readonly oidc: OidcPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
   | { readonly external: ExternalPlan }
+  | { readonly basic: BasicPlan }
 
 export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'
 
@@ -58,8 +59,15 @@ export function identityFieldsOf(method: MethodPlan): readonly string[] {
   if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
   if ('clientCertificate' in method) return method.clientCertificate.toHeaders.map(({ header }) => header)
   if ('external' in method) return method.external.responseHeaders
-  if ('apiKey' in method || 'oidc' in method) return []
+  if ('apiKey' in method || 'basic' in method || 'oidc' in method) return []
   return method satisfies never
+}
+
+export interface BasicPlan {
+  /** See {@link contentId}. */
+  readonly content: string
+  /** Shown to the user; undefined: the host. */
+  readonly realm?: string
 }
 
 export interface ApiKeyPlan {
@@ -80,7 +88,8 @@ export interface JwtPlan {
   readonly clockSkew: number
 }
 
-export type KeyForm = 'PublicKeys' | 'SharedSecret' | 'KeySet'
+/** `SigningKeys`: those of an issuer here, of which the public halves are used. */
+export type KeyForm = 'PublicKeys' | 'SharedSecret' | 'KeySet' | 'SigningKeys'
 
 export interface KeySource {
   readonly form: KeyForm

@@ -9,7 +9,7 @@ import {
   planOnce,
 } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { API_KEYS_SECRET, OIDC_CLIENT_SECRET } from '../secret-types.ts'
+import { API_KEYS_SECRET, HTPASSWD_SECRET, OIDC_CLIENT_SECRET } from '../secret-types.ts'
 import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
@@ -18,6 +18,7 @@ import { checkOidc, checkSeveralOidc, type OidcValue, oidcPaths, planOidc } from
 import {
   type ApiKeyPlan,
   type AuthPlan,
+  type BasicPlan,
   type CertificateField,
   type ClientCertificatePlan,
   identityFieldsOf,
@@ -31,7 +32,7 @@ interface AuthValue {
   readonly clientCertificate?: ClientCertificateValue
   readonly oidc?: OidcValue
   readonly external?: ExternalValue
-  readonly basic?: { readonly secretName: string; readonly realm?: string }
+  readonly basic?: BasicValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
 }
@@ -39,6 +40,11 @@ interface AuthValue {
 interface ApiKeyValue {
   readonly secretName: string
   readonly from: readonly CredentialPlace[]
+}
+
+interface BasicValue {
+  readonly secretName: string
+  readonly realm?: string
 }
 
 interface ClientCertificateValue {
@@ -51,7 +57,8 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret', 'Backend', 'Service'], find: authReferences },
   plan: planOnce(planAuth),
-  byRoute: (value) => methodsOf(value).some(([, { oidc }]) => oidc !== undefined),
+  byRoute: (value) =>
+    methodsOf(value).some(([, { oidc, jwt }]) => oidc !== undefined || jwt?.keys.issuerRule !== undefined),
   paths: (value) => rawMethods(value).flatMap(([, method]) => [...oidcPaths(fieldsOf(method).oidc)]),
   identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
@@ -89,9 +96,10 @@ function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem
 }
 
 /** Where a Secret is named. */
-function secretField({ jwt, apiKey, oidc }: AuthValue): readonly string[] | undefined {
+function secretField({ jwt, apiKey, oidc, basic }: AuthValue): readonly string[] | undefined {
   if (jwt !== undefined) return jwt.keys.jwksURI === undefined ? ['jwt', 'keys'] : undefined
   if (apiKey !== undefined) return ['apiKey', 'secretName']
+  if (basic !== undefined) return ['basic', 'secretName']
   return oidc === undefined ? undefined : ['oidc', 'secretName']
 }
 
@@ -141,6 +149,10 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
     const { secretName } = fieldsOf(fieldsOf(method).apiKey)
     if (typeof secretName === 'string')
       yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
+    const { secretName: users } = fieldsOf(fieldsOf(method).basic)
+    const { type, key } = HTPASSWD_SECRET
+    if (typeof users === 'string')
+      yield { path: [...path, 'basic', 'secretName'], kind: 'Secret', name: users, key, type }
     const { secretName: client } = fieldsOf(fieldsOf(method).oidc)
     if (typeof client === 'string') {
       const { type } = OIDC_CLIENT_SECRET
@@ -167,9 +179,10 @@ function planAuth(value: AuthValue, namespace: string | undefined, route = ''): 
 
 /** @returns undefined of `anonymous` */
 function planMethod(value: AuthValue, namespace: string | undefined, route: string) {
-  const { jwt, apiKey, clientCertificate, external, oidc } = value
+  const { jwt, apiKey, clientCertificate, external, oidc, basic } = value
   if (jwt !== undefined) return { jwt: planJwt(jwt, namespace) } satisfies MethodPlan
   if (apiKey !== undefined) return { apiKey: planApiKey(apiKey, namespace) } satisfies MethodPlan
+  if (basic !== undefined) return { basic: planBasic(basic, namespace) } satisfies MethodPlan
   if (external !== undefined) return { external: planExternal(external, namespace) } satisfies MethodPlan
   if (oidc !== undefined) return { oidc: planOidc(oidc, namespace, route) } satisfies MethodPlan
   return clientCertificate && ({ clientCertificate: planCertificate(clientCertificate) } satisfies MethodPlan)
@@ -177,6 +190,13 @@ function planMethod(value: AuthValue, namespace: string | undefined, route: stri
 
 function planCertificate({ toHeaders = [] }: ClientCertificateValue): ClientCertificatePlan {
   return { toHeaders: toHeaders.map(({ field, header }) => ({ field, header: header.toLowerCase() })) }
+}
+
+function planBasic({ secretName, realm }: BasicValue, namespace: string | undefined): BasicPlan {
+  if (namespace === undefined) throw new TypeError('passwords stand in a Secret of a namespace')
+  const { type, key } = HTPASSWD_SECRET
+  const content = contentId({ kind: 'Secret', namespace, name: secretName, key, type })
+  return realm === undefined ? { content } : { content, realm }
 }
 
 function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {

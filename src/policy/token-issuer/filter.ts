@@ -74,7 +74,7 @@ const METADATA_BYTES = new WeakMap<Issuer, Uint8Array>()
 function metadataOf(issuer: Issuer): Uint8Array {
   let bytes = METADATA_BYTES.get(issuer)
   if (bytes === undefined) {
-    const methods = { values: [...AUTH_METHODS], algorithms: ASSERTION_ALGORITHMS }
+    const methods = { values: [...AUTH_METHODS], algorithms: [...ASSERTION_ALGORITHMS, 'Ed25519'] }
     bytes = Buffer.from(
       `${JSON.stringify({
         issuer: issuer.plan.issuer,

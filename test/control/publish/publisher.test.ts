@@ -74,6 +74,7 @@ describe('the publisher', () => {
           endpoints.push(took)
           wake()
         },
+        passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })
           wake()
