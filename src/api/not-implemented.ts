@@ -24,11 +24,6 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
-  ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.issuerRule'].map((field) => ({
-      field: `${place}.${field}`,
-    })),
-  ),
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'rateLimits', accepted: [[]] },

@@ -9,6 +9,7 @@ import type { PolicyDefinition } from '../policy/definition.ts'
 import { type CoreSchema, METADATA_SCHEMA } from './core-schemas.ts'
 import { costProblems } from './cost.ts'
 import { headerValueProblems } from './header-values.ts'
+import { resolveIssuerRules } from './issuer-rules.ts'
 import { apiVersionOf, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow } from './kinds.ts'
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
@@ -141,7 +142,7 @@ function* checkObject(
   const costs = costProblems(kind, raw)
   if (costs.length > 0) return { ok: false, problems: costs }
   const { value, problems, warnings } = yield* row.checker.steps(raw)
-  const object = value as Identified
+  let object = value as Identified
   problems.push(...identityProblems(kind, apiVersionOf(row), raw as Raw))
   if (isObject(object.metadata)) problems.push(...metadataProblems(kind, object.metadata))
   else if (problems.every((problem) => problem.path[0] !== 'metadata'))
@@ -156,6 +157,9 @@ function* checkObject(
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))
     problems.push(...tokenIssuerProblems(object as unknown as Route))
+    const resolved = resolveIssuerRules(object)
+    problems.push(...resolved.problems)
+    object = resolved.object
     warnings.push(...tlsWarnings(object as unknown as Route))
     problems.push(...accessProblems(object as unknown as Route))
     warnings.push(...accessWarnings(object as unknown as Route))

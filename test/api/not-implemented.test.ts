@@ -14,7 +14,6 @@ const SAMPLES: Tree = {
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
-  'jwt.keys.issuerRule': 'token',
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],

@@ -346,3 +346,52 @@ test('a token of a session is in no header that frames a message, and a range of
   assert.deepEqual(byCodes('200', '204-204', '200-399'), [])
   assert.deepEqual(byCodes('200', '299-200'), ['spec.healthCheck.active.codes Invalid'])
 })
+
+test('keys of an issuer are those of a rule of the same Route, wherever they are stated', () => {
+  const jwt = (issuer: string, issuerRule: string) => ({ jwt: { issuer, audiences: ['a'], keys: { issuerRule } } })
+  const tokenIssuer = { issuer: 'https://a.example/t', signingKeySecretName: 'signers', clientsSecretName: 'c' }
+  const routeOf = (auth: object, more: object = {}) => ({
+    apiVersion: 'headgate.dev/v1alpha1',
+    kind: 'Route',
+    metadata,
+    spec: {
+      rules: [
+        { name: 'token', tokenIssuer },
+        { name: 'a', policies: { auth }, respond: {} },
+      ],
+      ...more,
+    },
+  })
+  const at = 'spec.rules[1].policies.auth'
+  const good = jwt(tokenIssuer.issuer, 'token')
+  assert.deepEqual(problemsOf('Route', routeOf(good)), [])
+  assert.deepEqual(problemsOf('Route', routeOf({ anyOf: [{ anonymous: {} }, good] })), [])
+  assert.deepEqual(problemsOf('Route', routeOf(jwt(tokenIssuer.issuer, 'a'))), [`${at}.jwt.keys.issuerRule Invalid`])
+  assert.deepEqual(problemsOf('Route', routeOf(jwt(tokenIssuer.issuer, 'other'))), [
+    `${at}.jwt.keys.issuerRule Invalid`,
+  ])
+  assert.deepEqual(problemsOf('Route', routeOf({ anyOf: [jwt('https://b.example', 'token')] })), [
+    `${at}.anyOf[0].jwt.issuer Invalid`,
+  ])
+  const enforced = { policies: { enforced: { auth: jwt(tokenIssuer.issuer, 'none') } } }
+  assert.deepEqual(problemsOf('Route', routeOf(good, enforced)), [
+    'spec.policies.enforced.auth.jwt.keys.issuerRule Invalid',
+  ])
+})
+
+test('the address of a key set has no user, no password and no fragment', () => {
+  const problems = (jwksURI: string) =>
+    problemsOf('Route', {
+      apiVersion: 'headgate.dev/v1alpha1',
+      kind: 'Route',
+      metadata,
+      spec: {
+        rules: [
+          { name: 'a', policies: { auth: { jwt: { issuer: 'a', audiences: ['a'], keys: { jwksURI } } } }, respond: {} },
+        ],
+      },
+    })
+  assert.deepEqual(problems('https://id.example/jwks?x=1'), [])
+  for (const address of ['https://u:p@id.example/', 'https://id.example/#a', 'https://', 'http://a:0/', 'ftp://a/'])
+    assert.deepEqual(problems(address), ['spec.rules[0].policies.auth.jwt.keys.jwksURI Invalid'], address)
+})

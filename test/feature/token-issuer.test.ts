@@ -4,7 +4,7 @@ import { type KeyObject, randomBytes, webcrypto } from 'node:crypto'
 import { before, describe, it } from 'node:test'
 import * as oauth from 'openid-client'
 import { writeClientSecret } from '../../src/auth/client-secret.ts'
-import { EC, ED, pemOf } from '../auth/tokens.ts'
+import { EC, ED } from '../auth/tokens.ts'
 import { type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import { type RawResponse, request } from './raw-client.ts'
@@ -49,7 +49,7 @@ describe('a token issuer', () => {
       enforced: {
         auth: {
           jwt: {
-            ...{ issuer: ISSUER, audiences: ['orders'], keys: { publicKeySecretName: 'verify' } },
+            ...{ issuer: ISSUER, audiences: ['orders'], keys: { issuerRule: 'token' } },
             claimsToHeaders: [{ claim: 'client_id', header: 'x-client' }],
           },
         },
@@ -62,7 +62,6 @@ describe('a token issuer', () => {
       {
         'routes.yaml': backend('echo', [echo.port]) + route('shop', [HOST], rules, { policies }),
         'keys.yaml': secret('issuer-keys', 'signing-keys', { 'a.pem': privatePem(EC.privateKey) }),
-        'verify.yaml': secret('verify', 'jwt-key', { 'public.pem': pemOf(EC.publicKey) + pemOf(ED.publicKey) }),
         'clients.yaml': secret('issuer-clients', 'oauth-clients', {
           billing: client(),
           gate: client({ introspect: true }),

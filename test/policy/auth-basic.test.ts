@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { parseUsers, type Users, writeUsers } from '../../src/auth/htpasswd.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../../src/auth/password-check.ts'
 import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER } from '../../src/policy/attribute.ts'
+import { LEASE } from '../../src/policy/auth/lease.ts'
 import { auth } from '../../src/policy/auth/policy.ts'
 import { PLAIN, pairs, TestExchange, testDeps } from './exchange.ts'
 
@@ -97,6 +98,19 @@ describe('auth by passwords', () => {
     const lenient = rig()
     lenient.answers(() => ({ result: 'right' }))
     assert.equal((await lenient.ask(basic('nobody:secret'))).status, 401)
+  })
+
+  it('ends what lasts longer than a request with the line of its user', async () => {
+    const { ask, users, deps } = rig()
+    const { x } = await ask(basic('alice:secret'))
+    const look = () => x.get(LEASE)!.look()
+    assert.equal(look(), Number.POSITIVE_INFINITY)
+    users(`alice:${ALICE}\nbob:${hashOf('c')}`)
+    assert.equal(look(), Number.POSITIVE_INFINITY)
+    users(`bob:${BOB}`)
+    assert.equal(look(), 'CredentialInvalid')
+    deps.contentsById.delete(CONTENT)
+    assert.equal(look(), 'AuthUnavailable')
   })
 
   it('waits once for the same credentials at a time', async () => {

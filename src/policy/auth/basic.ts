@@ -8,7 +8,8 @@ import type { PasswordAnswer } from '../../auth/password-check.ts'
 import { networkOf } from '../client-network.ts'
 import type { Exchange } from '../exchange.ts'
 import type { FilterServices } from '../services.ts'
-import type { AuthMethod, Judgement } from './method.ts'
+import type { LeaseState } from './lease.ts'
+import type { AuthMethod, Identity, Judgement } from './method.ts'
 import type { BasicPlan } from './plan.ts'
 
 /** Characters of name and password in Base64. */
@@ -29,7 +30,8 @@ interface KnownUsers {
 }
 
 interface KnownPassword {
-  readonly isRight: boolean
+  /** Null: it is wrong. */
+  readonly identity: Identity | null
   /** Of the user when it was checked; undefined: there was no such user. */
   readonly hash: string | undefined
 }
@@ -70,7 +72,7 @@ export class BasicMethod implements AuthMethod {
     const stored = known.users.get(name)
     const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
     const before = memos.get(this.#owner, key) as KnownPassword | undefined
-    if (before !== undefined && before.hash === stored) return before.isRight ? identityOf(name) : WRONG
+    if (before !== undefined && before.hash === stored) return before.identity ?? WRONG
     const client = networkOf(x.clientAddress, NETWORK_BITS)
     // A check of the hash before says nothing about the one there is now, nor one for another client about this one.
     const same = `${key} ${stored} ${client}`
@@ -100,11 +102,24 @@ export class BasicMethod implements AuthMethod {
       decoy: stored === undefined,
     })
     const isRight = answer.result === 'right' && stored !== undefined
+    const identity = isRight ? this.#identityOf(name, stored) : null
     if (answer.result === 'right' || answer.result === 'wrong') {
-      const known: KnownPassword = { isRight, hash: stored }
+      const known: KnownPassword = { identity, hash: stored }
       memos.set(this.#owner, key, known, ENTRY_BYTES + key.length, isRight ? RIGHT_KEPT : WRONG_KEPT)
     }
-    return isRight ? identityOf(name) : faultOf(answer)
+    return identity ?? faultOf(answer)
+  }
+
+  #identityOf(name: string, stored: string): Identity {
+    const lease = { look: () => this.#left(name, stored) }
+    return { claims: { sub: name }, consumer: name, ambient: true, lease }
+  }
+
+  /** As long as the line of the user is the same. */
+  #left(name: string, stored: string): LeaseState {
+    const bytes = this.#services.contents.get(this.#plan.content)
+    if (bytes === undefined) return 'AuthUnavailable'
+    return usersOf(bytes).users.get(name) === stored ? Number.POSITIVE_INFINITY : 'CredentialInvalid'
   }
 
   /** A name that nobody has takes as long as one of those that are there, and the same one each time. */
@@ -118,10 +133,6 @@ const WRONG: Judgement = { fault: 'invalid', detail: 'the name or the password i
 const NOT_CREDENTIALS: Judgement = {
   fault: 'invalid',
   detail: 'it is not name:password in UTF-8 and Base64 (RFC 7617)',
-}
-
-function identityOf(name: string): Judgement {
-  return { claims: { sub: name }, consumer: name, ambient: true }
 }
 
 function faultOf(answer: PasswordAnswer): Judgement {

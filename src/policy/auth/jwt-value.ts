@@ -4,16 +4,19 @@ import { looseName } from '../../message/fields.ts'
 import { contentId } from '../contents.ts'
 import type { PolicyProblem, PolicyReference } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
+import { JWKS_SECRET, JWT_KEY_SECRET, SIGNING_KEYS_SECRET } from '../secret-types.ts'
 import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { isMetadataAddress, KEY_SET, keySetAddress, keySetContent } from './key-set.ts'
 import type { JwtPlan, KeyForm, KeySource } from './plan.ts'
+
+/** Beside `issuerRule`: the Secret with the keys that sign its tokens, put there when the Route is validated. */
+export const ISSUER_SECRET = Symbol('Secret of the issuer')
 
 export interface JwtValue {
   readonly issuer: string
   readonly audiences: readonly string[]
   readonly algorithms?: readonly string[]
-  readonly keys: Readonly<Record<string, string | undefined>>
+  readonly keys: Readonly<Record<string, string | undefined>> & { readonly [ISSUER_SECRET]?: string }
   readonly from?: readonly CredentialPlace[]
   readonly claimsToHeaders?: readonly { readonly claim: string; readonly header: string }[]
   readonly keepToken?: boolean
@@ -102,6 +105,11 @@ function keySource({ keys, issuer }: JwtValue, namespace: string | undefined): K
   const url = keySetAddress(keys.jwksURI)
   if (url !== undefined)
     return { form: 'KeySet', content: keySetContent(url, issuerOf(url, issuer), namespace ?? ''), url }
+  const signers = keys[ISSUER_SECRET]
+  if (signers !== undefined && namespace !== undefined) {
+    const { type, all } = SIGNING_KEYS_SECRET
+    return { form: 'SigningKeys', content: contentId({ kind: 'Secret', namespace, name: signers, key: all, type }) }
+  }
   const [field, secret] = Object.entries(KEY_SECRETS).find(([name]) => keys[name] !== undefined) ?? []
   if (field === undefined || secret === undefined || namespace === undefined)
     throw new TypeError('keys of tokens stand in a Secret of a namespace')

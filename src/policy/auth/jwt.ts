@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
 import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import { readSigningKeys, verificationKeysOf } from '../../auth/signing-keys.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -58,6 +59,7 @@ const READERS: Readonly<Record<KeyForm, (bytes: Uint8Array) => KeysReading>> = {
   PublicKeys: (bytes) => readPublicKeys(Buffer.from(bytes).toString('latin1')),
   SharedSecret: (bytes) => readSharedSecret(bytes),
   KeySet: (bytes) => readKeySet(Buffer.from(bytes).toString('utf8')),
+  SigningKeys: (bytes) => ({ keys: verificationKeysOf(readSigningKeys(Buffer.from(bytes).toString('utf8'))) }),
 }
 
 type JwtServices = Pick<FilterServices, 'clock' | 'contents' | 'keySets' | 'memos'>

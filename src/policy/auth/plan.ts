@@ -88,7 +88,8 @@ export interface JwtPlan {
   readonly clockSkew: number
 }
 
-export type KeyForm = 'PublicKeys' | 'SharedSecret' | 'KeySet'
+/** `SigningKeys`: those of an issuer here, of which the public halves are used. */
+export type KeyForm = 'PublicKeys' | 'SharedSecret' | 'KeySet' | 'SigningKeys'
 
 export interface KeySource {
   readonly form: KeyForm

@@ -57,7 +57,8 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret', 'Backend', 'Service'], find: authReferences },
   plan: planOnce(planAuth),
-  byRoute: (value) => methodsOf(value).some(([, { oidc }]) => oidc !== undefined),
+  byRoute: (value) =>
+    methodsOf(value).some(([, { oidc, jwt }]) => oidc !== undefined || jwt?.keys.issuerRule !== undefined),
   paths: (value) => rawMethods(value).flatMap(([, method]) => [...oidcPaths(fieldsOf(method).oidc)]),
   identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
