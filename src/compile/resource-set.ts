@@ -87,6 +87,8 @@ export interface PayloadSummary {
 export interface SecretSummary {
   /** Of what is used; absent where nothing can be used. */
   readonly validity?: Validity
+  /** Of a client of a provider: why that cannot be used now, as a clause about it. */
+  readonly provider?: string
   readonly certificate?: CertificateFacts
   /** Subjects of a bundle of authorities. */
   readonly authorities?: readonly string[]
