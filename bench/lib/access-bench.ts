@@ -6,6 +6,7 @@ import { type AccessRow, accessRows, FRESH_ROW } from './access-rows.ts'
 import {
   accessManifests,
   PLAIN,
+  startAccessCaddy,
   startAccessHaproxy,
   startAccessNginx,
   startVerifier,
@@ -14,7 +15,7 @@ import {
 import { makeTokens, type Tokens } from './access-tokens.ts'
 import { type Comparison, compare, type Plan } from './compare.ts'
 import { type LoadResult, load } from './load.ts'
-import { HAPROXY, provide } from './programs.ts'
+import { CADDY, HAPROXY, provide } from './programs.ts'
 import { comparisonTable, failures } from './report.ts'
 import { HOST, type Origin, type Server, startHeadgate } from './servers.ts'
 
@@ -72,15 +73,18 @@ export class AccessBench {
   }
 
   async #start(tokens: Tokens): Promise<ReadonlyMap<string, Server>> {
-    const { scratch, cpus, origin, keep, say } = this.#options
+    const { scratch, cpus, origin, quick, keep, say } = this.#options
     const manifests = accessManifests(origin, tokens, {})
     const gateway = await keep(startHeadgate(scratch, cpus.proxy, manifests, { name: 'headgate-access' }))
     this.#verifier = await keep(startVerifier(cpus.proxy, tokens))
     const servers: Server[] = [{ ...gateway, name: 'headgate' }, this.#verifier]
     servers.push(await keep(startAccessNginx(scratch, cpus.proxy, origin)))
-    const missing = provide([HAPROXY])
-    if (missing === undefined) servers.push(await keep(startAccessHaproxy(scratch, cpus.proxy, origin, tokens)))
-    else say(`${missing}: it is left out`)
+    const noHaproxy = provide([HAPROXY])
+    if (noHaproxy === undefined) servers.push(await keep(startAccessHaproxy(scratch, cpus.proxy, origin, tokens)))
+    else say(`${noHaproxy}: it is left out`)
+    const noCaddy = quick ? undefined : provide([CADDY])
+    if (noCaddy !== undefined) say(`${noCaddy}: it is left out`)
+    else if (!quick) servers.push(await keep(startAccessCaddy(scratch, cpus.proxy, origin)))
     return new Map(servers.map((server) => [server.name, server]))
   }
 

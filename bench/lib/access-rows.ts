@@ -30,5 +30,9 @@ export function accessRows({ token, fresh }: Tokens): readonly AccessRow[] {
       ...{ name: 'api-key', shows: 'auth.apiKey', path: '/key', most: 1.03 },
       ...{ load: { headers: [`X-Api-Key: ${API_KEY}`] }, peers: ['nginx', 'haproxy'] },
     },
+    {
+      ...{ name: 'external', shows: 'auth.external: a service is asked for each request', path: '/external' },
+      ...{ load: {}, peers: ['nginx', 'caddy'] },
+    },
   ]
 }

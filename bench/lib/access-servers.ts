@@ -1,5 +1,5 @@
 /**
- * The servers of the rows of access: Headgate, nginx and haproxy that let the same requests pass for the same
+ * The servers of the rows of access: Headgate, nginx, haproxy and Caddy that let the same requests pass for the same
  * reason, each policy at a path of its own. No limit is ever reached: what is measured is what counting costs.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -27,6 +27,7 @@ export function accessManifests(
   const jwt = { issuer: ISSUER, audiences: [AUDIENCE], keys: { publicKeySecretName: 'token-keys' } }
   const policies: Readonly<Record<string, object>> = {
     '/jwt': { auth: { jwt } },
+    '/external': { auth: { external: { backendRef: { name: 'origin' }, path: '/auth', protocol: 'HTTP' } } },
     '/key': { auth: { apiKey: { secretName: 'clients', from: [{ header: 'x-api-key' }] } } },
     ...more,
     [PLAIN]: {},
@@ -144,6 +145,51 @@ backend origin
   const child = spawn(...pinned(cpu, find('haproxy')!, ['-db', '-f', file!]), { stdio })
   await until(child, `haproxy (see ${join(folder, 'error.log')})`, () => opens(port))
   return { name: 'haproxy', pid: child.pid!, port, stop: () => end(child) }
+}
+
+/** `forward_auth`. */
+export async function startAccessCaddy(scratch: string, cpu: number | undefined, origin: Origin): Promise<Server> {
+  const folder = join(scratch, 'caddy-access')
+  mkdirSync(folder)
+  const port = await freePort()
+  const file = join(folder, 'Caddyfile')
+  const upstreams = origin.ports.map((port) => `127.0.0.1:${port}`).join(' ')
+  const proxy = `reverse_proxy ${upstreams} {
+      lb_policy round_robin
+    }`
+  writeFileSync(
+    file,
+    `{
+  admin off
+  auto_https off
+}
+http://${HOST}:${port} {
+  bind 127.0.0.1
+  log {
+    output file ${join(folder, 'access.log')} {
+      roll_disabled
+    }
+  }
+  handle /external* {
+    forward_auth ${upstreams} {
+      uri /auth
+    }
+    ${proxy}
+  }
+  handle {
+    ${proxy}
+  }
+}
+`,
+  )
+  const env = { ...process.env, GOMAXPROCS: '1', HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
+  const stdio = ['ignore' as const, 'ignore' as const, openSync(join(folder, 'error.log'), 'a')]
+  const child = spawn(...pinned(cpu, find('caddy')!, ['run', '--config', file, '--adapter', 'caddyfile']), {
+    env,
+    stdio,
+  })
+  await until(child, `Caddy (see ${join(folder, 'error.log')})`, () => opens(port))
+  return { name: 'caddy', pid: child.pid!, port, stop: () => end(child) }
 }
 
 export interface Verifier extends Server {

@@ -53,8 +53,10 @@ export async function compare<S extends Server>(
 ): Promise<Comparison> {
   const sides = servers.map((server) => ({ server, warmUpFailed: 0, rounds: [] as Round[] }))
   for (const side of sides) side.warmUpFailed = (await once(scenario, side.server, plan.warmUpSeconds)).failed
+  // There and back: who comes after another one finds its caches, so that nobody always does.
   for (let i = 0; i < plan.rounds; i++)
-    for (const { server, rounds } of sides) rounds.push(await once(scenario, server, plan.roundSeconds))
+    for (const { server, rounds } of i % 2 === 0 ? sides : sides.toReversed())
+      rounds.push(await once(scenario, server, plan.roundSeconds))
   const [subject, ...peers] = sides
   return {
     scenario: scenario.name,

@@ -21,12 +21,10 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },
-  { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },
@@ -42,7 +40,6 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].tokenIssuer.store', refused: ['Redis'] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),
@@ -52,7 +49,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },
-    { field: 'redis' },
     ...under('policies.defaults'),
     ...under('policies.enforced'),
   ],
