@@ -61,6 +61,8 @@ export interface ResourceSet {
   readonly unopenedListeners: FrozenMap<string>
   /** By Backend: endpoints that services have registered, whether or not the Backend takes them. */
   readonly registered: FrozenMap<readonly EndpointAddress[]>
+  /** Of a cluster, in which other replicas may serve the same. */
+  readonly clustered?: boolean
 }
 
 /** The summary of a ConfigMap or Secret that its users depend on. The payload itself never reaches the compiler. */

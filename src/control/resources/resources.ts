@@ -123,7 +123,15 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       mayFetch: (namespace, url) => this.#mayFetch(namespace, url),
       ...(events.providerFault === undefined ? {} : { providerFault: events.providerFault }),
     })
-    this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
+    this.#cache = new ResourceCache(
+      validator,
+      settings,
+      kept,
+      this.#admission,
+      this.#quarantine,
+      this.#references,
+      options.inCluster,
+    )
     this.#reservations = new HostnameReservations(() => time.wall(), settings)
     this.#reservations.restore(options.lastGood)
     this.#records = new AwaitedRecords(time, () => events.resume())
