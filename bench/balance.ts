@@ -13,7 +13,7 @@ import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
 import { OwnedLru } from '../src/cache/owned-lru.ts'
 import { hashKey } from '../src/lib/hash.ts'
-import { GcraLimiters } from '../src/limit/gcra.ts'
+import { TableLimiters } from '../src/limit/table-limiters.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
 import { normalizePath } from '../src/pattern/path.ts'
@@ -26,6 +26,7 @@ import { problemResponse } from '../src/policy/problem.ts'
 import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 import type { FilterServices } from '../src/policy/services.ts'
 import { EndpointTable, SLOT_STATE } from '../src/shared-memory/endpoint-table.ts'
+import { LimitTable } from '../src/shared-memory/limit-table.ts'
 import { NO_SIGN_INS } from '../test/policy/exchange.ts'
 
 /** Many short ones: on a machine that does other work, some are not interrupted. */
@@ -245,7 +246,9 @@ const deps: FilterServices = {
   passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
   memos: new OwnedLru(65_536, clock),
-  limiters: new GcraLimiters(256, clock),
+  remoteLimiters: { open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }) },
+  places: { open: () => ({ take: () => true, give() {} }) },
+  limiters: new TableLimiters(new LimitTable(LimitTable.allocate(256, [1, 2], 0)), clock),
   compilePattern,
   normalizePath,
   report: (_filter, error) => {

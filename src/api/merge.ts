@@ -23,7 +23,6 @@ export const TYPED_KEYS = [
   'limits',
   'access',
   'cors',
-  'rateLimits',
   'cache',
   'compression',
   'fault',
@@ -43,6 +42,8 @@ export type Author = 'Settings' | 'Route' | 'Owner'
 interface Stated {
   readonly value: unknown
   readonly author: Author
+  /** By a rule, of its own. */
+  readonly inRule: boolean
 }
 
 /**
@@ -71,7 +72,7 @@ export function statedPolicy(
     if (value === undefined) continue
     const merged =
       byField && stated !== undefined ? Object.freeze({ ...(stated.value as object), ...(value as object) }) : value
-    stated = { value: merged, author }
+    stated = { value: merged, author, inRule: author === 'Route' && policies === rule }
   }
   return stated
 }

@@ -21,12 +21,10 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },
-  { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },
@@ -52,7 +50,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },
-    { field: 'redis' },
     ...under('policies.defaults'),
     ...under('policies.enforced'),
   ],

@@ -39,7 +39,7 @@ const FORMS: readonly (readonly [start: string, name: string])[] = [
   ['^[a-z0-9-]*[a-z]', 'the name of a port (a number is written without quotes)'],
   [
     '^(client\\.ip',
-    'one of client.ip, client.ip/LENGTH, header:NAME, cookie:NAME, query:NAME, claim:PATH, consumer, path, method, host',
+    'one of client.ip, client.ip/LENGTH, header:NAME, cookie:NAME, query:NAME, claim:PATH, consumer, route, path, method, host',
   ],
   ['^[1-5][0-9]{2}(-', 'a status such as 404, or a range such as 500-599'],
 ]

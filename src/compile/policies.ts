@@ -9,7 +9,7 @@ import type { RouteRule } from '../api/route.ts'
 import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
-import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
+import type { ConcurrencyLimit, HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 import { planTokenIssuer } from '../policy/token-issuer/plan.ts'
 
 /** Of a `hedge` that states none. */
@@ -21,6 +21,7 @@ export function policyContent(
   rule: RouteRule,
   namespace: string,
   plans?: PolicySet['policies'],
+  concurrency?: ConcurrencyLimit,
 ): Omit<PolicySet, 'digest'> {
   const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
@@ -49,7 +50,10 @@ export function policyContent(
     ...(hedge === undefined || hedge.maxPercent === 0
       ? {}
       : { hedge: { after: parseDuration(hedge.after), maxPercent: hedge.maxPercent ?? HEDGE_PERCENT } }),
-    limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
+    limits: {
+      maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes),
+      ...(concurrency === undefined ? {} : { concurrency }),
+    },
     upgrades: upgrades.map((token) => token.toLowerCase()),
     pathEncoding,
     ...(plans === undefined ? {} : { policies: plans }),
@@ -60,6 +64,8 @@ export function policyContent(
 export interface PolicyAuthors {
   readonly route: PolicyAuthor
   readonly owner: PolicyAuthor | undefined
+  /** Name of the rule of the Route. */
+  readonly rule: string
 }
 
 export interface PolicyAuthor {
@@ -78,29 +84,49 @@ export function planPolicies(
   for (const { key, byField = false, plan: planOf } of rows) {
     const stated = statedPolicy(layers, key, byField)
     if (stated === undefined) continue
-    const { author, value } = stated
+    const { author, value, inRule } = stated
     const by = author === 'Route' ? authors.route : author === 'Owner' ? authors.owner : undefined
-    const plan = planOf(value, by?.namespace, by?.key)
+    const plan = planOf(value, by?.namespace, by?.key, inRule ? authors.rule : undefined)
     if (plan !== undefined) (plans ??= {})[key] = plan
   }
   return plans
 }
 
+/** How many requests of all that share the limit may be in flight; undefined: no limit. */
+export function concurrencyOf(layers: PolicyLayers, { route: by, rule: name, owner: of }: PolicyAuthors) {
+  const { settings, owner, route, rule } = layers
+  const stated = [
+    [settings?.defaults, ''],
+    [route, by.key],
+    [rule, `${by.key} ${name}`],
+    [route?.enforced, by.key],
+    [owner, of?.key ?? ''],
+    [settings?.enforced, ''],
+  ] as const
+  const [policies, origin = ''] = stated.findLast(([one]) => one?.limits?.maxConcurrentRequests !== undefined) ?? []
+  const requests = policies?.limits?.maxConcurrentRequests ?? 0
+  return requests === 0 ? undefined : { requests, origin }
+}
+
 /**
- * What besides their values policies depend on: the Routes that state them, their namespaces where they refer to
- * objects, or nothing.
+ * What besides their values policies depend on: the rules or the Routes that state them, their namespaces where they
+ * refer to objects, or nothing.
  */
 export function dependsOn(
   { owner, route, rule }: PolicyLayers,
   rows: readonly PolicyDefinition[],
-): 'routes' | 'namespaces' | 'values' {
+): 'rules' | 'routes' | 'namespaces' | 'values' {
   const stated = [owner, route, route?.enforced, rule] as readonly (Readonly<Record<string, unknown>> | undefined)[]
-  let depends: 'namespaces' | 'values' = 'values'
-  for (const { key, references, byRoute } of rows)
+  let depends: 'routes' | 'namespaces' | 'values' = 'values'
+  if (rule?.limits?.maxConcurrentRequests !== undefined) return 'rules'
+  for (const one of [owner, route, route?.enforced])
+    if (one?.limits?.maxConcurrentRequests !== undefined) depends = 'routes'
+  for (const { key, references, byRoute, byRule } of rows)
     for (const policies of stated) {
       if (policies === undefined || !Object.hasOwn(policies, key)) continue
-      if (byRoute?.(policies[key]) === true) return 'routes'
-      if (references !== undefined) depends = 'namespaces'
+      if (byRule === true && policies === rule) return 'rules'
+      if (byRoute?.(policies[key]) === true) depends = 'routes'
+      else if (references !== undefined && depends === 'values') depends = 'namespaces'
     }
   return depends
 }

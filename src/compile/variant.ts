@@ -7,7 +7,7 @@ import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, RuleReceivers, Variant } from './compile-state.ts'
 import { identityFieldsOf } from './identity-headers.ts'
 import type { HostnameClaim } from './plan.ts'
-import { dependsOn, planPolicies, policyContent } from './policies.ts'
+import { concurrencyOf, dependsOn, planPolicies, policyContent } from './policies.ts'
 import { allowsNamespace } from './references.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -77,6 +77,7 @@ function policySet(
   const authors = {
     route: { namespace, key: resource.key },
     owner: owner && { namespace: owner.namespace, key: owner.key },
+    rule: rule.name,
   }
   const depends = dependsOn(layers, rows)
   const input = JSON.stringify([
@@ -87,15 +88,15 @@ function policySet(
     rule.respond,
     rule.tokenIssuer,
     rule.splitAffinity,
-    depends === 'routes'
-      ? authors
+    depends === 'rules' || depends === 'routes'
+      ? { ...authors, rule: depends === 'rules' ? rule.name : '' }
       : depends === 'namespaces' || rule.tokenIssuer !== undefined
         ? [namespace, owner?.namespace]
         : 0,
   ])
   return memo.policySets.internInput(input, () => {
     const plans = planPolicies(layers, authors, rows)
-    return policyContent(mergePolicies(layers, rows), rule, namespace, plans)
+    return policyContent(mergePolicies(layers, rows), rule, namespace, plans, concurrencyOf(layers, authors))
   })
 }
 

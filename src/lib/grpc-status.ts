@@ -52,6 +52,8 @@ const OF_REASON: Partial<Record<Reason, GrpcStatusName>> = {
   BodyTooLarge: 'RESOURCE_EXHAUSTED',
   Overloaded: 'RESOURCE_EXHAUSTED',
   MemoryLimit: 'RESOURCE_EXHAUSTED',
+  RateLimited: 'RESOURCE_EXHAUSTED',
+  TooManyRequestsAtOnce: 'RESOURCE_EXHAUSTED',
   GrpcStatusMissing: 'UNKNOWN',
 }
 

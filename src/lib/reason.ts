@@ -311,6 +311,24 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  RateLimited: {
+    status: 429,
+    title: 'More requests came than may come in this time',
+    retry: 'never',
+    source: 'client',
+  },
+  RateLimitUnavailable: {
+    status: 503,
+    title: 'The requests of this time cannot be counted for the moment',
+    retry: 'never',
+    source: 'gateway',
+  },
+  TooManyRequestsAtOnce: {
+    status: 503,
+    title: 'As many requests are in flight as this route takes',
+    retry: 'never',
+    source: 'gateway',
+  },
   TooManyAttempts: {
     status: 429,
     title: 'Too many wrong credentials came from this client',

@@ -9,15 +9,23 @@ export interface LimiterRate {
   readonly burst: number
 }
 
+export interface LimiterQuota {
+  /** So many in `per`, however spread; a time begins with the first of them. */
+  readonly quota: number
+  readonly per: Milliseconds
+}
+
 export interface Admission {
   readonly allowed: boolean
   /** Whole, after which the same would be allowed; 0 when it is, infinite where it costs more than the burst. */
   readonly retryAfter: Milliseconds
   /** Requests that would be allowed now. */
   readonly remaining: number
+  /** After which nothing of what was taken counts any more. */
+  readonly resetAfter: Milliseconds
 }
 
-/** Synchronous: what it counts lies in memory, of this worker or of all. */
+/** Synchronous: what it counts lies in memory, of all workers. */
 export interface Limiter {
   /**
    * Counts only what it allows: a client that keeps asking is not held off for longer.
@@ -25,6 +33,16 @@ export interface Limiter {
    * @param cost in requests, above 0; 1 by default
    */
   take(key: string, cost?: number): Admission
+  /** What was taken has not happened. */
+  giveBack(key: string, cost?: number): void
+}
+
+/** Keys that are refused until a time. */
+export interface Holds {
+  /** 0: it is not held. */
+  left(key: string): Milliseconds
+  /** In place of the time before. @param time 0: it is not held any more */
+  set(key: string, time: Milliseconds): void
 }
 
 /** Whose keys: two scopes never count together. */
@@ -41,5 +59,6 @@ export interface Limiters {
    *
    * @throws {TypeError} when the rate is none; validation has refused that before
    */
-  open(scope: LimiterScope, rate: LimiterRate): Limiter
+  open(scope: LimiterScope, rate: LimiterRate | LimiterQuota): Limiter
+  openHolds(scope: LimiterScope): Holds
 }

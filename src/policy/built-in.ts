@@ -2,12 +2,14 @@
 
 import { auth } from './auth/policy.ts'
 import { authorization } from './authorization/policy.ts'
+import { concurrency } from './concurrency/filter.ts'
 import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
 import { identityHeaders } from './identity-headers/filter.ts'
 import { bodyLimit } from './limits/filter.ts'
 import { mirror } from './mirror/policy.ts'
+import { rateLimits, rateLimitsAfterAuth } from './rate-limits/policy.ts'
 import { redirect } from './redirect/filter.ts'
 import { FilterRegistry } from './registry.ts'
 import { requestId } from './request-id/filter.ts'
@@ -17,7 +19,7 @@ import { timeouts } from './timeouts/filter.ts'
 import { tokenIssuer } from './token-issuer/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror, rateLimits])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.
@@ -31,6 +33,8 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     requestId,
     responseHeaders,
     bodyLimit,
+    concurrency,
+    rateLimitsAfterAuth,
     identityHeaders,
     redirect,
     respond,

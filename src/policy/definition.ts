@@ -64,11 +64,14 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings
    * @param route `namespace/name` of the Route that states it
+   * @param rule name of its rule that states it; undefined where the Route states it for all
    * @returns undefined when the value asks for nothing
    */
-  plan(value: Value, namespace: string | undefined, route?: string): Plan | undefined
+  plan(value: Value, namespace: string | undefined, route?: string, rule?: string): Plan | undefined
   /** Whether the plan of a value depends on the Route that states it, and not on its namespace alone. */
   byRoute?(value: Value): boolean
+  /** It also depends on the rule that states it. */
+  readonly byRule?: true
   /**
    * What the policy serves itself, on the hostnames of the Route and before its rules.
    *
@@ -89,19 +92,21 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
 interface Planned<Plan> {
   readonly namespace: string | undefined
   readonly route: string | undefined
+  readonly rule: string | undefined
   readonly plan: Plan | undefined
 }
 
 /** Makes the plan of a value once, so that the rules of a Route send and keep one object for the same value. */
 export function planOnce<Value extends object, Plan>(
-  plan: (value: Value, namespace: string | undefined, route?: string) => Plan | undefined,
+  plan: (value: Value, namespace: string | undefined, route?: string, rule?: string) => Plan | undefined,
 ): PolicyDefinition<Value, Plan>['plan'] {
   const planned = new WeakMap<Value, Planned<Plan>>()
-  return (value, namespace, route) => {
+  return (value, namespace, route, rule) => {
     const known = planned.get(value)
-    if (known !== undefined && known.namespace === namespace && known.route === route) return known.plan
-    const made = plan(value, namespace, route)
-    planned.set(value, { namespace, route, plan: made })
+    if (known !== undefined && known.namespace === namespace && known.route === route && known.rule === rule)
+      return known.plan
+    const made = plan(value, namespace, route, rule)
+    planned.set(value, { namespace, route, rule, plan: made })
     return made
   }
 }

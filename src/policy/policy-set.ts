@@ -125,4 +125,12 @@ export interface HedgeConfig {
 export interface Limits {
   /** Bytes; -1 = unlimited. */
   readonly maxRequestBytes: number
+  readonly concurrency?: ConcurrencyLimit
+}
+
+/** Requests in flight, of all rules that share the limit. */
+export interface ConcurrencyLimit {
+  readonly requests: number
+  /** Where it is stated: whoever has the same counts together. */
+  readonly origin: string
 }

@@ -9,6 +9,8 @@ import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import type { Limiters } from '../limit/limiter.ts'
+import type { Places } from '../limit/places.ts'
+import type { RemoteLimiters } from '../limit/remote-limiter.ts'
 import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
@@ -116,8 +118,12 @@ export interface FilterServices {
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */
   readonly memos: OwnedLru<unknown>
   readonly grants: GrantStores
-  /** How often something may happen by key; to be opened when the filter is made. */
+  /** How often something may happen by key, over all workers; to be opened when the filter is made. */
   readonly limiters: Limiters
+  /** The same over all replicas. */
+  readonly remoteLimiters: RemoteLimiters
+  /** Requests in flight by name, over all workers. */
+  readonly places: Places
   compilePattern(source: string): FilterPattern | { readonly error: string }
   /** @returns undefined when the path must be refused */
   normalizePath(path: string, mode: PathMode): string | undefined

@@ -131,6 +131,7 @@ export type ValueReader = (x: Exchange) => string | undefined
  * @throws {TypeError} for what validation should have rejected
  */
 export function valueReader(selector: string): ValueReader {
+  if (selector === 'route') return (x) => x.route
   const reader = selectorOf(selector, 'request')
   if (typeof reader === 'string') throw new TypeError(reader)
   return (x) => {

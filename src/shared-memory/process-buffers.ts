@@ -1,4 +1,5 @@
 import type { EndpointBuffers } from './endpoint-table.ts'
+import type { PlaceBuffers } from './named-places.ts'
 
 /** All shared memory of the process. Allocated once by the supervisor; outlives every other thread. */
 export interface SharedBuffers {
@@ -6,6 +7,10 @@ export interface SharedBuffers {
   readonly process: SharedArrayBuffer
   /** For `new EndpointTable(…)`. */
   readonly endpoints: EndpointBuffers
+  /** For `new LimitTable(…)`. */
+  readonly limits: SharedArrayBuffer
+  /** For `new NamedPlaces(…)`. */
+  readonly places: PlaceBuffers
   /** For `new WorkJournal(…)`. */
   readonly journal: SharedArrayBuffer
   /** Metric cells of all workers. */

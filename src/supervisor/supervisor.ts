@@ -23,6 +23,7 @@ import type { ProcessShare } from '../thread/worker-settings.ts'
 import { claimConfiguredPorts, signalsAddress } from './configured-ports.ts'
 import { type ConnectionCapacity, connectionLimit, connectionLimitWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './file-descriptors.ts'
+import { allocateLimits } from './limit-memory.ts'
 import { ListenerPorts } from './listener-ports.ts'
 import { type MetricsExposition, MetricsRequests } from './metrics-requests.ts'
 import { claimPorts, formatAddress } from './ports.ts'
@@ -116,6 +117,7 @@ export class Supervisor {
       shared: {
         process: ProcessBlock.allocate(workers),
         endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
+        ...allocateLimits(memory.limit, workers, options.time.monotonic()),
         journal: WorkJournal.allocate(),
         metrics: createMetrics({ workers, listeners: LISTENERS }),
         accessLog: Array.from({ length: workers }, () => LineRing.create()),

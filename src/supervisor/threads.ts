@@ -9,6 +9,7 @@ import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { clearGauges } from '../shared-memory/metrics.ts'
+import { NamedPlaces } from '../shared-memory/named-places.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
@@ -65,6 +66,7 @@ export class Threads {
   readonly block: ProcessBlock
   readonly #options: ThreadsOptions
   readonly #endpoints: EndpointTable
+  readonly #places: NamedPlaces
   readonly #control: SupervisedThread
   readonly #workers: readonly SupervisedThread[]
   readonly #workerState = new WorkerState()
@@ -85,6 +87,7 @@ export class Threads {
     this.#options = options
     this.block = new ProcessBlock(options.shared.process)
     this.#endpoints = new EndpointTable(options.shared.endpoints)
+    this.#places = new NamedPlaces(options.shared.places, options.workers)
     this.#journal = new WorkJournal(options.shared.journal)
     this.#control = this.#supervise(
       'control',
@@ -239,6 +242,7 @@ export class Threads {
   #workerExited(index: number): void {
     const { shared, onWorkerExit } = this.#options
     this.#endpoints.clearWorker(index)
+    this.#places.clearWorker(index)
     this.block.clearWorker(index)
     clearGauges(shared.metrics, index)
     this.#pendingPorts.get(index)?.close()

@@ -17,18 +17,22 @@ import { MirrorClient } from '../exchange/mirror.ts'
 import { UpstreamClient } from '../exchange/outgoing-client.ts'
 import { ProxyRequestHandler } from '../exchange/request-handler.ts'
 import type { Random, TimerClock } from '../lib/clock.ts'
-import { GcraLimiters } from '../limit/gcra.ts'
+import { WorkerPlaces } from '../limit/places.ts'
+import type { RemoteLimiters } from '../limit/remote-limiter.ts'
+import { TableLimiters } from '../limit/table-limiters.ts'
 import { UpstreamBudget } from '../limit/upstream-budget.ts'
 import { Linker } from '../link/linker.ts'
 import { normalizePath } from '../pattern/path.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
-import { ContentStore } from '../policy/contents.ts'
+import { ContentStore, type Contents } from '../policy/contents.ts'
 import type { ProviderClient } from '../policy/provider-client.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { LimitTable } from '../shared-memory/limit-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { NamedPlaces } from '../shared-memory/named-places.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
@@ -49,13 +53,19 @@ import { WorkerSignIns } from './sign-ins.ts'
  * memory's division (lib/memory-budget.ts).
  */
 const STORE_BOUNDS = { bytes: 4 * 1024 * 1024, maxValueBytes: 1024 * 1024 }
-/** Keys of all limits of this worker; each takes up to some 400 bytes. */
-const LIMITER_KEYS = 16_384
 /** Of verified credentials: some 4 KiB each. */
 const MEMO_BYTES = 16 * 1024 * 1024
 
 /** Why nothing is dialled before the settings have come. */
 const UNGUARDED = 'cannot be judged yet'
+
+/** The Redis of the settings, as far as limits are counted in it. */
+export interface RemoteLimits {
+  readonly limiters: RemoteLimiters
+  use(redis: WorkerSettings['redis']): void
+  /** A password may be another one. */
+  contentsChanged(): void
+}
 
 /** What a data plane is handed. */
 export interface DataPlaneEdges {
@@ -74,6 +84,12 @@ export interface DataPlaneEdges {
   /** @param refuses see {@link DialGuard.refuses}; the guard that is in force */
   providersOf(refuses: DialGuard['refuses']): ProviderClient
   readonly endpoints: EndpointTable
+  /** Of all workers: what is counted by key. */
+  readonly limits: LimitTable
+  /** Of all workers: requests in flight. */
+  readonly places: NamedPlaces
+  /** What replicas count together. */
+  remoteLimiters(contents: Contents): RemoteLimits
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
   /** Hears of every attempt, besides the counts in flight. */
@@ -112,7 +128,11 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const { worker, clock, random, endpoints, metrics } = edges
   const timers = new Timers(clock, () => edges.alive?.())
   const budget = new UpstreamBudget(edges.workers)
-  const contents = new ContentStore((ids) => backends.contentsChanged(ids))
+  const contents: ContentStore = new ContentStore((ids) => {
+    backends.contentsChanged(ids)
+    remoteLimits.contentsChanged()
+  })
+  const remoteLimits = edges.remoteLimiters(contents)
   const grants = new GrantClient(clock, (id, request) => edges.send({ type: 'grants', id, request }))
   let grantStore: WorkerSettings['grantStore'] = null
   let guard: DialGuard | undefined
@@ -154,6 +174,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
       contents,
+      remoteLimiters: remoteLimits.limiters,
       signIns,
       grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
       keySets,
@@ -180,6 +201,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.limits = settings.limits
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
+    remoteLimits.use(settings.redis)
     edges.settings(settings)
   }
   const messages = new MessageLoop({
@@ -202,7 +224,10 @@ function filterServices(
   edges: DataPlaneEdges,
   context: ExchangeContext,
   backends: Backends,
-  given: Pick<FilterServices, 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'signIns'>,
+  given: Pick<
+    FilterServices,
+    'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'
+  >,
 ): FilterServices {
   const { clock, random } = edges
   const find = (id: string) => backends.find(id)
@@ -216,7 +241,8 @@ function filterServices(
     ...given,
     stores: new MemoryStores(STORE_BOUNDS, clock),
     memos: new OwnedLru(MEMO_BYTES, clock),
-    limiters: new GcraLimiters(LIMITER_KEYS, clock),
+    limiters: new TableLimiters(edges.limits, clock),
+    places: new WorkerPlaces(edges.worker, edges.places),
     compilePattern,
     normalizePath,
     report: (filter, error) => edges.filterThrew(filter, error),

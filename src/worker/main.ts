@@ -10,11 +10,13 @@ import { builtInFilters } from '../policy/built-in.ts'
 import { GuardedClient } from '../provider/guarded-client.ts'
 import { tlsOf } from '../routing/find-host.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import { LimitTable } from '../shared-memory/limit-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
 import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-watch.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
+import { NamedPlaces } from '../shared-memory/named-places.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
@@ -25,6 +27,7 @@ import { createDataPlane } from './data-plane.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { Listeners } from './listeners.ts'
 import { RefusedProxyHeaders } from './refused-proxy-headers.ts'
+import { remoteLimits } from './remote-limits.ts'
 
 const data = workerData as WorkerData
 const { index, shared } = data
@@ -60,6 +63,9 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
   providersOf: (refuses) => new GuardedClient({ time: clock, refuses }),
   endpoints,
+  limits: new LimitTable(shared.limits),
+  places: new NamedPlaces(shared.places, data.workers),
+  remoteLimiters: (contents) => remoteLimits(contents, clock, random, log),
   metrics,
   registry: builtInFilters(),
   patterns,

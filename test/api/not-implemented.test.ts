@@ -11,12 +11,10 @@ type Tree = Record<string, unknown>
  */
 const SAMPLES: Tree = {
   'accessLog.fields': { agent: 'header:user-agent' },
-  'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
-  rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],
   cache: {},
   compression: { algorithms: ['gzip'] },
   fault: { abort: { percent: 1, statusCode: 503 } },
@@ -28,7 +26,6 @@ const SAMPLES: Tree = {
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.zoneAware': true,
   tracing: { otlp: 'http://collector:4318' },
-  redis: { addresses: ['redis:6379'] },
   'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],
 }
 

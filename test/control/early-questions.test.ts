@@ -13,8 +13,10 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { ControlData, ControlToMain, MainToControl } from '../../src/control/thread-messages.ts'
 import { divideMemory } from '../../src/lib/memory-budget.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
+import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineRing } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics } from '../../src/shared-memory/metrics.ts'
+import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
 import { WorkJournal } from '../../src/shared-memory/work-journal.ts'
 import { eventually, route } from '../feature/harness.ts'
@@ -35,6 +37,8 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
       process: ProcessBlock.allocate(1),
       endpoints: EndpointTable.allocate(1, 64),
       metrics: createMetrics({ workers: 1 }),
+      limits: LimitTable.allocate(16, [1, 2], 0),
+      places: NamedPlaces.allocate(1, 8),
       journal: WorkJournal.allocate(),
       accessLog: [LineRing.create(65_536)],
       processLog,

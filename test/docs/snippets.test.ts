@@ -73,9 +73,6 @@ describe('YAML in the pages', () => {
 /** A name alone may be that of something else: a member of the log, a header field, a thread of the design. */
 const ABOUT_MANIFESTS = ['docs/balancing.md', 'docs/filters.md', 'docs/http.md', 'docs/ingress.md', 'docs/tenancy.md']
 
-/** Built in a Backend, and not yet in the policies of a Route. */
-const BUILT_IN_BACKENDS: ReadonlySet<string> = new Set(['maxConcurrentRequests'])
-
 describe('a field that is refused', () => {
   const names = new Set(
     [...UNBUILT.Route, ...UNBUILT.Backend].flatMap(({ field, refused = [] }) => {
@@ -87,7 +84,6 @@ describe('a field that is refused', () => {
     it(`is not promised: ${page}`, () => {
       for (const paragraph of text(page).split(/\n\n|\n(?=\|)/))
         for (const [, name] of paragraph.matchAll(/`([A-Za-z.]+)(?:: [^`]*)?`/g))
-          if (names.has(name!) && !BUILT_IN_BACKENDS.has(name!))
-            assert.match(paragraph, /not built|†|\byet\b/, `${name} in ${page}: ${paragraph}`)
+          if (names.has(name!)) assert.match(paragraph, /not built|†|\byet\b/, `${name} in ${page}: ${paragraph}`)
     })
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { builtInFilters, POLICIES } from '../../src/policy/built-in.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
+import { rateLimits } from '../../src/policy/rate-limits/policy.ts'
 import { PLAIN, TestExchange, testDeps } from './exchange.ts'
 
 const edits = { set: [{ name: 'x-a', value: 'b' }], add: [], remove: [] }
@@ -21,7 +22,8 @@ const SETS: readonly PolicySet[] = [
   rewrite: { hostname: 'a.internal' },
   requestHeaders: edits,
   responseHeaders: edits,
-  limits: { maxRequestBytes: 10 },
+  limits: { maxRequestBytes: 10, concurrency: { requests: 5, origin: 'shop/web' } },
+  policies: { rateLimits: rateLimits.plan([{ name: 'a', requests: 1, per: '1s', by: ['consumer'] }], 'shop') },
   withheld: ['x-user'],
 }))
 

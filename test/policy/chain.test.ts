@@ -78,7 +78,8 @@ describe('composing a chain', () => {
   it('puts the built-in filters in the order of a request', () => {
     const names = builtInFilters([]).definitions.map(({ name }) => name)
     const expected =
-      'timeouts request-id response-headers body-limit identity-headers redirect respond token-issuer request-headers rewrite'
+      'timeouts request-id response-headers body-limit concurrency identity-headers rateLimits-after-auth ' +
+      'redirect respond token-issuer request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
 
@@ -116,7 +117,7 @@ describe('a registry', () => {
     const names = registry.definitions.map(({ name }) => name).join(' ')
     assert.match(
       names,
-      /^timeouts request-id early response-headers body-limit identity-headers p1 p2 redirect .* rewrite late$/,
+      /^timeouts request-id early response-headers body-limit concurrency identity-headers rateLimits-after-auth p1 p2 redirect .* rewrite late$/,
     )
   })
 

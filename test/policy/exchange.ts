@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { MemoryStores } from '../../src/cache/memory-store.ts'
 import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { GatewayError } from '../../src/lib/error.ts'
-import { GcraLimiters } from '../../src/limit/gcra.ts'
+import { WorkerPlaces } from '../../src/limit/places.ts'
+import { TableLimiters } from '../../src/limit/table-limiters.ts'
 import type { ClientOrigin } from '../../src/message/client-origin.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
@@ -16,6 +17,8 @@ import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { FilterServices } from '../../src/policy/services.ts'
 import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
+import { LimitTable } from '../../src/shared-memory/limit-table.ts'
+import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
@@ -142,7 +145,9 @@ export function testDeps(): TestDeps {
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
     passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
     memos: new OwnedLru(65_536, clock),
-    limiters: new GcraLimiters(256, clock),
+    remoteLimiters: { open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }) },
+    places: new WorkerPlaces(0, new NamedPlaces(NamedPlaces.allocate(1, 64), 1)),
+    limiters: new TableLimiters(new LimitTable(LimitTable.allocate(1_024, [1, 2], 0)), clock),
     compilePattern,
     normalizePath,
     report: (filter, error) => void reports.push({ filter, error }),

@@ -21,9 +21,9 @@ export function limiterSuite(name: string, make: () => LimiterRig): void {
       const limiter = rig.limiters.open(MINE, TEN)
       assert.deepEqual(
         [1, 2, 3].map(() => limiter.take('a')),
-        [2, 1, 0].map((remaining) => ({ allowed: true, retryAfter: 0, remaining })),
+        [2, 1, 0].map((remaining) => ({ allowed: true, retryAfter: 0, remaining, resetAfter: 300 - 100 * remaining })),
       )
-      assert.deepEqual(limiter.take('a'), { allowed: false, retryAfter: 100, remaining: 0 })
+      assert.deepEqual(limiter.take('a'), { allowed: false, retryAfter: 100, remaining: 0, resetAfter: 300 })
       rig.pass(100)
       assert.deepEqual([limiter.take('a').allowed, limiter.take('a').allowed], [true, false])
       rig.pass(10_000)
@@ -39,10 +39,51 @@ export function limiterSuite(name: string, make: () => LimiterRig): void {
       assert.equal(limiter.take('a').allowed, true)
     })
 
+    it('takes back what has not happened, and no more', () => {
+      const rig = make()
+      const limiter = rig.limiters.open(MINE, TEN)
+      limiter.giveBack('a')
+      limiter.take('a', 3)
+      limiter.giveBack('a')
+      assert.deepEqual([limiter.take('a').allowed, limiter.take('a').allowed], [true, false])
+      for (let i = 0; i < 9; i++) limiter.giveBack('a')
+      assert.equal(limiter.take('a').remaining, 2)
+    })
+
+    it('counts a quota however it is spread, in times that begin with the first request', () => {
+      const rig = make()
+      const limiter = rig.limiters.open(MINE, { quota: 3, per: 86_400_000 })
+      rig.pass(1_000)
+      assert.deepEqual(limiter.take('a'), { allowed: true, retryAfter: 0, remaining: 2, resetAfter: 86_400_000 })
+      rig.pass(80_000_000)
+      assert.equal(limiter.take('a', 2).remaining, 0)
+      assert.deepEqual(limiter.take('a'), {
+        allowed: false,
+        retryAfter: 6_400_000,
+        remaining: 0,
+        resetAfter: 6_400_000,
+      })
+      assert.equal(limiter.take('b').allowed, true)
+      limiter.giveBack('a')
+      assert.equal(limiter.take('a').allowed, true)
+      rig.pass(6_399_000)
+      assert.equal(limiter.take('a').allowed, false)
+      rig.pass(1_000)
+      assert.deepEqual(limiter.take('a'), { allowed: true, retryAfter: 0, remaining: 2, resetAfter: 86_400_000 })
+      assert.equal(limiter.take('a', 4).retryAfter, Number.POSITIVE_INFINITY)
+    })
+
+    it('holds nobody to a longer time that was stated before', () => {
+      const rig = make()
+      rig.limiters.open(MINE, { quota: 1, per: 30 * 86_400_000 }).take('a')
+      assert.equal(rig.limiters.open(MINE, { quota: 1, per: 60_000 }).take('a').allowed, true)
+    })
+
     it('takes as much as a request costs, and never what is over the burst', () => {
       const { limiters } = make()
       const limiter = limiters.open(MINE, TEN)
-      assert.deepEqual(limiter.take('a', 4), { allowed: false, retryAfter: Number.POSITIVE_INFINITY, remaining: 3 })
+      const never = { allowed: false, retryAfter: Number.POSITIVE_INFINITY, remaining: 3, resetAfter: 0 }
+      assert.deepEqual(limiter.take('a', 4), never)
       assert.equal(limiter.take('a', 2.5).remaining, 0)
       assert.equal(limiter.take('a', 2).retryAfter, 150)
       assert.equal(limiter.take('a', 0.5).allowed, true)

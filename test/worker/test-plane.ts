@@ -11,6 +11,7 @@ import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
 import type { FairGateBounds } from '../../src/limit/fair-gate.ts'
+import type { RemoteLimiters } from '../../src/limit/remote-limiter.ts'
 import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
 import { AccessLineWriter } from '../../src/log/access-line.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
@@ -19,8 +20,10 @@ import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
+import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { Snapshot } from '../../src/snapshot/snapshot.ts'
@@ -98,6 +101,12 @@ export type AccessLine = Readonly<Record<string, unknown>>
 
 export class TestPlane {
   readonly endpoints = new EndpointTable(EndpointTable.allocate(1, SLOTS))
+  readonly limits = new LimitTable(LimitTable.allocate(1_024, [1, 2], 0))
+  readonly places = new NamedPlaces(NamedPlaces.allocate(1, 64), 1)
+  /** As long as a test has no other ones there is no Redis. */
+  remoteLimiters: RemoteLimiters = {
+    open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }),
+  }
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
   readonly plane: DataPlane
@@ -126,6 +135,9 @@ export class TestPlane {
       tunnelsOf: () => opaqueConnector,
       providersOf: (refuses) => new GuardedClient({ time: systemTimers, refuses }),
       endpoints: this.endpoints,
+      limits: this.limits,
+      places: this.places,
+      remoteLimiters: () => ({ limiters: this.remoteLimiters, use: () => {}, contentsChanged: () => {} }),
       metrics: this.metrics,
       registry,
       patterns: new PatternCache(),

@@ -1,0 +1,92 @@
+/**
+ * Limits over all replicas: one script for each key, run by Redis as one step with its own clock, so that clocks of
+ * replicas do not matter. A request that was sent and not answered in time may be counted late, and once at most.
+ */
+import { hash } from 'node:crypto'
+import type { Admission, LimiterQuota, LimiterRate, LimiterScope } from '../../limit/limiter.ts'
+import type { RemoteLimiter, RemoteLimiters } from '../../limit/remote-limiter.ts'
+import type { RedisAccess } from './redis-access.ts'
+import { RedisScript } from './redis-script.ts'
+
+/**
+ * Generic cell rate algorithm; the value is when the bucket is full again, in microseconds of the clock of Redis.
+ * ARGV: microseconds in which one request becomes available again, burst.
+ */
+const TAKE_RATE = new RedisScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval = tonumber(ARGV[1])
+local burst = tonumber(ARGV[2])
+local value = tonumber(redis.call('GET', KEYS[1]) or '0')
+local full = math.min(math.max(value, now), now + burst * interval)
+local available = burst - (full - now) / interval
+local allowed = 1 <= available + 0.0001
+if allowed then full = full + interval end
+local left = math.max(1, math.ceil((full - now) / 1000))
+if allowed or full < value then redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', left) end
+if allowed then return {1, math.floor(available - 1 + 0.0001), 0, left} end
+return {0, math.max(0, math.floor(available + 0.0001)), math.ceil((1 - available) * interval / 1000), left}
+`)
+
+/** ARGV: microseconds of one request. */
+const GIVE_RATE = new RedisScript(`
+local value = tonumber(redis.call('GET', KEYS[1]) or '0')
+if value > 0 then redis.call('SET', KEYS[1], string.format('%.3f', value - tonumber(ARGV[1])), 'KEEPTTL') end
+return 0
+`)
+
+/** The value is how many are taken in a time that ends with the key. ARGV: quota, milliseconds of the time. */
+const TAKE_QUOTA = new RedisScript(`
+local quota = tonumber(ARGV[1])
+local per = tonumber(ARGV[2])
+local left = redis.call('PTTL', KEYS[1])
+local taken = 0
+if left >= 0 and left <= per then taken = tonumber(redis.call('GET', KEYS[1]) or '0') else left = -1 end
+if taken + 1 > quota then return {0, 0, math.max(1, left), math.max(1, left)} end
+if left < 0 then
+  redis.call('SET', KEYS[1], '1', 'PX', per)
+  left = per
+else
+  redis.call('INCR', KEYS[1])
+end
+return {1, quota - taken - 1, 0, math.max(1, left)}
+`)
+
+const GIVE_QUOTA = new RedisScript(`
+if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
+return 0
+`)
+
+export class RedisLimiters implements RemoteLimiters {
+  readonly #redis: RedisAccess
+
+  constructor(redis: RedisAccess) {
+    this.#redis = redis
+  }
+
+  open({ owner, name }: LimiterScope, rate: LimiterRate | LimiterQuota): RemoteLimiter {
+    const redis = this.#redis
+    const scope = `${owner}\n${name}\n`
+    const quota = 'quota' in rate
+    const interval = quota ? 0 : (rate.per * 1_000) / rate.requests
+    const take = quota ? TAKE_QUOTA : TAKE_RATE
+    const args = quota ? [rate.quota, rate.per] : [interval, rate.burst]
+    const give = quota ? GIVE_QUOTA : GIVE_RATE
+    return {
+      take: (key) => redis.run(take, [redisKey(scope, key)], args).then(admissionOf),
+      giveBack: (key) => void redis.run(give, [redisKey(scope, key)], [interval]).catch(() => {}),
+    }
+  }
+}
+
+/** A digest: no address, header or name of a client stands in Redis, and no key is long. */
+function redisKey(scope: string, key: string): string {
+  return `limit:${hash('sha256', scope + key, 'base64url')}`
+}
+
+function admissionOf(reply: unknown): Admission {
+  if (!Array.isArray(reply) || reply.length !== 4 || !reply.every(Number.isFinite))
+    throw new TypeError('Redis replied with what is no admission')
+  const [allowed, remaining, retryAfter, resetAfter] = reply as [number, number, number, number]
+  return { allowed: allowed === 1, remaining, retryAfter, resetAfter }
+}

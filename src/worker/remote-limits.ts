@@ -1,0 +1,29 @@
+/** Limits of all replicas in the Redis of the settings. */
+import type { Random, TimerClock } from '../lib/clock.ts'
+import type { Logger } from '../log/process-log.ts'
+import type { Contents } from '../policy/contents.ts'
+import { RedisAccess } from '../store/redis/redis-access.ts'
+import { RedisLimiters } from '../store/redis/redis-limiters.ts'
+import type { RemoteLimits } from './data-plane.ts'
+
+/** A request waits no longer than that for what Redis says, and no more of them wait in a worker. */
+const BOUNDS = { deadline: 50, inFlight: 1_024 }
+
+export function remoteLimits(
+  contents: Contents,
+  time: TimerClock,
+  random: Random,
+  log: Pick<Logger, 'info' | 'warn'>,
+): RemoteLimits {
+  const redis = new RedisAccess(BOUNDS, {
+    contents,
+    time,
+    random,
+    report: (level, message) => log[level](message),
+  })
+  return {
+    limiters: new RedisLimiters(redis),
+    use: (settings) => redis.use(settings),
+    contentsChanged: () => redis.contentsChanged(),
+  }
+}

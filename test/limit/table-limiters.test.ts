@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { TableLimiters } from '../../src/limit/table-limiters.ts'
+import { LimitTable } from '../../src/shared-memory/limit-table.ts'
+import { limiterSuite } from '../suite/limiter.ts'
+
+/** A table, and its limiters at a time that only `pass` moves. */
+function rigAt(start: number, slots: number) {
+  let now = start
+  const table = new LimitTable(LimitTable.allocate(slots, [0x1234567, 0x89abcdf], start))
+  return {
+    table,
+    limiters: new TableLimiters(table, { monotonic: () => now }),
+    pass(milliseconds: number) {
+      now += milliseconds
+    },
+    get now() {
+      return now
+    },
+  }
+}
+
+const SLOW = { requests: 1, per: 60_000, burst: 1 }
+
+limiterSuite('in shared memory', () => rigAt(0, 1_024))
+limiterSuite('in shared memory, on a machine that has run for a year', () => rigAt(31_536_000_000 + 1 / 3, 1_024))
+
+describe('limiters over a table', () => {
+  it('take no room but that of the table, and forget keys of the owner who has most', () => {
+    const { limiters, table } = rigAt(0, 256)
+    const calm = limiters.open({ owner: 'calm', name: 'a' }, SLOW)
+    const noisy = limiters.open({ owner: 'noisy', name: 'a' }, SLOW)
+    assert.equal(calm.take('me').allowed, true)
+    for (let i = 0; i < 100_000; i++) assert.equal(noisy.take(`client ${i}`).allowed, true)
+    assert.equal(calm.take('me').allowed, false, 'a flood in one namespace leaves the keys of others alone')
+    assert.equal(table.live(0), 256)
+    assert.equal(table.evictions, 100_001 - 256)
+  })
+
+  it('leave each owner its part, who floods or not', () => {
+    const { limiters } = rigAt(0, 4_096)
+    const calm = limiters.open({ owner: 'calm', name: 'a' }, SLOW)
+    const noisy = limiters.open({ owner: 'noisy', name: 'a' }, SLOW)
+    for (let i = 0; i < 1_000; i++) calm.take(`client ${i}`)
+    for (let i = 0; i < 50_000; i++) noisy.take(`client ${i}`)
+    let kept = 0
+    for (let i = 0; i < 1_000; i++) if (!calm.take(`client ${i}`).allowed) kept++
+    // A quarter of all cells: only a set with more than the half of its cells loses some.
+    assert.ok(kept >= 980, `${kept} of 1,000 keys are kept`)
+  })
+
+  it('use the cells of numbers that mean nothing any more, and lose nothing by it', () => {
+    const { limiters, pass, table } = rigAt(0, 64)
+    const limiter = limiters.open({ owner: 'shop', name: 'a' }, { requests: 1, per: 1_000, burst: 1 })
+    for (let round = 0; round < 50; round++) {
+      for (let i = 0; i < 16; i++) assert.equal(limiter.take(`${round} ${i}`).allowed, true)
+      pass(1_300)
+    }
+    assert.equal(table.evictions, 0)
+  })
+
+  it('keep what is in use', () => {
+    const { limiters, pass } = rigAt(0, 64)
+    const limiter = limiters.open({ owner: 'shop', name: 'a' }, { requests: 1, per: 1_000, burst: 1_000_000 })
+    // Its bucket is full again later than that of any other.
+    limiter.take('busy', 900_000)
+    const others = limiters.open({ owner: 'shop', name: 'b' }, { requests: 1, per: 1_000, burst: 10 })
+    for (let i = 0; i < 5_000; i++) others.take(`client ${i}`, 10)
+    pass(1_000)
+    assert.equal(limiter.take('busy', 200_000).allowed, false)
+  })
+
+  it('are exact over workers that take the same keys at once, and while they enter them', {
+    timeout: 60_000,
+  }, async () => {
+    const buffer = LimitTable.allocate(4_096, [1, 2], 0)
+    const gate = new SharedArrayBuffer(4)
+    const keys = 400
+    const workers = Array.from(
+      { length: 4 },
+      () =>
+        new Worker(new URL('./table-limiters-worker.ts', import.meta.url), {
+          workerData: { buffer, gate, keys, burst: 50 },
+        }),
+    )
+    const counts = await Promise.all(
+      workers.map(
+        (worker) =>
+          new Promise<number[]>((resolve, reject) => {
+            worker.once('error', reject)
+            worker.on('message', (message: 'ready' | number[]) => {
+              if (message !== 'ready') resolve(message)
+              else if (Atomics.add(new Int32Array(gate), 0, 1) === workers.length - 1)
+                Atomics.notify(new Int32Array(gate), 0)
+            })
+          }),
+      ),
+    )
+    await Promise.all(workers.map((worker) => worker.terminate()))
+    const sums = Array.from({ length: keys }, (_, key) => counts.reduce((sum, count) => sum + count[key]!, 0))
+    assert.deepEqual(new Set(sums), new Set([50]))
+  })
+})

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { RemoteLimiter } from '../../../src/limit/remote-limiter.ts'
+import { ContentStore } from '../../../src/policy/contents.ts'
+import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
+import { RedisLimiters } from '../../../src/store/redis/redis-limiters.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+
+/** Wide: this is about what is counted, and a machine under test may be slow. */
+const BOUNDS = { deadline: 10_000, inFlight: 1_024 }
+const DAY = 86_400_000
+
+describe('limits in Redis', { skip: NO_REDIS }, () => {
+  let server: RedisServer
+  const replicas: RedisAccess[] = []
+
+  before(async () => {
+    server = await RedisServer.start()
+    for (let i = 0; i < 3; i++) replicas.push(await replica())
+  })
+  after(async () => {
+    for (const one of replicas) one.stop()
+    await server.stop()
+  })
+
+  async function replica(): Promise<RedisAccess> {
+    const ready = Promise.withResolvers<void>()
+    const access = new RedisAccess(BOUNDS, {
+      contents: new ContentStore(),
+      time: systemTimers,
+      random: () => 0,
+      report: () => ready.resolve(),
+    })
+    access.use({ mode: 'Single', addresses: [server.address], keyPrefix: 'hg' })
+    await ready.promise
+    return access
+  }
+
+  const scope = { owner: 'shop', name: 'shop/web\nper-client' }
+  const open = (rate: Parameters<RedisLimiters['open']>[1], name = scope.name): RemoteLimiter[] =>
+    replicas.map((access) => new RedisLimiters(access).open({ owner: 'shop', name }, rate))
+
+  it('are exact over replicas that ask at once', async () => {
+    for (const [name, rate] of [
+      ['rate', { requests: 100, per: DAY, burst: 100 }],
+      ['quota', { quota: 100, per: DAY }],
+    ] as const) {
+      const limiters = open(rate, name)
+      let allowed = 0
+      for (let round = 0; round < 10; round++) {
+        // As many as may be in flight after a start, at each of them.
+        const takes = limiters.flatMap((limiter) => Array.from({ length: 16 }, () => limiter.take('a')))
+        for (const admission of await Promise.all(takes)) if (admission.allowed) allowed++
+      }
+      assert.equal(allowed, 100, name)
+      const [limiter] = limiters
+      const refused = await limiter!.take('a')
+      assert.equal(refused.remaining, 0)
+      assert.ok(refused.retryAfter > 0 && refused.retryAfter <= DAY, `${refused.retryAfter}`)
+      // A script that the server does not know yet takes a second step, behind which another call may come.
+      limiter!.giveBack('unknown')
+      await limiter!.take('c')
+      limiter!.giveBack('a')
+      assert.deepEqual([(await limiter!.take('a')).allowed, (await limiter!.take('a')).allowed], [true, false], name)
+      assert.equal((await limiter!.take('b')).remaining, 99)
+    }
+  })
+
+  it('say when it may come again, and it may', async () => {
+    const [limiter] = open({ requests: 10, per: 1_000, burst: 2 }, 'soon')
+    assert.deepEqual((await limiter!.take('a')).remaining, 1)
+    await limiter!.take('a')
+    let refused = await limiter!.take('a')
+    // On a slow machine the first may be there again by now.
+    for (let i = 0; i < 100 && refused.allowed; i++) refused = await limiter!.take('a')
+    assert.ok(refused.retryAfter > 0 && refused.retryAfter <= 100, `${refused.retryAfter}`)
+    await pause(refused.retryAfter)
+    assert.equal((await limiter!.take('a')).allowed, true)
+  })
+
+  it('go on at another rate with what was counted, and hold nobody to the one before', async () => {
+    const [slow] = open({ requests: 1, per: DAY, burst: 2 }, 'edited')
+    await slow!.take('a')
+    await slow!.take('a')
+    const [fast] = open({ requests: 1_000, per: 60_000, burst: 2 }, 'edited')
+    const refused = await fast!.take('a')
+    if (!refused.allowed) assert.ok(refused.retryAfter <= 120, `${refused.retryAfter}`)
+    const [long] = open({ quota: 1, per: 30 * DAY }, 'shortened')
+    await long!.take('a')
+    const [short] = open({ quota: 1, per: DAY }, 'shortened')
+    assert.equal((await short!.take('a')).allowed, true)
+  })
+
+  it('leave nothing of a client in Redis, and nothing that does not end', async () => {
+    const [limiter] = open({ requests: 1, per: DAY, burst: 1 }, 'secret')
+    await limiter!.take('header:x-key\nopen-sesame')
+    const keys = await server.admin.keys('*')
+    assert.ok(keys.length > 5)
+    for (const key of keys) {
+      assert.match(key, /^hg:limit:[\w-]{43}$/)
+      assert.ok((await server.admin.pttl(key)) > 0, key)
+    }
+  })
+
+  it('take a value that somebody else wrote for an answer that does not come', async () => {
+    const [limiter] = open({ requests: 1, per: DAY, burst: 1 }, 'broken')
+    await limiter!.take('a')
+    for (const key of await server.admin.keys('*')) await server.admin.set(key, 'text', 'PX', 60_000)
+    await assert.rejects(limiter!.take('a'), { kind: 'refused' })
+  })
+})
