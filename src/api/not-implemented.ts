@@ -21,10 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'access', accepted: [{}] },
-  { field: 'cors' },
-  { field: 'authorization[].cel' },
-  { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },

@@ -369,6 +369,18 @@ describe('auth.external', () => {
     assert.equal(w.asked.length, before)
   })
 
+  it('counts cookies and passwords that the service is told as what browsers attach by themselves', async (t) => {
+    const w = await world(t, {})
+    const key = Buffer.alloc(16).toString('base64')
+    const handshake = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-key': key }
+    const statusOf = async (headers: Readonly<Record<string, string>>) =>
+      (await ask(w, { headers: { ...handshake, origin: 'https://evil.example', ...headers } })).status
+    for (const headers of [{ cookie: 'sid=1' }, { authorization: 'Basic eDp5' }])
+      assert.equal(await statusOf(headers), 403)
+    assert.equal(w.up.received.length, 0)
+    assert.equal(await statusOf({ authorization: 'Bearer x' }), 200)
+  })
+
   it('ends where it asks itself, again and again', async (t) => {
     let port = 0
     let calls = 0

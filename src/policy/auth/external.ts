@@ -128,7 +128,7 @@ export class ExternalMethod implements AuthMethod {
 
   async #ask(x: Exchange, told: Told, signal: AbortSignal | undefined): Promise<Judgement> {
     const answer = await this.#answer(x, told, signal)
-    if (answer.type === 'allowed') return answer.identity
+    if (answer.type === 'allowed') return isAmbient(told) ? { ...answer.identity, ambient: true } : answer.identity
     if (answer.type === 'failed') return this.#failed(answer)
     return { response: (this.#plan.signIn && signInInstead(this.#plan.signIn, x, answer.response)) ?? answer.response }
   }
@@ -153,6 +153,11 @@ export class ExternalMethod implements AuthMethod {
     if (!isDown || !this.#plan.failOpen) return { fault: 'unavailable', detail }
     return { claims: Object.create(null), note: `passed by failOpen: ${detail}` }
   }
+}
+
+/** Cookies and passwords are attached by browsers, whichever page asks: the service may have decided by them. */
+function isAmbient({ headers }: Told): boolean {
+  return headers.some(([name, value]) => name === 'cookie' || (name === 'authorization' && !/^bearer /i.test(value)))
 }
 
 /**
