@@ -23,6 +23,7 @@ const entry: AccessRecord = {
   grpcStatus: -1,
   reason: '',
   detail: '',
+  note: '',
   dryRun: '',
   consumer: '',
   route: 'shop/shop',

@@ -41,6 +41,7 @@ export const CONDITION_REASONS = [
   'CertificateInvalid',
   'KeyInvalid',
   'KeysUnavailable',
+  'StoreNotConfigured',
   'CertificatesValid',
   'ExpiresSoon',
   'CertificateExpired',

@@ -21,8 +21,6 @@ export const TYPED_KEYS = [
   'hedge',
   'upgrades',
   'limits',
-  'access',
-  'cors',
   'cache',
   'compression',
   'fault',

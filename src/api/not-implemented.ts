@@ -21,10 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'access', accepted: [{}] },
-  { field: 'cors' },
-  { field: 'authorization[].cel' },
-  { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'cache' },
   { field: 'compression' },
   { field: 'fault', accepted: [{}] },
@@ -40,7 +36,6 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].tokenIssuer.store', refused: ['Redis'] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),

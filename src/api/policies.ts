@@ -185,12 +185,19 @@ export interface AuthPolicy extends AuthMethod {
   readonly anyOf?: readonly AuthMethod[]
 }
 
-/** A claim with `in` or `hasAny`, or `cel`. */
+/** At most one test: a claim with `equals`, `in`, `hasAny` or `hasAll`, or one of the others. */
 export interface AuthorizationRule {
   readonly name: string
+  readonly when?: { readonly methods?: readonly string[]; readonly paths?: readonly string[] }
   readonly claim?: string
+  readonly equals?: string
   readonly in?: readonly string[]
   readonly hasAny?: readonly string[]
+  readonly hasAll?: readonly string[]
+  readonly scopes?: readonly string[]
+  readonly consumers?: readonly string[]
+  readonly groups?: readonly string[]
+  readonly sourceCIDRs?: readonly string[]
   readonly cel?: string
   readonly dryRun?: boolean
 }

@@ -4,7 +4,7 @@
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { TokenHead } from './compact-token.ts'
-import { isSigned } from './token-signature.ts'
+import { isSigned, type Turn } from './token-signature.ts'
 import { MAX_TRIALS, type VerificationKey } from './verification-keys.ts'
 
 export interface JwtRules {
@@ -42,6 +42,7 @@ export function verifyToken(
   keys: readonly VerificationKey[],
   rules: JwtRules,
   now: number,
+  turn?: Turn,
 ): Verification | Promise<Verification> {
   const { algorithm, keyId, claims } = head
   if (!rules.algorithms.includes(algorithm)) return { fault: 'algorithm' }
@@ -50,7 +51,7 @@ export function verifyToken(
     .slice(0, MAX_TRIALS)
   if (candidates.length === 0) return { fault: 'unknown-key' }
   const judge = (signed: boolean): Verification => (signed ? judgeClaims(claims, rules, now) : { fault: 'signature' })
-  const signed = isSignedByOne(token, candidates, algorithm)
+  const signed = isSignedByOne(token, candidates, algorithm, turn)
   return typeof signed === 'boolean' ? judge(signed) : signed.then(judge)
 }
 
@@ -58,11 +59,12 @@ function isSignedByOne(
   token: string,
   [first, ...others]: readonly VerificationKey[],
   algorithm: string,
+  turn: Turn | undefined,
 ): boolean | Promise<boolean> {
   if (first === undefined) return false
-  const signed = isSigned(token, first.key, algorithm)
-  if (typeof signed === 'boolean') return signed || isSignedByOne(token, others, algorithm)
-  return signed.then((late) => late || isSignedByOne(token, others, algorithm))
+  const signed = isSigned(token, first.key, algorithm, turn)
+  if (typeof signed === 'boolean') return signed || isSignedByOne(token, others, algorithm, turn)
+  return signed.then((late) => late || isSignedByOne(token, others, algorithm, turn))
 }
 
 /** RFC 7519 §4.1; `iss`, `aud` and `exp` must be there. */

@@ -45,8 +45,8 @@ const MAX_ROUNDS = 200_000
 const DEFAULT_ROUNDS = 5_000
 /** KiB of memory, and of memory in all passes. */
 const MIN_MEMORY = 1_024
-const MAX_MEMORY = 128 * 1_024
-const MAX_WORK = 512 * 1_024
+const MAX_MEMORY = 64 * 1_024
+const MAX_WORK = 256 * 1_024
 const MIN_SALT = 8
 const MIN_DIGEST = 16
 const MAX_DIGEST = 64

@@ -10,14 +10,22 @@ const MAX_QUICK_BITS = 4_096
 const QUICK_CURVE = 'prime256v1'
 const P256_SIGNATURE_BYTES = 64
 
+/** Begins work that takes long, in its turn. */
+export type Turn = (work: () => Promise<boolean>) => Promise<boolean>
+
 /** @returns a promise only with keys that take long */
-export function isSigned(token: string, key: KeyObject, algorithm: string): boolean | Promise<boolean> {
+export function isSigned(
+  token: string,
+  key: KeyObject,
+  algorithm: string,
+  turn: Turn = (work) => work(),
+): boolean | Promise<boolean> {
   const end = token.lastIndexOf('.')
   const text = token.slice(end + 1)
   const signature = Buffer.from(text, 'base64url')
   // One signature has one spelling.
   if (signature.toString('base64url') !== text) return false
-  if (!isQuick(key)) return isSignedLater(token, key, algorithm)
+  if (!isQuick(key)) return turn(() => isSignedLater(token, key, algorithm))
   const signed = Buffer.from(token.slice(0, end), 'latin1')
   switch (algorithm.slice(0, 2)) {
     case 'RS':

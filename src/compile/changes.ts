@@ -84,6 +84,11 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       if (plan.tls !== undefined) work.statuses.add(statusName(key))
       if (budget.spend(1)) yield
     }
+  if ((before.settings.redis === undefined) !== (resources.settings.redis === undefined))
+    for (const [key, { plan }] of memo.routes) {
+      if (plan.rules.some(({ rule }) => rule.tokenIssuer !== undefined)) work.references.add(key)
+      if (budget.spend(1)) yield
+    }
   if (!sameForTargets(before.settings, resources.settings)) yield* markTargets(memo, resources, budget)
 }
 

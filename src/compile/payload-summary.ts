@@ -85,6 +85,8 @@ export function payloadFault(
   if (missing !== undefined && face.secret?.validity === undefined)
     return { reason: 'KeyNotFound', message: `${what} has no key ${missing}; add it` }
   if (face.secret?.fault !== undefined) return contentFault(what, face.secret, type)
+  if (face.secret?.provider !== undefined)
+    return { reason: 'KeysUnavailable', message: `the provider of ${what} cannot be used: ${face.secret.provider}` }
   if (key === undefined) return face.refused.size === 0 ? undefined : quotaFault(what, [...face.refused.values()][0]!)
   if (!face.keys.has(key))
     return { reason: 'KeyNotFound', message: `${what} has no key ${key}; add it, or correct the key` }

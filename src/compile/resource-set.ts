@@ -61,6 +61,8 @@ export interface ResourceSet {
   readonly unopenedListeners: FrozenMap<string>
   /** By Backend: endpoints that services have registered, whether or not the Backend takes them. */
   readonly registered: FrozenMap<readonly EndpointAddress[]>
+  /** Of a cluster, in which other replicas may serve the same. */
+  readonly clustered?: boolean
 }
 
 /** The summary of a ConfigMap or Secret that its users depend on. The payload itself never reaches the compiler. */
@@ -85,6 +87,8 @@ export interface PayloadSummary {
 export interface SecretSummary {
   /** Of what is used; absent where nothing can be used. */
   readonly validity?: Validity
+  /** Of a client of a provider: why that cannot be used now, as a clause about it. */
+  readonly provider?: string
   readonly certificate?: CertificateFacts
   /** Subjects of a bundle of authorities. */
   readonly authorities?: readonly string[]

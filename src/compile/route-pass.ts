@@ -10,6 +10,7 @@ import {
   type BrokenReference,
   brokenContents,
   brokenPolicyTargets,
+  missingStores,
   resolveBackend,
   resolveTargets,
 } from './references.ts'
@@ -157,7 +158,7 @@ export function* resolveReferences(
       const broken: BrokenReference[] = []
       const references = state.plan.rules.map((_, order) => resolveTargets(state.plan, order, face, broken))
       const brokenTargets = brokenPolicyTargets(state.plan, face)
-      broken.push(...brokenTargets, ...brokenContents(resources, state.plan))
+      broken.push(...brokenTargets, ...brokenContents(resources, state.plan), ...missingStores(resources, state.plan))
       if (!isDeepStrictEqual(state.references, references) || !isDeepStrictEqual(state.brokenTargets, brokenTargets)) {
         state.references = references
         state.brokenTargets = brokenTargets

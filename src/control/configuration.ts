@@ -35,6 +35,7 @@ export interface ConfigurationRooms {
   readonly retain: ResourcesEvents['retain']
   readonly cleared: ResourcesEvents['cleared']
   readonly keySet: ResourcesEvents['keySet']
+  readonly providerFault: NonNullable<ResourcesEvents['providerFault']>
 }
 
 export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'events'>
@@ -174,7 +175,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #resourcesEvents(): ResourcesEvents {
-    const { endpoints, pipeline, health, statuses, block, keep, retain, cleared, keySet } = this.#rooms
+    const { endpoints, pipeline, health, statuses, block, keep, retain, cleared, keySet, providerFault } = this.#rooms
     return {
       send: (message) => {
         pipeline.send(message)
@@ -203,6 +204,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       retain,
       cleared,
       keySet,
+      providerFault,
     }
   }
 

@@ -218,6 +218,7 @@ export class Control {
         retain: (name, version) => this.#post({ type: 'served', name, version }),
         cleared: (name) => this.#post({ type: 'cleared', name }),
         keySet: (url, namespaces) => this.#rooms.keySets.want(url, namespaces),
+        providerFault: (namespace, issuer) => this.#rooms.signIns.providerFault(namespace, issuer),
       },
       {
         validator,
@@ -297,6 +298,7 @@ export class Control {
     this.#useFailures(this.#configuration, ports)
     this.#configuration.open(settings, ports.sockets)
     this.#rooms.keySets.start()
+    this.#rooms.signIns.start()
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
   }

@@ -60,6 +60,7 @@ export class Rooms {
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
+  readonly #providers: GuardedClient
 
   constructor(data: ControlData, log: Logger, time: TimerClock, links: RoomLinks) {
     const { shared } = data
@@ -87,6 +88,7 @@ export class Rooms {
       failure: (message) => this.statuses.problems.setGrants(message),
     })
     this.pipeline = this.#createPipeline(data, log, time)
+    this.#providers = this.#createProviders(time)
     this.keySets = this.#createKeySets(time)
     this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
@@ -152,18 +154,22 @@ export class Rooms {
     })
   }
 
-  #createKeySets(time: TimerClock): KeySets {
+  #createProviders(time: TimerClock): GuardedClient {
     const { endpoints } = this
     const { configuration } = this.#links
     const refusesHost = (owner: string, host: string, port: number): string | undefined =>
       owner === '' || configuration()?.targetGranted(owner, host, port) === true
         ? undefined
         : `upstreams.externalTargets of the settings do not allow ${host}:${port} to namespace ${owner}`
+    return new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port), refusesHost })
+  }
+
+  #createKeySets(time: TimerClock): KeySets {
     return new KeySets({
-      client: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port), refusesHost }),
+      client: this.#providers,
       time,
       random: Math.random,
-      changed: (url, version) => configuration()?.useKeySet(url, version),
+      changed: (url, version) => this.#links.configuration()?.useKeySet(url, version),
     })
   }
 
@@ -185,9 +191,8 @@ export class Rooms {
   }
 
   #createSignIns(time: TimerClock): SignIns {
-    const { endpoints } = this
     return new SignIns({
-      http: new GuardedClient({ time, refuses: (address, port) => endpoints.refusal(address, port) }),
+      http: this.#providers,
       time,
       clientOf: ({ namespace, secret }) => this.#links.configuration()?.oidcClient(`${namespace}/${secret}`),
       send: (message) => this.pipeline.send(message),

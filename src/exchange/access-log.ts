@@ -29,6 +29,8 @@ export interface AccessRecord {
   reason: string
   /** Details besides the reason; empty when the reason is sufficient. */
   detail: string
+  /** Why it passed, where it might not have; empty for most. */
+  note: string
   /** What would have denied it, were it not for `dryRun`; empty where nothing would. */
   dryRun: string
   /** Who the credential belongs to; empty where the gateway has no name for that. */

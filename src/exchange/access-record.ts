@@ -5,7 +5,7 @@
 import type { GatewayError } from '../lib/error.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
-import { CONSUMER, DRY_RUN } from '../policy/attribute.ts'
+import { CONSUMER, DRY_RUN, NOTE } from '../policy/attribute.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
 import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
 import type { EndedExchange } from '../shared-memory/metrics.ts'
@@ -43,6 +43,7 @@ const RECORD: AccessRecord = {
   grpcStatus: NO_GRPC_STATUS,
   reason: '',
   detail: '',
+  note: '',
   dryRun: '',
   consumer: '',
   route: '',
@@ -123,6 +124,7 @@ export function recordExchange(x: ProxyExchange): void {
   record.grpcStatus = call === null ? NO_GRPC_STATUS : call.status
   record.reason = x.reason ?? ''
   record.detail = x.detail
+  record.note = x.get(NOTE) ?? ''
   record.dryRun = dryRun ?? ''
   record.consumer = x.get(CONSUMER) ?? ''
   record.route = x.route
@@ -179,6 +181,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.grpcStatus = NO_GRPC_STATUS
   record.reason = error.reason
   record.detail = error.detail
+  record.note = ''
   record.dryRun = ''
   record.consumer = ''
   record.route = ''

@@ -1,8 +1,9 @@
 /** Whether a request becomes a tunnel: what its rule lets pass, what its handshake must have, who may ask for it. */
 import { GatewayError } from '../lib/error.ts'
 import { isWebSocketKey, KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
-import { normalizeHost, type Scheme } from '../pattern/host.ts'
 import { AMBIENT_CREDENTIAL } from '../policy/attribute.ts'
+import { TRUSTED_PAGE } from '../policy/cors/headers.ts'
+import { isSameOrigin } from '../policy/csrf/same-origin.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /**
@@ -56,38 +57,18 @@ export function soundsOpen(x: ProxyExchange, status: number): boolean {
 
 /**
  * Pages of other sites can open WebSockets with the credentials that browsers attach by themselves, and read what comes
- * (RFC 6455 §10.2): where the gateway has accepted such a credential, the page must be of this origin. Whoever sends no
- * Origin is no browser. Called before the request is forwarded.
+ * (RFC 6455 §10.2): where the gateway has accepted such a credential, the page must be of this origin, or of one that
+ * `cors` lets use credentials. Whoever sends no Origin is no browser. Called before the request is forwarded.
  *
  * @throws {GatewayError} `OriginNotAllowed`
  */
 export function checkOrigin(x: ProxyExchange): void {
   const ambient = x.get(AMBIENT_CREDENTIAL) === true || x.downstream.peer.tls?.clientCertificate != null
-  if (!ambient) return
+  if (!ambient || x.get(TRUSTED_PAGE) === true) return
   const origins = x.request.all('origin')
   if (origins.length === 0) return
-  if (origins.length > 1 || !isSameOrigin(x, origins[0]!))
+  if (origins.length > 1 || !isSameOrigin(x.origin, origins[0]!))
     throw new GatewayError('OriginNotAllowed', origins.join(', '))
-}
-
-/** An origin as RFC 6454 §6.2 writes it, of a page that can be loaded over HTTP. */
-const ORIGIN = /^(https?):\/\/([^/?#@]+)$/
-
-function isSameOrigin(x: ProxyExchange, origin: string): boolean {
-  const match = ORIGIN.exec(origin)
-  if (match === null) return false
-  const scheme = match[1] as Scheme
-  const page = normalizeHost(match[2]!)
-  const own = normalizeHost(x.forwarding.origin.authority)
-  if (page === undefined || own === undefined || page.host !== own.host) return false
-  // In clear text a proxy before the gateway may have ended TLS without saying so.
-  if (x.forwarding.origin.scheme === 'https' && scheme !== 'https') return false
-  return explicitPort(page.port) === explicitPort(own.port)
-}
-
-/** Both default ports are as good as none, since the scheme is not always known. */
-function explicitPort(port: number): number {
-  return port === 80 || port === 443 ? 0 : port
 }
 
 /** RFC 8441: a 2xx opens the tunnel, and there is no plain form of the request. */

@@ -336,6 +336,18 @@ export const REASONS = {
     source: 'client',
   },
   AuthDenied: { status: 403, title: 'The authorization service refuses this', retry: 'never', source: 'client' },
+  AddressDenied: {
+    status: 403,
+    title: 'The address of the client may not come here',
+    retry: 'never',
+    source: 'client',
+  },
+  CrossSiteRequest: {
+    status: 403,
+    title: 'A page of another site may not do this with the credential of its visitor',
+    retry: 'never',
+    source: 'client',
+  },
   TokenRequestRefused: {
     status: 400,
     title: 'The request for a token is not one that may be granted',

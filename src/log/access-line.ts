@@ -33,6 +33,7 @@ export const ACCESS_FIELDS = [
   'grpcStatus',
   'reason',
   'detail',
+  'note',
   'dryRun',
   'consumer',
   'route',
@@ -91,7 +92,8 @@ export class AccessLineWriter implements AccessLog {
   write(record: AccessRecord): void {
     if (!this.#enabled) return
     const refused = record.reason !== ''
-    if (!refused && this.#share < 1 && this.#random() >= this.#share) return
+    // What passed though it might not have is told as refusals are.
+    if (!refused && record.note === '' && this.#share < 1 && this.#random() >= this.#share) return
     const time = record.time === 0 ? this.#clock.wall() : record.time
     let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}","client":"${text(record.client)}","listener":"${this.#name(
       record.listener,
@@ -102,6 +104,7 @@ export class AccessLineWriter implements AccessLog {
     if (record.grpcStatus >= 0) line += `,"grpcStatus":${record.grpcStatus}`
     if (refused) line += `,"reason":"${this.#name(record.reason)}"`
     if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
+    if (record.note !== '') line += `,"note":"${text(record.note)}"`
     if (record.dryRun !== '') line += `,"dryRun":"${text(record.dryRun)}"`
     if (record.consumer !== '') line += `,"consumer":"${text(record.consumer)}"`
     if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`

@@ -118,6 +118,16 @@ export class Pattern {
     return text.slice(0, matcher.start()) + replaced + text.slice(matcher.end())
   }
 
+  /**
+   * Whether a part of the text matches.
+   *
+   * @throws {GatewayError} see {@link matches}
+   */
+  find(text: string): boolean {
+    this.#limit(text)
+    return this.#engine.matcher(text).find()
+  }
+
   get groupCount(): number {
     return this.#engine.groupCount()
   }

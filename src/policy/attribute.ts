@@ -34,6 +34,8 @@ export const CLAIMS = attribute<Readonly<Record<string, unknown>>>('claims')
  * certificate. Upgrades that rely on it are for pages of the same origin only.
  */
 export const AMBIENT_CREDENTIAL = attribute<boolean>('ambient credential')
+/** For the access log: why a request passed that might not have. */
+export const NOTE = attribute<string>('note')
 /** Who the credential belongs to. */
 export const CONSUMER = attribute<string>('consumer')
 /** What would have denied the request, were it not for `dryRun`: for the access log and a metric. */

@@ -1,8 +1,12 @@
 /** The policies and filters that come with Headgate. */
 
+import { access } from './access/policy.ts'
 import { auth } from './auth/policy.ts'
 import { authorization } from './authorization/policy.ts'
 import { concurrency } from './concurrency/filter.ts'
+import { cors } from './cors/policy.ts'
+import { corsPreflight } from './cors/preflight.ts'
+import { crossSite } from './csrf/filter.ts'
 import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
@@ -19,7 +23,15 @@ import { timeouts } from './timeouts/filter.ts'
 import { tokenIssuer } from './token-issuer/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror, rateLimits])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([
+  access,
+  auth,
+  authorization,
+  cors,
+  errors,
+  mirror,
+  rateLimits,
+])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.
@@ -35,7 +47,9 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     bodyLimit,
     concurrency,
     rateLimitsAfterAuth,
+    corsPreflight,
     identityHeaders,
+    crossSite,
     redirect,
     respond,
     tokenIssuer,

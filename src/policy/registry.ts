@@ -27,6 +27,8 @@ export const PHASES = [
   'auth',
   /** Behind `auth`, whose credentials may stand in such a header; before all that reads the client's. */
   'identity-headers',
+  /** Behind `auth`, which knows whether the credential is one that browsers attach by themselves. */
+  'cross-site',
   'authorization',
   'rate-limit-after-auth',
   /** A user's own filters, unless they name another place. */

@@ -40,7 +40,7 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
-import { GrantClient } from './grant-client.ts'
+import { WorkerGrantStores } from './grant-stores.ts'
 import { KeySetRequests } from './key-sets.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
@@ -131,10 +131,16 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const contents: ContentStore = new ContentStore((ids) => {
     backends.contentsChanged(ids)
     remoteLimits.contentsChanged()
+    grants.contentsChanged()
   })
   const remoteLimits = edges.remoteLimiters(contents)
-  const grants = new GrantClient(clock, (id, request) => edges.send({ type: 'grants', id, request }))
-  let grantStore: WorkerSettings['grantStore'] = null
+  const grants = new WorkerGrantStores({
+    clock,
+    random,
+    contents,
+    ask: (id, request) => edges.send({ type: 'grants', id, request }),
+    problem: (message) => edges.send({ type: 'problem', message }),
+  })
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
   const signIns = new WorkerSignIns({
@@ -176,7 +182,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
       contents,
       remoteLimiters: remoteLimits.limiters,
       signIns,
-      grants: { store: (name) => ((name ?? grantStore) === 'Embedded' ? grants : undefined) },
+      grants,
       keySets,
       passwords,
       providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
@@ -196,7 +202,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
-    grantStore = settings.grantStore
+    grants.use(settings)
     sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
     backends.topology = settings.topology

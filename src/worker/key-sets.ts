@@ -27,6 +27,8 @@ interface Known {
 const WITHIN: Milliseconds = 12_000
 /** Requests that wait for one set, in one worker. */
 const MAX_WAITING = 1_000
+/** Sets of which something is remembered. */
+const MAX_KNOWN = 4_096
 /** Pause when control did not answer. */
 const PAUSE: Milliseconds = 5_000
 
@@ -67,6 +69,7 @@ export class KeySetRequests implements KeySetChecks {
   }
 
   #end(url: string, answer: KeySetCheck, pause: Milliseconds): void {
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear()
     if (pause > 0) this.#known.set(url, { answer, until: this.#options.time.monotonic() + pause })
     const pending = this.#pending.get(url)
     if (pending === undefined) return

@@ -6,7 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
-import type { GrantClient } from './grant-client.ts'
+import type { WorkerGrantStores } from './grant-stores.ts'
 import type { KeySetRequests } from './key-sets.ts'
 import type { PasswordClient } from './password-client.ts'
 import type { WorkerSignIns } from './sign-ins.ts'
@@ -22,7 +22,7 @@ export interface MessageLoopHost {
   }
   readonly contents: ContentStore
   readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
-  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
+  readonly grants: Pick<WorkerGrantStores, 'answered' | 'forget'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void

@@ -2,7 +2,7 @@
  * Checks of passwords as a worker has them: the control thread is asked by message. Where that is away, or does not
  * answer in time, nothing passes.
  */
-import { createHmac, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { PasswordAnswer, PasswordChecks, PasswordQuestion } from '../auth/password-check.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { FairMap } from '../lib/fair-map.ts'
@@ -22,7 +22,7 @@ interface Asked {
 export class PasswordClient implements PasswordChecks {
   readonly #time: Pick<TimerClock, 'after' | 'monotonic'>
   readonly #send: (id: number, question: PasswordQuestion) => void
-  readonly #seed = randomBytes(32)
+  readonly #seed = randomBytes(32).toString('base64')
   readonly #asked = new Map<number, Asked>()
   /** Until when, monotonic. */
   readonly #limited = new FairMap<Milliseconds>(MAX_LIMITED)
@@ -34,7 +34,7 @@ export class PasswordClient implements PasswordChecks {
   }
 
   digest(text: string): string {
-    return createHmac('sha256', this.#seed).update(text).digest('base64url')
+    return hash('sha256', this.#seed + text, 'base64url')
   }
 
   async check(question: PasswordQuestion): Promise<PasswordAnswer> {

@@ -29,9 +29,9 @@ export interface WorkerSignInsHost {
 
 /** Beyond what control gives a call, so that its answer says more. */
 const PATIENCE: Milliseconds = 15_000
-/** Questions under way, of all clients and of one. */
+/** Questions under way, of all namespaces and of one. */
 const AT_ONCE = 1_024
-const AT_ONCE_OF_CLIENT = 256
+const AT_ONCE_OF_NAMESPACE = 256
 /** Endpoints of a provider are asked for again, and are used meanwhile. */
 const FRESH: Milliseconds = 60_000
 /** Clients whose endpoints are known. */
@@ -39,7 +39,7 @@ const MAX_KNOWN = 1_024
 const SWEEP_EVERY: Milliseconds = 60_000
 
 interface Pending {
-  readonly key: string
+  readonly namespace: string
   readonly done: (answer: SignInAnswer) => void
 }
 
@@ -52,7 +52,7 @@ export class WorkerSignIns implements SignIns {
   readonly #host: WorkerSignInsHost
   readonly #signOuts = new SignOuts()
   readonly #pending = new Map<number, Pending>()
-  readonly #ofClient = new Map<string, number>()
+  readonly #ofNamespace = new Map<string, number>()
   readonly #known = new Map<string, KnownEndpoints>()
   readonly #asking = new Map<string, Promise<ProviderEndpoints | SignInFailure>>()
   #next = 0
@@ -134,16 +134,16 @@ export class WorkerSignIns implements SignIns {
   }
 
   #ask(question: SignInQuestion): Promise<SignInAnswer> {
-    const key = clientKey(question.client)
-    const count = this.#ofClient.get(key) ?? 0
-    if (this.#pending.size >= AT_ONCE || count >= AT_ONCE_OF_CLIENT)
+    const { namespace } = question.client
+    const count = this.#ofNamespace.get(namespace) ?? 0
+    if (this.#pending.size >= AT_ONCE || count >= AT_ONCE_OF_NAMESPACE)
       return Promise.resolve(failure('too many sign-ins are under way'))
     const { promise, resolve } = Promise.withResolvers<SignInAnswer>()
     const id = this.#next++
     const cancel = this.#host.clock.after(PATIENCE, () => this.#settle(id, failure('the control thread is silent')))
-    this.#ofClient.set(key, count + 1)
+    this.#ofNamespace.set(namespace, count + 1)
     this.#pending.set(id, {
-      key,
+      namespace,
       done: (answer) => {
         cancel()
         resolve(answer)
@@ -157,9 +157,9 @@ export class WorkerSignIns implements SignIns {
     const pending = this.#pending.get(id)
     if (pending === undefined) return
     this.#pending.delete(id)
-    const left = this.#ofClient.get(pending.key)! - 1
-    if (left === 0) this.#ofClient.delete(pending.key)
-    else this.#ofClient.set(pending.key, left)
+    const left = this.#ofNamespace.get(pending.namespace)! - 1
+    if (left === 0) this.#ofNamespace.delete(pending.namespace)
+    else this.#ofNamespace.set(pending.namespace, left)
     pending.done(answer)
   }
 }

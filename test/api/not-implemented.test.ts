@@ -22,7 +22,6 @@ const SAMPLES: Tree = {
   plugins: [{ name: 'a' }],
   'spec.maintenance.enabled': true,
   'spec.tls': {},
-  'spec.rules[].tokenIssuer.store': 'Redis',
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.zoneAware': true,
   tracing: { otlp: 'http://collector:4318' },

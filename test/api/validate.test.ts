@@ -272,7 +272,7 @@ test('settings are validated as objects are', () => {
     signals: { address: '[::1]:9902' },
     clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.0'] },
     accessLog: { fields: { agent: 'header:user-agent', other: 'env:HOME' } },
-    policies: { defaults: { timeouts: { request: '30' } }, enforced: { cors: { allowOrigins: ['*'] } } },
+    policies: { defaults: { timeouts: { request: '30' } }, enforced: { compression: { algorithms: ['gzip'] } } },
     stateDirectory: '',
   })
   assert.ok(!result.ok)
@@ -286,7 +286,7 @@ test('settings are validated as objects are', () => {
     'listeners[1].address Invalid',
     'listners Unknown',
     'policies.defaults.timeouts.request Invalid',
-    'policies.enforced.cors NotImplemented',
+    'policies.enforced.compression NotImplemented',
     'stateDirectory Invalid',
   ])
 })

@@ -8,7 +8,7 @@ import type { BackendSpec } from '../../src/api/backend.ts'
 import type { Policies } from '../../src/api/policies.ts'
 import { Connectors } from '../../src/connector/connectors.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
-import { type EchoBackend, echoBackend, type Received } from '../feature/backends.ts'
+import { closedPort, type EchoBackend, echoBackend, type Received } from '../feature/backends.ts'
 import type { RawResponse, RequestOptions } from '../feature/raw-client.ts'
 import { authorizationService } from '../grpc/authorization-service.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
@@ -184,6 +184,21 @@ describe('auth.external', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('asks another endpoint where one is gone, and asks no second time what may have been received', async (t) => {
+    const { asked, authz } = await service(t, (request, response) =>
+      request.url === '/cut' ? void request.socket.destroy() : void response.writeHead(200).end(),
+    )
+    const upstreams = [await closedPort(), authz]
+    const loadBalancing = { algorithm: 'RoundRobin', slowStart: '0s', zoneAware: false } as const
+    const backends = { 'default/authz': { upstreams, spec: { loadBalancing } } }
+    const w = await world(t, {}, {}, { backends })
+    for (let i = 0; i < 6; i++) assert.equal((await ask(w)).status, 200)
+    const cut = await world(t, { path: '/cut' }, {}, { backends: { 'default/authz': { upstreams: [authz] } } })
+    const before = asked.length
+    assert.equal((await ask(cut)).status, 503)
+    assert.equal(asked.length, before + 1)
+  })
+
   it('fails open where it is told to, without an identity of the client, and only while the service is down', async (t) => {
     const w = await world(t, { failOpen: true, responseHeaders: ['x-user'], timeout: '60ms' })
     for (const answer of [
@@ -194,6 +209,7 @@ describe('auth.external', () => {
       w.answer = answer
       assert.equal((await ask(w, { headers: { 'x-user': 'root', x_user: 'root' } })).status, 200)
       assert.deepEqual([seen(w).headers['x-user'], seen(w).headers.x_user], [undefined, undefined])
+      assert.match(String(lastLine(w).note), /^passed by failOpen: the authorization service /)
     }
     w.answer = (_, response) => void response.writeHead(401).end()
     assert.equal((await ask(w)).status, 401)
@@ -351,6 +367,18 @@ describe('auth.external', () => {
     const before = w.asked.length
     assert.equal((await ask(w, { headers: { 'x-api-key': 'a' } })).status, 503)
     assert.equal(w.asked.length, before)
+  })
+
+  it('counts cookies and passwords that the service is told as what browsers attach by themselves', async (t) => {
+    const w = await world(t, {})
+    const key = Buffer.alloc(16).toString('base64')
+    const handshake = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-key': key }
+    const statusOf = async (headers: Readonly<Record<string, string>>) =>
+      (await ask(w, { headers: { ...handshake, origin: 'https://evil.example', ...headers } })).status
+    for (const headers of [{ cookie: 'sid=1' }, { authorization: 'Basic eDp5' }])
+      assert.equal(await statusOf(headers), 403)
+    assert.equal(w.up.received.length, 0)
+    assert.equal(await statusOf({ authorization: 'Bearer x' }), 200)
   })
 
   it('ends where it asks itself, again and again', async (t) => {

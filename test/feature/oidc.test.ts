@@ -1,22 +1,32 @@
 /** `auth.oidc` with a real provider: sign-in, refresh, sign-out from both sides, and what reaches the backend. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { before, describe, it } from 'node:test'
+import { chromium, type Page } from 'playwright-core'
+import { TestAuthority } from '../lib/certificates.ts'
 import { listenForProvider, type TestProvider } from '../lib/oidc-provider.ts'
 import { PageClient, SCRIPT } from '../lib/page-client.ts'
-import { type EchoBackend, echoBackend, type Received } from './backends.ts'
+import { closedPort, type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { request } from './raw-client.ts'
 
 const CLIENT = { clientID: 'shop', clientSecret: 'a secret that nobody guesses: & 100 % +' }
 
-function secret(issuer: string, more: object = {}): string {
+function secretOf(name: string, type: string, stringData: object): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: { name: 'shop-oidc', namespace: 'default' },
-    type: 'headgate.dev/oidc-client',
-    stringData: { issuer, ...CLIENT, ...more },
+    metadata: { name, namespace: 'default' },
+    type,
+    stringData,
   })
 }
+
+const secret = (issuer: string) => secretOf('shop-oidc', 'headgate.dev/oidc-client', { issuer, ...CLIENT })
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+)
 
 describe('auth by OpenID Connect', () => {
   const scope = suiteScope()
@@ -24,6 +34,7 @@ describe('auth by OpenID Connect', () => {
   let gateway: Gateway
   let provider: TestProvider
   let origin: string
+  let secure: string
   /** Its first token is good for two seconds: by the last test it has to be refreshed. */
   const soon = new PageClient()
 
@@ -45,16 +56,31 @@ describe('auth by OpenID Connect', () => {
       },
     ]
     const auth = { oidc: { secretName: 'shop-oidc', scopes: ['openid', 'profile'] } }
+    const [http, https] = await Promise.all([closedPort(), closedPort()])
+    const { cert, key } = new TestAuthority().server('shop.localhost')
+    const certificate = { 'tls.crt': cert, 'tls.key': key }
+    const hosts = ['localhost', 'shop.localhost']
     gateway = await startGateway(
       scope,
       {
-        'routes.yaml': backend('echo', [echo.port]) + route('shop', ['localhost'], rules, { policies: { auth } }),
+        'routes.yaml': backend('echo', [echo.port]) + route('shop', hosts, rules, { policies: { auth } }),
         'client.yaml': secret(listening.issuer),
+        'certificate.yaml': secretOf('tls', 'kubernetes.io/tls', certificate),
       },
-      { workers: 2 },
+      {
+        workers: 2,
+        settings: {
+          listeners: [
+            { name: 'http', address: '127.0.0.1', port: http },
+            { name: 'https', address: '127.0.0.1', port: https, tls: {} },
+          ],
+          tls: { defaultCertificate: { secretName: 'tls', namespace: 'default' } },
+        },
+      },
     )
-    origin = `http://localhost:${gateway.port}`
-    provider = listening.begin({ ...CLIENT, origin, life: 2, claims: { tier: 'gold' } })
+    origin = `http://localhost:${http}`
+    secure = `https://shop.localhost:${https}`
+    provider = listening.begin({ ...CLIENT, origins: [origin, secure], life: 2, claims: { tier: 'gold' } })
     assert.equal((await soon.open(origin)).status, 200)
     provider.life = 60
   })
@@ -88,6 +114,52 @@ describe('auth by OpenID Connect', () => {
   /** What the browser has of the session. */
   const jar = (browser: PageClient) => browser.cookies.get('localhost')!
   const refreshes = () => provider.grants.filter((grant) => grant.startsWith('refresh_token'))
+
+  const condition = async (): Promise<string> => {
+    const { text } = await request(gateway.adminPort, { path: '/api/v1/statuses?limit=500', host: 'localhost' })
+    const { items } = JSON.parse(text) as {
+      items: { key: string; conditions: { type: string; reason: string; message: string }[] }[]
+    }
+    const { reason, message } =
+      items.find(({ key }) => key.endsWith('default/shop'))?.conditions.find(({ type }) => type === 'ResolvedRefs') ??
+      {}
+    return `${reason}: ${message}`
+  }
+
+  it('signs in Chromium, tabs that are opened together too, and out again', {
+    skip: CHROMIUM === undefined && 'Chromium is missing: apt-get install chromium',
+  }, async (t) => {
+    const browser = await chromium.launch({ executablePath: CHROMIUM!, args: ['--no-sandbox', '--disable-gpu'] })
+    t.after(() => browser.close())
+    const context = await browser.newContext({ ignoreHTTPSErrors: true })
+    const tabs = await Promise.all(['/a?b=c', '/d', '/e'].map(async (path) => [path, await context.newPage()] as const))
+    const goTo = async ([path, tab]: readonly [string, Page]): Promise<void> => {
+      await tab.goto(secure + path)
+      assert.equal(tab.url(), secure + path)
+      const { headers } = JSON.parse(await tab.innerText('body')) as Received
+      assert.deepEqual([headers['x-user'], headers.cookie], ['alice', undefined])
+    }
+    await goTo(tabs[0]!)
+    // Signed in at the provider, and not here: all of them go there at once.
+    await context.clearCookies({ name: /^__Host-hg/ })
+    await Promise.all(tabs.map(goTo))
+    const [, page] = tabs[0]!
+    const cookies = (await context.cookies(secure)).filter(({ name }) => name === '__Host-hg')
+    assert.deepEqual(
+      cookies.map(({ httpOnly, secure: only, sameSite }) => [httpOnly, only, sameSite]),
+      [[true, true, 'Lax']],
+    )
+    assert.equal(await page.evaluate('document.cookie'), '')
+    const status = (path: string) => page.evaluate(`fetch('${path}').then(({ status }) => status)`)
+    assert.equal(await status('/api'), 200)
+    // Of this machine in clear, for development: the browser keeps the cookies there too.
+    const dev = await context.newPage()
+    await dev.goto(`${origin}/dev`)
+    assert.equal(dev.url(), `${origin}/dev`)
+    await page.goto(`${secure}/logout`)
+    assert.match(await page.innerText('body'), /^You are signed out\./)
+    assert.equal(await status('/api'), 401)
+  })
 
   it('tells scripts 401 instead of a redirect, and what asks for no page', async () => {
     const browser = new PageClient()
@@ -175,12 +247,21 @@ describe('auth by OpenID Connect', () => {
     assert.equal((await new PageClient().open(origin)).status, 200)
   })
 
-  it('says in a condition what is wrong with the Secret, and lets nobody in', async () => {
+  it('says in a condition what is wrong with the Secret or its provider, and lets nobody in', async () => {
     const browser = await signedIn()
-    await gateway.write('client.yaml', secret('http://id.example/'))
-    await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 503))
+    for (const [issuer, status, why] of [
+      ['http://id.example/', 503, /^KeyInvalid: .*issuer is not the https URL/],
+      // What another provider says of itself.
+      [`${provider.issuer}/`, 401, /^KeysUnavailable: .*metadata are of another issuer/],
+    ] as const) {
+      await gateway.write('client.yaml', secret(issuer))
+      await eventually(async () => assert.match(await condition(), why))
+      await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, status))
+      assert.equal((await new PageClient().ask(origin)).status, 503)
+    }
     await gateway.write('client.yaml', secret(provider.issuer))
     await eventually(async () => assert.equal((await browser.ask(origin, { headers: SCRIPT })).status, 200))
+    await eventually(async () => assert.match(await condition(), /^ResolvedRefs|^Resolved/))
     const logs = gateway.processLog.join('\n') + JSON.stringify(gateway.accessLog)
     for (const text of [CLIENT.clientSecret, jar(browser).get('__Host-hg')!.slice(10, 60)])
       assert.ok(!logs.includes(text))

@@ -1,6 +1,6 @@
 /** A real OpenID provider (oidc-provider) on a port of this machine, whose users sign in and consent without a page. */
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Provider } from 'oidc-provider'
 
@@ -19,11 +19,13 @@ export interface TestProvider {
   close(): Promise<void>
 }
 
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
 export interface TestProviderOptions {
   readonly clientID: string
   readonly clientSecret: string
-  /** Of the gateway. */
-  readonly origin: string
+  /** Of the gateway; the provider calls the first. */
+  readonly origins: readonly string[]
   readonly redirectPath?: string
   readonly logoutPath?: string
   /** Seconds that an ID token is good. */
@@ -40,6 +42,10 @@ export async function listenForProvider(): Promise<{
   readonly close: () => Promise<void>
 }> {
   const server = createServer()
+  // The gateway asks before it has a port: such requests wait.
+  const early: Parameters<Handler>[] = []
+  const hold: Handler = (...call) => void early.push(call)
+  server.on('request', hold)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -47,7 +53,16 @@ export async function listenForProvider(): Promise<{
     server.closeAllConnections()
     if (server.listening) await new Promise((resolve) => server.close(resolve))
   }
-  return { issuer, close, begin: (options) => begin(server, issuer, options, close) }
+  return {
+    issuer,
+    close,
+    begin: (options) => {
+      server.off('request', hold)
+      const test = begin(server, issuer, options, close)
+      for (const call of early) server.emit('request', ...call)
+      return test
+    },
+  }
 }
 
 function begin(
@@ -56,7 +71,7 @@ function begin(
   {
     clientID,
     clientSecret,
-    origin,
+    origins,
     redirectPath = '/oauth2/callback',
     logoutPath = '/logout',
     ...more
@@ -69,9 +84,9 @@ function begin(
       {
         client_id: clientID,
         client_secret: clientSecret,
-        redirect_uris: [`${origin}${redirectPath}`],
-        post_logout_redirect_uris: [`${origin}${logoutPath}`],
-        backchannel_logout_uri: `${origin}${logoutPath}`,
+        redirect_uris: origins.map((origin) => `${origin}${redirectPath}`),
+        post_logout_redirect_uris: origins.map((origin) => `${origin}${logoutPath}`),
+        backchannel_logout_uri: `${origins[0]}${logoutPath}`,
         backchannel_logout_session_required: true,
         grant_types: ['authorization_code', 'refresh_token'],
         id_token_signed_response_alg: 'RS256',

@@ -23,6 +23,7 @@ const ENTRY: AccessRecord = {
   grpcStatus: -1,
   reason: '',
   detail: '',
+  note: '',
   dryRun: '',
   consumer: '',
   route: 'shop/shop',

@@ -6,6 +6,7 @@ import { rateLimits } from '../../src/policy/rate-limits/policy.ts'
 import { PLAIN, TestExchange, testDeps } from './exchange.ts'
 
 const edits = { set: [{ name: 'x-a', value: 'b' }], add: [], remove: [] }
+const CORS = { allowOrigins: ['*'], allowMethods: [], allowHeaders: [], exposeHeaders: [], allowCredentials: false }
 /** Gives every filter that comes with Headgate something to do, each action in turn. */
 const SETS: readonly PolicySet[] = [
   { type: 'forward' } as const,
@@ -23,8 +24,12 @@ const SETS: readonly PolicySet[] = [
   requestHeaders: edits,
   responseHeaders: edits,
   limits: { maxRequestBytes: 10, concurrency: { requests: 5, origin: 'shop/web' } },
-  policies: { rateLimits: rateLimits.plan([{ name: 'a', requests: 1, per: '1s', by: ['consumer'] }], 'shop') },
   withheld: ['x-user'],
+  policies: {
+    auth: {},
+    cors: CORS,
+    rateLimits: rateLimits.plan([{ name: 'a', requests: 1, per: '1s', by: ['consumer'] }], 'shop'),
+  },
 }))
 
 describe('every filter that comes with Headgate', () => {

@@ -78,7 +78,7 @@ describe('composing a chain', () => {
   it('puts the built-in filters in the order of a request', () => {
     const names = builtInFilters([]).definitions.map(({ name }) => name)
     const expected =
-      'timeouts request-id response-headers body-limit concurrency identity-headers rateLimits-after-auth ' +
+      'timeouts request-id response-headers cors-preflight body-limit concurrency identity-headers cross-site rateLimits-after-auth ' +
       'redirect respond token-issuer request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
@@ -117,7 +117,7 @@ describe('a registry', () => {
     const names = registry.definitions.map(({ name }) => name).join(' ')
     assert.match(
       names,
-      /^timeouts request-id early response-headers body-limit concurrency identity-headers rateLimits-after-auth p1 p2 redirect .* rewrite late$/,
+      /^timeouts request-id early response-headers cors-preflight body-limit concurrency identity-headers cross-site rateLimits-after-auth p1 p2 redirect .* rewrite late$/,
     )
   })
 

@@ -6,6 +6,7 @@ const EXTENSION = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
 const ENTRY = new URL(`hash-main${EXTENSION}`, import.meta.url)
 /** What it computes with lies outside of the heap, and is bounded by what hashes may ask for. */
 const HEAP_MB = 32
+const YOUNG_MB = 8
 
 export class HashThread {
   #worker: Worker | undefined
@@ -29,7 +30,10 @@ export class HashThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(ENTRY, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB }, name: 'passwords' })
+    const worker = new Worker(ENTRY, {
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
+      name: 'passwords',
+    })
     let cause: unknown
     worker.on('message', (isRight: boolean) => this.#settle?.resolve(isRight))
     worker.on('error', (error) => (cause = error))

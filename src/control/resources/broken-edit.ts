@@ -126,7 +126,7 @@ function credentials(part: unknown): Map<string, readonly string[]> {
 
 /** Other keys, audiences or consumers: whose credential is good is another set. */
 function methodsOf(auth: unknown): string[] {
-  const { anyOf, anonymous, jwt, apiKey, basic, clientCertificate, external } = fieldsOf(auth) ?? {}
+  const { anyOf, anonymous, jwt, apiKey, basic, clientCertificate, external, oidc } = fieldsOf(auth) ?? {}
   if (Array.isArray(anyOf)) return anyOf.flatMap((one) => (fieldsOf(one)?.anyOf === undefined ? methodsOf(one) : []))
   if (anonymous !== undefined) return [ANYBODY]
   const { issuer, audiences, algorithms, keys } = fieldsOf(jwt) ?? {}
@@ -137,6 +137,7 @@ function methodsOf(auth: unknown): string[] {
     const asks = JSON.stringify(['external', backendRef, path, protocol, requestHeaders])
     return failOpen === true ? [asks, `${asks} or nobody`] : [asks]
   }
+  if (oidc !== undefined) return [JSON.stringify(['oidc', fieldsOf(oidc)?.secretName])]
   if (basic !== undefined) return [JSON.stringify(['basic', fieldsOf(basic)?.secretName])]
   return [JSON.stringify([fieldsOf(apiKey)?.secretName])]
 }

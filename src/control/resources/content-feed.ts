@@ -19,7 +19,7 @@ import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { type ContentBudget, MAX_OBJECT_BYTES } from './content-budget.ts'
 import type { KeySetVersion } from './key-set-demand.ts'
-import { SecretReadings } from './secrets.ts'
+import { type ProviderFault, SecretReadings } from './secrets.ts'
 
 export interface ContentFeedOptions {
   readonly graph: ReferenceGraph
@@ -27,6 +27,7 @@ export interface ContentFeedOptions {
   readonly send: (message: ToWorker) => void
   /** Milliseconds since the epoch: certificates have their time. */
   readonly wall: () => number
+  readonly providerFault?: ProviderFault
   /** Default: the table of kinds. */
   readonly table?: KindTable
 }
@@ -74,7 +75,7 @@ export class ContentFeed {
   constructor(options: ContentFeedOptions) {
     this.#options = options
     this.#table = options.table ?? KINDS
-    this.#secrets = new SecretReadings(options.wall)
+    this.#secrets = new SecretReadings(options.wall, options.providerFault)
   }
 
   /** What an earlier control thread had sent and is no content any more is withdrawn. */

@@ -72,6 +72,7 @@ export class ResourceCache {
   readonly #broken = new Set<string>()
   readonly #references: ServedReferences
   readonly #served: ServedObjects
+  readonly #clustered: boolean
   /** The list last returned; undefined after a change. */
   #problems: readonly ObjectProblem[] | undefined
   readonly #refused = new FrozenMapBuilder<RejectedObject>()
@@ -90,6 +91,7 @@ export class ResourceCache {
    * @param memory what all objects together may take
    * @param quarantine records what is worked on, and knows what must not be
    * @param references records what is served, and knows whom a change concerns
+   * @param clustered see {@link ResourceSet.clustered}
    */
   constructor(
     validator: Validator,
@@ -98,12 +100,14 @@ export class ResourceCache {
     memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
     quarantine?: Quarantine,
     references = new ServedReferences(),
+    clustered = false,
   ) {
     this.#validator = validator
     this.#memory = memory
     this.#settings = settings
     this.#quarantine = quarantine
     this.#references = references
+    this.#clustered = clustered
     this.#served = new ServedObjects(settings, references)
     this.restore(lastGood)
   }
@@ -220,6 +224,7 @@ export class ResourceCache {
       unreachable: this.#unreachable,
       unopenedListeners: this.#unopened,
       registered: this.#registered,
+      clustered: this.#clustered,
     }
     return this.#set
   }

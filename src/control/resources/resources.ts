@@ -29,6 +29,7 @@ import type { KeySetVersion } from './key-set-demand.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { Quarantine } from './quarantine.ts'
 import { type ObjectProblem, ResourceCache } from './resource-cache.ts'
+import type { ProviderFault } from './secrets.ts'
 import { ServedReferences } from './served-references.ts'
 import { SourceInterest } from './source-interest.ts'
 
@@ -57,6 +58,8 @@ export interface ResourcesEvents {
   retain(name: string, version: ServedVersion | undefined): void
   /** These namespaces use a key set and may; none: it is not wanted any more. */
   keySet(url: string, namespaces: readonly string[]): void
+  /** See {@link ProviderFault}. */
+  readonly providerFault?: ProviderFault
   /** A quarantined object was processed successfully, or deleted. */
   cleared(name: string): void
 }
@@ -118,8 +121,17 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       wall: () => time.wall(),
       wantKeySet: (url, namespaces) => events.keySet(url, namespaces),
       mayFetch: (namespace, url) => this.#mayFetch(namespace, url),
+      ...(events.providerFault === undefined ? {} : { providerFault: events.providerFault }),
     })
-    this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
+    this.#cache = new ResourceCache(
+      validator,
+      settings,
+      kept,
+      this.#admission,
+      this.#quarantine,
+      this.#references,
+      options.inCluster,
+    )
     this.#reservations = new HostnameReservations(() => time.wall(), settings)
     this.#reservations.restore(options.lastGood)
     this.#records = new AwaitedRecords(time, () => events.resume())

@@ -34,13 +34,18 @@ interface Known {
   version: SecretVersion
 }
 
+/** Why the provider of a client cannot be used now, as a clause; it is looked at anew as long as this is asked. */
+export type ProviderFault = (namespace: string, issuer: string) => string | undefined
+
 export class SecretReadings {
   readonly #wall: () => number
+  readonly #providerFault: ProviderFault
   readonly #known = new Map<string, Known>()
 
   /** @param wall milliseconds since the epoch */
-  constructor(wall: () => number) {
+  constructor(wall: () => number, providerFault: ProviderFault = () => undefined) {
     this.#wall = wall
+    this.#providerFault = providerFault
   }
 
   /**
@@ -60,7 +65,7 @@ export class SecretReadings {
     const kept = same && object.type === TLS_SECRET.type ? before.reading : undefined
     const signers = same ? before.signingKeys : undefined
     const reading = 'fault' in found ? kept : withKnownBytes(this.#withDelays(found, signers), before?.reading)
-    const version = this.#versionOf(reading, fault)
+    const version = this.#versionOf(object, reading, fault)
     this.#known.set(node, { object, reading, fault, signingKeys: reading?.signingKeys ?? signers, version })
     return version
   }
@@ -70,13 +75,15 @@ export class SecretReadings {
     return this.#known.get(node)?.reading?.oidcClient
   }
 
-  /** Those whose time has come or ended since they were last looked at, by identity. */
+  /** Those whose time has come or ended since they were last looked at, or whose provider; by identity. */
   *turned(): Generator<string> {
     const now = this.#wall()
     for (const [node, known] of this.#known) {
-      const { reading, fault, version } = known
-      if (reading === undefined || validityAt(now, reading.facts) === version.summary.validity) continue
-      known.version = this.#versionOf(reading, fault)
+      const { object, reading, fault, version } = known
+      if (reading === undefined) continue
+      const { validity, provider } = version.summary
+      if (validityAt(now, reading.facts) === validity && this.#faultOf(object, reading) === provider) continue
+      known.version = this.#versionOf(object, reading, fault)
       yield node
     }
   }
@@ -87,8 +94,16 @@ export class SecretReadings {
     return signersReading(delayAdded(found.signingKeys, before, this.#wall()))
   }
 
-  #versionOf(reading: SecretReading | undefined, fault: string | undefined): SecretVersion {
-    return { contents: reading?.contents ?? new Map(), summary: secretSummary(reading, fault, this.#wall()) }
+  #versionOf(object: Secret, reading: SecretReading | undefined, fault: string | undefined): SecretVersion {
+    const summary = secretSummary(reading, fault, this.#wall())
+    const provider = this.#faultOf(object, reading)
+    const contents = reading?.contents ?? new Map()
+    return { contents, summary: provider === undefined ? summary : { ...summary, provider } }
+  }
+
+  #faultOf({ metadata }: Secret, reading: SecretReading | undefined): string | undefined {
+    const client = reading?.oidcClient
+    return client && this.#providerFault(metadata.namespace, client.issuer)
   }
 }
 

@@ -15,6 +15,7 @@ import { ContentBudget } from './content-budget.ts'
 import { ContentFeed } from './content-feed.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { KeySetDemand, type KeySetVersion, type MayFetch } from './key-set-demand.ts'
+import type { ProviderFault } from './secrets.ts'
 
 /** The user of the references in the settings. */
 const SETTINGS = 'Settings'
@@ -29,6 +30,7 @@ export interface ServedReferencesOptions {
   readonly table?: KindTable
   /** A key set is used by these namespaces; none: not any more. */
   readonly wantKeySet?: (url: string, namespaces: readonly string[]) => void
+  readonly providerFault?: ProviderFault
   /** Default: all may. */
   readonly mayFetch?: MayFetch
 }
@@ -48,8 +50,9 @@ export class ServedReferences {
     this.#table = table
     this.graph = new ReferenceGraph(table)
     const budget = new ContentBudget(configurationBytes)
-    this.#contents = new ContentFeed({ graph: this.graph, budget, send, wall, table })
-    const { wantKeySet = () => {}, mayFetch = () => true } = options
+    const { wantKeySet = () => {}, mayFetch = () => true, providerFault } = options
+    const feed = { graph: this.graph, budget, send, wall, table }
+    this.#contents = new ContentFeed(providerFault === undefined ? feed : { ...feed, providerFault })
     this.#keySets = new KeySetDemand(this.graph, mayFetch, wantKeySet)
   }
 

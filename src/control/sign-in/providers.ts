@@ -23,7 +23,10 @@ interface Fetched<Value> {
   /** Of the last fetch that was good, and of the last one. */
   goodAt: Milliseconds
   triedAt: Milliseconds
+  /** Empty: none. */
   fault: string
+  /** In a row. */
+  failures: number
   running: Promise<void> | undefined
 }
 
@@ -38,6 +41,9 @@ const FRESH: Milliseconds = 600_000
 const MAX_AGE: Milliseconds = 86_400_000
 /** Between two fetches that were not good, or that an unknown key asks for. */
 const PAUSE: Milliseconds = 5_000
+const MAX_PAUSE: Milliseconds = 60_000
+/** Failures in a row before they are told, while there is something good. */
+const PATIENCE = 3
 const MAX_PROVIDERS = 1_024
 const MAX_METADATA = 65_536
 const MAX_KEYS = 262_144
@@ -60,6 +66,28 @@ export class Providers {
       if (typeof read === 'string') throw new ProviderError('malformed', read)
       return read
     })
+  }
+
+  /**
+   * Why it cannot be used, or not for much longer. What is due is fetched, in pauses that double while that fails: this
+   * is asked all the time.
+   */
+  faultOf(owner: string, issuer: string): string | undefined {
+    const { metadata, keys } = this.#provider(issuer)
+    const now = this.#options.now()
+    // Keys are had by way of the metadata.
+    for (const one of metadata.value === undefined ? [metadata] : [metadata, keys]) {
+      const pause = Math.min(MAX_PAUSE, PAUSE * 2 ** Math.max(0, one.failures - 1))
+      const due = one.value === undefined || now - one.goodAt >= FRESH
+      if (due && one.running === undefined && now - one.triedAt >= pause) {
+        void this.keys(owner, issuer)
+        break
+      }
+    }
+    const failing = [metadata, keys].find(({ value, fault, failures }) =>
+      value === undefined ? fault !== '' : failures >= PATIENCE,
+    )
+    return failing?.fault
   }
 
   async keys(owner: string, issuer: string): Promise<readonly VerificationKey[] | ProviderUnavailable> {
@@ -104,7 +132,7 @@ export class Providers {
       if (fetched.value === undefined || age >= MAX_AGE) await fetching
     }
     if (fetched.value !== undefined && this.#options.now() - fetched.goodAt < MAX_AGE) return fetched.value
-    return { unavailable: fetched.fault }
+    return { unavailable: fetched.fault === '' ? 'it was not asked yet' : fetched.fault }
   }
 
   #fetch<Value>(fetched: Fetched<Value>, read: () => Promise<Value>): Promise<void> {
@@ -120,7 +148,9 @@ export class Providers {
       fetched.value = await read()
       fetched.goodAt = this.#options.now()
       fetched.fault = ''
+      fetched.failures = 0
     } catch (error) {
+      fetched.failures++
       fetched.fault = error instanceof ProviderError ? error.message : String(error)
     }
   }
@@ -136,5 +166,5 @@ export class Providers {
 
 function nothing<Value>(): Fetched<Value> {
   const never = Number.NEGATIVE_INFINITY
-  return { value: undefined, goodAt: never, triedAt: never, fault: 'it was not asked yet', running: undefined }
+  return { value: undefined, goodAt: never, triedAt: never, fault: '', failures: 0, running: undefined }
 }

@@ -52,11 +52,22 @@ export class SignIns {
   readonly #providers: Providers
   readonly #refreshes = new Map<string, Promise<Refreshed>>()
   readonly #refreshed: OwnedLru<Refreshed>
+  #started = false
 
   constructor(options: SignInRoomOptions) {
     this.#options = options
     this.#providers = new Providers({ client: options.http, now: () => options.time.monotonic() })
     this.#refreshed = new OwnedLru(REFRESHED_BYTES, options.time)
+  }
+
+  /** The dial guard is known: from now on providers are called. */
+  start(): void {
+    this.#started = true
+  }
+
+  /** Why a provider cannot be used, for the conditions of Routes; it is fetched when that is due. */
+  providerFault(namespace: string, issuer: string): string | undefined {
+    return this.#started ? this.#providers.faultOf(namespace, issuer) : undefined
   }
 
   async answer(question: SignInQuestion): Promise<SignInAnswer> {
@@ -78,6 +89,7 @@ export class SignIns {
   }
 
   async #callOf(of: SignInClient): Promise<Call | SignInFailure> {
+    if (!this.#started) return unavailable('the control thread has just begun')
     const client = this.#options.clientOf(of)
     if (client === undefined) return unavailable('the Secret of the client is missing or cannot be used')
     const provider = await this.#providers.metadata(of.namespace, client.issuer)

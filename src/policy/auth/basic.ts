@@ -30,6 +30,7 @@ interface KnownUsers {
 }
 
 interface KnownPassword {
+  readonly name: string
   /** Null: it is wrong. */
   readonly identity: Identity | null
   /** Of the user when it was checked; undefined: there was no such user. */
@@ -65,14 +66,15 @@ export class BasicMethod implements AuthMethod {
     const { contents, memos, passwords } = this.#services
     const bytes = contents.get(this.#plan.content)
     if (bytes === undefined) return { fault: 'unavailable' }
+    if (text.length > MAX_CREDENTIALS) return NOT_CREDENTIALS
+    const known = usersOf(bytes)
+    const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
+    const before = memos.get(this.#owner, key) as KnownPassword | undefined
+    if (before !== undefined && before.hash === known.users.get(before.name)) return before.identity ?? WRONG
     const credentials = readCredentials(text)
     if (credentials === undefined) return NOT_CREDENTIALS
     const { name, password } = credentials
-    const known = usersOf(bytes)
     const stored = known.users.get(name)
-    const key = `basic ${passwords.digest(`${this.#plan.content} ${text}`)}`
-    const before = memos.get(this.#owner, key) as KnownPassword | undefined
-    if (before !== undefined && before.hash === stored) return before.identity ?? WRONG
     const client = networkOf(x.clientAddress, NETWORK_BITS)
     // A check of the hash before says nothing about the one there is now, nor one for another client about this one.
     const same = `${key} ${stored} ${client}`
@@ -104,7 +106,7 @@ export class BasicMethod implements AuthMethod {
     const isRight = answer.result === 'right' && stored !== undefined
     const identity = isRight ? this.#identityOf(name, stored) : null
     if (answer.result === 'right' || answer.result === 'wrong') {
-      const known: KnownPassword = { identity, hash: stored }
+      const known: KnownPassword = { name, identity, hash: stored }
       memos.set(this.#owner, key, known, ENTRY_BYTES + key.length, isRight ? RIGHT_KEPT : WRONG_KEPT)
     }
     return identity ?? faultOf(answer)
@@ -160,7 +162,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** One text has one spelling: a second one would be a second entry for the same credentials. */
 function readCredentials(text: string): { readonly name: string; readonly password: string } | undefined {
-  if (text.length > MAX_CREDENTIALS || !BASE64.test(text)) return undefined
+  if (!BASE64.test(text)) return undefined
   const bytes = Buffer.from(text, 'base64')
   if (bytes.toString('base64') !== text) return undefined
   let decoded: string

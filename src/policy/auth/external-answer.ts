@@ -20,8 +20,8 @@ export interface Told {
 export type ExternalAnswer =
   | { readonly type: 'allowed'; readonly identity: Identity }
   | { readonly type: 'denied'; readonly response: LocalResponse }
-  /** It has failed, and said so. `detail`: for the access log. */
-  | { readonly type: 'failed'; readonly detail: string }
+  /** `detail`: for the access log. `isDown`, by default: this is what `failOpen` is for. */
+  | { readonly type: 'failed'; readonly detail: string; readonly isDown?: boolean }
 
 /** One way to ask. */
 export interface ExternalProtocol {

@@ -19,9 +19,8 @@ import { signInInstead } from './sign-in.ts'
 
 /** Beside the fields of an answer: the digest, map slots and objects. */
 const ENTRY_BYTES = 1_024
-/** Of a call that several requests wait for: it does not end with the first of them. */
-const NEVER = new AbortController().signal
-const NOBODY: Identity = { claims: Object.freeze(Object.create(null)) }
+/** Calls for one request: another one where the first was not received. */
+const MAX_CALLS = 2
 
 export class ExternalMethod implements AuthMethod {
   readonly from = []
@@ -109,10 +108,11 @@ export class ExternalMethod implements AuthMethod {
   }
 
   #askForAll(x: Exchange, told: Told, key: string): Promise<Judgement> {
-    const judgement = this.#ask(x, told, NEVER).finally(() => this.#running.delete(key))
+    // It does not end with the first of those that wait for it.
+    const judgement = this.#ask(x, told, new AbortController().signal).finally(() => this.#running.delete(key))
     this.#running.set(key, judgement)
     return judgement.then((known) => {
-      if ('claims' in known && known !== NOBODY) this.#keep(key, known)
+      if ('claims' in known && known.note === undefined) this.#keep(key, known)
       return known
     })
   }
@@ -127,24 +127,37 @@ export class ExternalMethod implements AuthMethod {
   }
 
   async #ask(x: Exchange, told: Told, signal: AbortSignal | undefined): Promise<Judgement> {
-    const { backend, from, timeout } = this.#plan
-    const request = this.#protocol.request(x, told)
-    let answer: ExternalAnswer
-    try {
-      const call = { ...request, backend, from, timeout, cause: x, ...(signal === undefined ? {} : { signal }) }
-      answer = await this.#protocol.read(await this.#services.client.request(call))
-    } catch (error) {
-      if (!(error instanceof GatewayError)) throw error
-      return this.#failed(isOutage(error.reason), `the authorization service cannot be asked: ${error.reason}`)
-    }
-    if (answer.type === 'allowed') return answer.identity
-    if (answer.type === 'failed') return this.#failed(true, answer.detail)
+    const answer = await this.#answer(x, told, signal)
+    if (answer.type === 'allowed') return isAmbient(told) ? { ...answer.identity, ambient: true } : answer.identity
+    if (answer.type === 'failed') return this.#failed(answer)
     return { response: (this.#plan.signIn && signInInstead(this.#plan.signIn, x, answer.response)) ?? answer.response }
   }
 
-  #failed(outage: boolean, detail: string): Judgement {
-    return outage && this.#plan.failOpen ? NOBODY : { fault: 'unavailable', detail }
+  async #answer(x: Exchange, told: Told, signal: AbortSignal | undefined): Promise<ExternalAnswer> {
+    const { backend, from, timeout } = this.#plan
+    const call = { backend, from, timeout, cause: x, ...(signal === undefined ? {} : { signal }) }
+    for (let calls = 1; ; calls++)
+      try {
+        const request = { ...this.#protocol.request(x, told), ...call }
+        return await this.#protocol.read(await this.#services.client.request(request))
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error
+        const { reason } = error
+        const detail = `the authorization service cannot be asked: ${reason}`
+        if (calls === MAX_CALLS || REASONS[reason].retry !== 'never-sent')
+          return { type: 'failed', detail, isDown: isOutage(reason) }
+      }
   }
+
+  #failed({ detail, isDown = true }: Extract<ExternalAnswer, { type: 'failed' }>): Judgement {
+    if (!isDown || !this.#plan.failOpen) return { fault: 'unavailable', detail }
+    return { claims: Object.create(null), note: `passed by failOpen: ${detail}` }
+  }
+}
+
+/** Cookies and passwords are attached by browsers, whichever page asks: the service may have decided by them. */
+function isAmbient({ headers }: Told): boolean {
+  return headers.some(([name, value]) => name === 'cookie' || (name === 'authorization' && !/^bearer /i.test(value)))
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Reason } from '../../lib/reason.ts'
 import { type Fields, looseName } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
-import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER } from '../attribute.ts'
+import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER, NOTE } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
@@ -176,6 +176,7 @@ class Authentication {
     this.#pass(x)
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
+    if (identity.note !== undefined) x.set(NOTE, identity.note)
     if (lease !== undefined) x.set(LEASE, lease)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)

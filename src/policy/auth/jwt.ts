@@ -7,6 +7,7 @@ import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
 import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import { readSigningKeys, verificationKeysOf } from '../../auth/signing-keys.ts'
+import type { Turn } from '../../auth/token-signature.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -14,7 +15,10 @@ import {
   readSharedSecret,
   type VerificationKey,
 } from '../../auth/verification-keys.ts'
+import { FairTurns } from '../../lib/fair-turns.ts'
+import type { Exchange } from '../exchange.ts'
 import type { FilterServices } from '../services.ts'
+import { ForgedTokens } from './forged-tokens.ts'
 import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
 import { type AuthMethod, type Identity, type Judgement, leaseAfter } from './method.ts'
 import type { JwtPlan, KeyForm } from './plan.ts'
@@ -70,6 +74,8 @@ export class JwtMethod implements AuthMethod {
   /** Of the keys of what is kept: the rules by which tokens are verified. */
   readonly #prefix: string
   readonly #services: JwtServices
+  readonly #forged: ForgedTokens
+  readonly #turn: Turn
   /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
   readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
 
@@ -80,6 +86,8 @@ export class JwtMethod implements AuthMethod {
     const rules = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
     this.#prefix = `jwt ${rules} `
     this.#services = services
+    this.#forged = new ForgedTokens(owner, services)
+    this.#turn = (work) => SLOW_VERIFICATIONS.run(owner, work) ?? Promise.reject(TOO_MANY)
   }
 
   get from(): JwtPlan['from'] {
@@ -107,10 +115,11 @@ export class JwtMethod implements AuthMethod {
     return readTokenHead(text)?.claims.iss === this.#plan.issuer
   }
 
-  judge(text: string): Judgement | Promise<Judgement> {
+  /** @param x absent: it was let pass before */
+  judge(text: string, x?: Exchange): Judgement | Promise<Judgement> {
     const { clock, contents, memos } = this.#services
     const bytes = contents.get(this.#plan.keys.content)
-    if (bytes === undefined) return this.#judgeLater(text)
+    if (bytes === undefined) return this.#judgeLater(text, x)
     const key = this.#keyOf(text)
     const known = memos.get(this.#owner, key) as KnownToken | undefined
     if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires) return known.identity
@@ -119,17 +128,28 @@ export class JwtMethod implements AuthMethod {
     const running = this.#running.get(key)
     if (running?.keys === bytes) return running.judgement
     const head = readTokenHead(text)
-    return head === undefined ? NOT_A_TOKEN : this.#verify(key, text, head, bytes, keys)
+    if (head === undefined) return NOT_A_TOKEN
+    const held = x === undefined ? 0 : this.#forged.holdOff(x.clientAddress)
+    if (held > 0) return { fault: 'limited', retryAfter: held, detail: 'too many tokens of the client were forged' }
+    const judgement = this.#verify(key, text, head, bytes, keys)
+    if (x === undefined) return judgement
+    if (judgement instanceof Promise) return judgement.then((late) => this.#counted(late, x.clientAddress))
+    return this.#counted(judgement, x.clientAddress)
+  }
+
+  #counted(judgement: Judgement, client: string): Judgement {
+    if (judgement === FORGED) this.#forged.count(client)
+    return judgement
   }
 
   /** The keys of a provider may be on their way: the first request waits for them. */
-  #judgeLater(text: string): Judgement | Promise<Judgement> {
+  #judgeLater(text: string, x: Exchange | undefined): Judgement | Promise<Judgement> {
     const { url, content } = this.#plan.keys
     // Whoever sends what is no token of this issuer waits for nothing, and makes nobody be asked.
     if (url === undefined || readTokenHead(text)?.claims.iss !== this.#plan.issuer) return UNAVAILABLE
     const check = this.#services.keySets.check(url)
     if (!(check instanceof Promise)) return UNAVAILABLE
-    return check.then(() => (this.#services.contents.get(content) === undefined ? UNAVAILABLE : this.judge(text)))
+    return check.then(() => (this.#services.contents.get(content) === undefined ? UNAVAILABLE : this.judge(text, x)))
   }
 
   /** Without a name in the token its key is one of those that were tried, or a newer one. */
@@ -147,7 +167,7 @@ export class JwtMethod implements AuthMethod {
     const keys = newer === undefined ? undefined : keysOf(newer, form)
     if (newer === undefined || keys === undefined) return UNAVAILABLE
     if (newer === bytes) return judgement
-    const verified = await verifyToken(text, head, keys, this.#plan, clock.wall())
+    const verified = await verifyToken(text, head, keys, this.#plan, clock.wall(), this.#turn)
     return 'fault' in verified ? judgementOf(verified) : this.#keep(text, verified, newer)
   }
 
@@ -179,10 +199,14 @@ export class JwtMethod implements AuthMethod {
     bytes: Uint8Array,
     keys: readonly VerificationKey[],
   ): Judgement | Promise<Judgement> {
-    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall())
+    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall(), this.#turn)
     if (!(verified instanceof Promise)) return this.#judged(text, head, bytes, verified)
     const judgement: Promise<Judgement> = verified
       .then((late) => this.#judged(text, head, bytes, late))
+      .catch((error: unknown) => {
+        if (error === TOO_MANY) return OVERLOADED
+        throw error
+      })
       .finally(() => {
         if (this.#running.get(key) === entry) this.#running.delete(key)
       })
@@ -197,6 +221,14 @@ export class JwtMethod implements AuthMethod {
     return this.#mayBeNewer(head, verified.fault) ? this.#judgeAgain(text, head, keys, rejected) : rejected
   }
 }
+
+/**
+ * Of keys that take long, in this worker: they occupy threads of libuv's pool, which look-ups of names and files need
+ * as well.
+ */
+const SLOW_VERIFICATIONS = new FairTurns({ atOnce: 3, maxWaiting: 256 })
+const TOO_MANY = new Error('too many verifications wait')
+const OVERLOADED: Judgement = { fault: 'unavailable', detail: 'too many tokens of the namespace wait for verification' }
 
 const UNAVAILABLE: Judgement = { fault: 'unavailable', detail: 'there are no keys that the token can be verified with' }
 
@@ -214,8 +246,11 @@ const DETAILS: Readonly<Record<TokenFault, string>> = {
   signature: 'no key of the rule has made the signature of the token',
 }
 
+const FORGED: Judgement = { fault: 'invalid', detail: DETAILS.signature }
+
 /** A client may know that its token has expired: it has had it. All else helps nobody but who tries. */
 function judgementOf({ fault }: { readonly fault: TokenFault }): Judgement {
+  if (fault === 'signature') return FORGED
   return { fault: fault === 'expired' ? 'expired' : 'invalid', detail: DETAILS[fault] }
 }
 

@@ -20,6 +20,8 @@ export interface Identity {
   readonly requestFields?: readonly Field[]
   /** What the backend does not get, in lower case. */
   readonly removedFields?: readonly string[]
+  /** For the access log: why it passed, where that is not to be expected. */
+  readonly note?: string
   /** What the client gets with the response, whoever gives it. */
   readonly responseFields?: readonly Field[]
 }

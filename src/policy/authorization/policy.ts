@@ -1,84 +1,87 @@
-/**
- * `authorization`: what the client may do, judged by the claims of its token or the labels of its key. All rules must
- * hold and the first that does not denies; a claim that is missing denies, so a request without a credential never
- * passes by omission.
- */
-import { CLAIMS, CONSUMER } from '../attribute.ts'
-import { type PolicyDefinition, planOnce } from '../definition.ts'
-import type { Exchange } from '../exchange.ts'
-import type { Filter, RequestDecision } from '../filter.ts'
-import { problemResponse } from '../problem.ts'
-import { claimAt } from '../variables.ts'
+/** `authorization`: what a user writes, and what of it a worker gets. */
+import { parseCIDR } from '../../pattern/cidr.ts'
+import { normalizePath } from '../../pattern/path.ts'
+import { type PolicyDefinition, type PolicyProblem, planOnce } from '../definition.ts'
+import { checkExpression } from './cel.ts'
+import { authorizationFilter } from './filter.ts'
+import type { RequestKinds, RulePlan, RuleTest } from './plan.ts'
 
-/** As it stands in a document. Rules with `cel` or `dryRun` are refused before. */
+/** As it stands in a document; the schema lets one test at most stand in a rule. */
 interface AuthorizationRule {
   readonly name: string
+  readonly when?: RequestKinds
   readonly claim?: string
+  readonly equals?: string
   readonly in?: readonly string[]
   readonly hasAny?: readonly string[]
+  readonly hasAll?: readonly string[]
+  readonly scopes?: readonly string[]
+  readonly consumers?: readonly string[]
+  readonly groups?: readonly string[]
+  readonly sourceCIDRs?: readonly string[]
+  readonly cel?: string
+  readonly dryRun?: boolean
 }
 
-interface RulePlan {
-  readonly name: string
-  readonly claim: readonly string[]
-  /** `in`: the claim, or an element of it, is one of them. `hasAny`: also one of its words. */
-  readonly test: 'in' | 'hasAny'
-  readonly values: readonly string[]
-}
-
-/** Words of one claim that are looked at: `scope` of real tokens has some dozens. */
-const MAX_WORDS = 1_024
+/** Characters of all expressions of one list: they are compiled in one turn of a worker. */
+const MAX_EXPRESSIONS = 4_096
 
 export const authorization: PolicyDefinition<readonly AuthorizationRule[], readonly RulePlan[]> = {
   key: 'authorization',
   phase: 'authorization',
+  check: (rules) => [...problemsOf(rules)],
   plan: planOnce((rules) => (rules.length === 0 ? undefined : rules.map(planOf))),
   create: authorizationFilter,
 }
 
-function planOf({ name, claim = '', in: one, hasAny = [] }: AuthorizationRule): RulePlan {
-  const path = claim.split('.')
-  return one === undefined
-    ? { name, claim: path, test: 'hasAny', values: hasAny }
-    : { name, claim: path, test: 'in', values: one }
-}
-
-function authorizationFilter(plans: readonly RulePlan[]): Filter {
-  const rules = plans.map((plan) => ({ plan, values: new Set(plan.values) }))
-  const effect = `lets pass where ${plans.map(describe).join(' and ')}, and answers 403 otherwise`
-  return {
-    name: 'authorization',
-    onRequest(x): RequestDecision {
-      const claims = x.get(CLAIMS)
-      for (const { plan, values } of rules) if (!holds(plan, values, claims)) return deny(x, plan)
-      return undefined
-    },
-    explain: () => ({ filter: 'authorization', effect }),
+function* problemsOf(rules: readonly AuthorizationRule[]): Generator<PolicyProblem> {
+  let expressions = 0
+  for (const [i, rule] of rules.entries()) {
+    const { when, cel, sourceCIDRs = [] } = rule
+    if (when === undefined && planOf(rule).test.type === 'none')
+      yield { path: [i], message: 'asks for nothing; state a test, or with when the requests that pass' }
+    for (const [n, range] of sourceCIDRs.entries())
+      if (parseCIDR(range) === undefined)
+        yield { path: [i, 'sourceCIDRs', n], message: 'is no range of addresses; write it as 203.0.113.0/24' }
+    for (const [n, path] of (when?.paths ?? []).entries()) {
+      const problem = pathProblem(path)
+      if (problem !== undefined) yield { path: [i, 'when', 'paths', n], message: problem }
+    }
+    if (cel === undefined) continue
+    expressions += cel.length
+    const problem =
+      expressions > MAX_EXPRESSIONS
+        ? `makes the expressions longer than ${MAX_EXPRESSIONS} characters in all; shorten them`
+        : checkExpression(cel)
+    if (problem !== undefined) yield { path: [i, 'cel'], message: problem }
   }
 }
 
-function holds({ claim, test }: RulePlan, values: ReadonlySet<string>, claims: unknown): boolean {
-  const value = claimAt(claims, claim)
-  if (Array.isArray(value)) return value.slice(0, MAX_WORDS).some((element) => has(values, element))
-  if (test === 'hasAny' && typeof value === 'string')
-    return value.split(' ', MAX_WORDS).some((word) => has(values, word))
-  return has(values, value)
+/** What is authorised is compared with the path in normal form: another spelling would match nothing, or too little. */
+function pathProblem(path: string): string | undefined {
+  const plain = path.endsWith('/*') ? path.slice(0, -1) : path
+  if (plain.includes('*')) return 'has a * that is not the end; /a/* stands for all below /a'
+  return normalizePath(plain, 'KeepEncodedSlash') === plain
+    ? undefined
+    : 'is not in normal form, so no request has it; write it without //, dot segments and encoded letters'
 }
 
-/** Numbers and booleans as they are written; objects are nothing. */
-function has(values: ReadonlySet<string>, value: unknown): boolean {
-  if (typeof value === 'string') return values.has(value)
-  return (typeof value === 'number' || typeof value === 'boolean') && values.has(String(value))
+function planOf({ name, when, dryRun = false, ...rule }: AuthorizationRule): RulePlan {
+  return { name, ...(when === undefined ? {} : { when }), test: testPlanOf(rule), dryRun }
 }
 
-/** RFC 6750 §3.1, where it was a token. Which rule it was is told to the access log alone. */
-function deny(x: Exchange, { name, claim }: RulePlan): RequestDecision {
-  const response = problemResponse('AccessDenied', x)
-  if (x.get(CONSUMER) === undefined)
-    response.fields.add('www-authenticate', `Bearer realm="${x.host}", error="insufficient_scope"`)
-  return { type: 'respond', response: { ...response, detail: `authorization ${name}: ${claim.join('.')}` } }
-}
+const CLAIM_TESTS = ['in', 'hasAny', 'hasAll'] as const
+const LIST_TESTS = ['scopes', 'consumers', 'groups', 'sourceCIDRs'] as const
 
-function describe({ claim, test, values }: RulePlan): string {
-  return `${claim.join('.')} ${test === 'in' ? 'is' : 'has'} ${values.join(' or ')}`
+function testPlanOf(rule: Omit<AuthorizationRule, 'name' | 'when' | 'dryRun'>): RuleTest {
+  const { claim = '', equals, cel } = rule
+  const path = claim.split('.')
+  if (cel !== undefined) return { type: 'cel', source: cel }
+  if (equals !== undefined) return { type: 'equals', claim: path, values: [equals] }
+  for (const type of CLAIM_TESTS) if (rule[type] !== undefined) return { type, claim: path, values: rule[type] }
+  for (const type of LIST_TESTS) {
+    const values = rule[type]
+    if (values !== undefined && values.length > 0) return { type, values }
+  }
+  return { type: 'none' }
 }

@@ -128,6 +128,8 @@ export const tokenIssuer: FilterDefinition = {
   create({ action }, services) {
     if (action.type !== 'issueTokens') return undefined
     const issuer = new Issuer(action, services)
+    // So that the first request finds a store that is connected.
+    services.grants.store(action.store)
     const metadataPath = metadataPathOf(action.issuer)
     return {
       name: 'token-issuer',

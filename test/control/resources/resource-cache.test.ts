@@ -296,6 +296,7 @@ suite('rules that a broken edit closes', () => {
     ...rules({ name: 'x', policies: { auth } }, { name: 'y' }),
     ...more,
   })
+  const external = (more: Fields = {}) => ({ external: { backendRef: { name: 'authz' }, ...more } })
   const gold = (values: readonly string[]) => ({
     ...rules({ name: 'x', policies: { authorization: [{ name: 'tier', claim: 'tier', in: values }] } }, { name: 'y' }),
   })
@@ -315,6 +316,21 @@ suite('rules that a broken edit closes', () => {
       ['x'],
     ],
     ['none when it gets an issuer', only({ anyOf: [first] }), only({ anyOf: [second, first] }, { typo: 1 }), []],
+    [
+      'the one whose service may not be down any more',
+      only(external({ failOpen: true })),
+      only(external(), { typo: 1 }),
+      ['x'],
+    ],
+    ['none when it may be down', only(external()), only(external({ failOpen: true }), { typo: 1 }), []],
+    ['the one that asks another service', only(external()), only(external({ path: '/other' }), { typo: 1 }), ['x']],
+    ['none when it waits longer', only(external()), only(external({ timeout: '9s' }), { typo: 1 }), []],
+    [
+      'the one that wants other passwords',
+      only({ basic: { secretName: 'a' } }),
+      only({ basic: { secretName: 'b' } }, { typo: 1 }),
+      ['x'],
+    ],
     ['the one that withdraws a claim', gold(['gold', 'tin']), { ...gold(['gold']), typo: 1 }, ['x']],
     ['none when it has the claims of before', gold(['gold']), { ...gold(['gold']), typo: 1 }, []],
   ] as const)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CLAIMS } from '../../src/policy/attribute.ts'
-import { authorization } from '../../src/policy/authorization/policy.ts'
-import { PLAIN, TestExchange, testDeps } from './exchange.ts'
+import { CLAIMS } from '../../../src/policy/attribute.ts'
+import { authorization } from '../../../src/policy/authorization/policy.ts'
+import { PLAIN, TestExchange, testDeps } from '../exchange.ts'
 
 async function statusOf(
   rules: Parameters<typeof authorization.plan>[0],
