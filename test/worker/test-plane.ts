@@ -139,7 +139,12 @@ export class TestPlane {
       endpoints: this.endpoints,
       limits: this.limits,
       places: this.places,
-      remoteLimiters: () => ({ limiters: this.remoteLimiters, use: () => {}, contentsChanged: () => {} }),
+      remoteLimiters: () => ({
+        limiters: this.remoteLimiters,
+        scripts: { configured: false, run: () => Promise.reject(new Error('no Redis')) },
+        use: () => {},
+        contentsChanged: () => {},
+      }),
       metrics: this.metrics,
       registry,
       patterns: new PatternCache(),
