@@ -7,6 +7,8 @@ export interface ExampleRequest {
   readonly path: string
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
+  /** So many requests by one line, of which the last one is expected. */
+  readonly times?: number
   /** Size of the request body. */
   readonly bodyBytes?: number
   /** Name and password of HTTP Basic. */
@@ -236,6 +238,13 @@ export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
     expect: { status: 200, body: /"x-consumer":"billing"/ },
   },
   {
+    shows: 'a limit reached: the fourth of four is 429',
+    host: 'access.localhost',
+    path: '/limited',
+    times: 4,
+    expect: { status: 429, body: 'RateLimited', headers: { 'retry-after': /^\d+$/, ratelimit: /^"three";r=0;t=\d+$/ } },
+  },
+  {
     shows: 'clear text is redirected to https where a Route states tls',
     host: 'tls.localhost',
     path: '/',
@@ -261,7 +270,9 @@ export function curlLine(one: ExampleRequest, port: number): string {
   if (one.token === 'access_token') words.push('-H', `"Authorization: Bearer ${tokenLine(one.token, port)}"`)
   if (one.token === 'refresh_token') words.push('-d', `refresh_token=${tokenLine(one.token, port)}`)
   if (one.bodyBytes !== undefined) words.push('--data-binary', '@-')
-  words.push(quoted(`http://${one.host}${port === 80 ? '' : `:${port}`}${one.path}`))
+  // curl sends a request for each number of a range.
+  const range = one.times === undefined ? '' : `?[1-${one.times}]`
+  words.push(quoted(`http://${one.host}${port === 80 ? '' : `:${port}`}${one.path}${range}`))
   const line = words.join(' ')
   return one.bodyBytes === undefined ? line : `head -c ${one.bodyBytes} /dev/zero | ${line}`
 }

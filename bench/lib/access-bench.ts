@@ -2,20 +2,22 @@
  * Rows of access: what a policy costs is the difference of two rules of one Headgate, asked in turn with the same
  * requests; beside it stand peers that decide by the same.
  */
-import { type AccessRow, accessRows, FRESH_ROW } from './access-rows.ts'
+import { type AccessRow, accessRows, CLUSTER_ROW, FRESH_ROW } from './access-rows.ts'
 import {
   accessManifests,
   PLAIN,
+  type RedisServer,
   startAccessCaddy,
   startAccessHaproxy,
   startAccessNginx,
+  startRedis,
   startVerifier,
   type Verifier,
 } from './access-servers.ts'
 import { makeTokens, type Tokens } from './access-tokens.ts'
 import { type Comparison, compare, type Plan } from './compare.ts'
 import { type LoadResult, load } from './load.ts'
-import { CADDY, HAPROXY, provide } from './programs.ts'
+import { CADDY, HAPROXY, provide, REDIS } from './programs.ts'
 import { comparisonTable, failures } from './report.ts'
 import { HOST, type Origin, type Server, startHeadgate } from './servers.ts'
 
@@ -34,6 +36,8 @@ export interface AccessReport {
   readonly comparisons: readonly Comparison[]
   /** Of a token that is not known: by what jose alone takes, what it takes more than a request without a policy. */
   readonly verification?: number
+  /** To Redis, for each request with a limit that is counted there. */
+  readonly roundTrips?: number
 }
 
 interface Side extends Server {
@@ -44,7 +48,10 @@ const WITHOUT = 'without'
 
 export class AccessBench {
   readonly #options: AccessBenchOptions
+  #redis: RedisServer | undefined
   #verifier: Verifier | undefined
+  /** Requests so far, by path. */
+  readonly #sent = new Map<string, number>()
   #failed = 0
 
   constructor(options: AccessBenchOptions) {
@@ -64,18 +71,33 @@ export class AccessBench {
     const servers = await this.#start(tokens)
     const comparisons: Comparison[] = []
     let verification: number | undefined
+    let roundTrips: number | undefined
     for (const row of rows) {
+      const before = this.#redis!.scripts()
       const comparison = await this.#row(row, servers)
+      if (row.name === CLUSTER_ROW) roundTrips = this.#roundTrips(row, before)
       comparisons.push(comparison)
       if (row.name === FRESH_ROW) verification = this.#verification(comparison)
     }
-    return { comparisons, ...(verification !== undefined && { verification }) }
+    return {
+      comparisons,
+      ...(verification !== undefined && { verification }),
+      ...(roundTrips !== undefined && { roundTrips }),
+    }
   }
 
   async #start(tokens: Tokens): Promise<ReadonlyMap<string, Server>> {
     const { scratch, cpus, origin, quick, keep, say } = this.#options
-    const manifests = accessManifests(origin, tokens, {})
-    const gateway = await keep(startHeadgate(scratch, cpus.proxy, manifests, { name: 'headgate-access' }))
+    const manifests = accessManifests(origin, tokens)
+    const noRedis = provide([REDIS])
+    if (noRedis !== undefined) throw new Error(noRedis)
+    this.#redis = await keep(startRedis(scratch, cpus.load))
+    const addresses = [`127.0.0.1:${this.#redis.port}`]
+    const settings = (port: number) => ({
+      listeners: [{ name: 'http', address: '127.0.0.1', port }],
+      redis: { addresses },
+    })
+    const gateway = await keep(startHeadgate(scratch, cpus.proxy, manifests, { name: 'headgate-access', settings }))
     this.#verifier = await keep(startVerifier(cpus.proxy, tokens))
     const servers: Server[] = [{ ...gateway, name: 'headgate' }, this.#verifier]
     servers.push(await keep(startAccessNginx(scratch, cpus.proxy, origin)))
@@ -108,10 +130,19 @@ export class AccessBench {
     return comparison
   }
 
-  #load({ load: request }: AccessRow, { name, port, path }: Side, seconds: number): Promise<LoadResult> {
+  async #load({ load: request }: AccessRow, { name, port, path }: Side, seconds: number): Promise<LoadResult> {
     if (name === this.#verifier!.name) return this.#verifier!.verify(seconds)
     const { scratch, cpus } = this.#options
-    return load(scratch, cpus.load, { ...request, port, path, seconds, host: HOST, connections: 64 })
+    const result = await load(scratch, cpus.load, { ...request, port, path, seconds, host: HOST, connections: 64 })
+    this.#sent.set(path, (this.#sent.get(path) ?? 0) + result.requests)
+    return result
+  }
+
+  #roundTrips({ path }: AccessRow, before: number): number {
+    const scripts = this.#redis!.scripts() - before
+    const ratio = scripts / this.#sent.get(path)!
+    this.#options.say(`  scripts that Redis ran: ${scripts}, ${ratio.toFixed(2)} a request (wanted: 1)`)
+    return ratio
   }
 
   #verification({ figures }: Comparison): number {

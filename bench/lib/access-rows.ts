@@ -15,6 +15,7 @@ export interface AccessRow {
 }
 
 export const FRESH_ROW = 'jwt-fresh'
+export const CLUSTER_ROW = 'limit-cluster'
 
 export function accessRows({ token, fresh }: Tokens): readonly AccessRow[] {
   return [
@@ -29,6 +30,14 @@ export function accessRows({ token, fresh }: Tokens): readonly AccessRow[] {
     {
       ...{ name: 'api-key', shows: 'auth.apiKey', path: '/key', most: 1.03 },
       ...{ load: { headers: [`X-Api-Key: ${API_KEY}`] }, peers: ['nginx', 'haproxy'] },
+    },
+    {
+      ...{ name: 'limit', shows: 'rateLimits, Local: by the address of the client', path: '/limit', most: 1.03 },
+      ...{ load: {}, peers: ['nginx', 'haproxy'] },
+    },
+    {
+      ...{ name: CLUSTER_ROW, shows: 'rateLimits, Cluster: the same, counted in Redis', path: '/cluster', most: 1.6 },
+      ...{ load: {}, peers: [] },
     },
     {
       ...{ name: 'external', shows: 'auth.external: a service is asked for each request', path: '/external' },

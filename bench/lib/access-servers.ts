@@ -2,7 +2,7 @@
  * The servers of the rows of access: Headgate, nginx, haproxy and Caddy that let the same requests pass for the same
  * reason, each policy at a path of its own. No limit is ever reached: what is measured is what counting costs.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,18 +18,18 @@ export const PLAIN = '/plain'
 
 const API_KEY_DIGEST = createHash('sha256').update(API_KEY).digest('hex')
 
-/** One host, a rule for each path; all go to the same Backend. @param more policies by path, beside those for keys */
-export function accessManifests(
-  origin: Origin,
-  { publicKey }: Tokens,
-  more: Readonly<Record<string, object>>,
-): Record<string, string> {
+/** The most there may be; nobody reaches it. */
+const LIMIT = { name: 'clients', requests: 1_000_000, per: '1s', by: ['client.ip'] }
+
+/** One host, a rule for each path; all go to the same Backend. */
+export function accessManifests(origin: Origin, { publicKey }: Tokens): Record<string, string> {
   const jwt = { issuer: ISSUER, audiences: [AUDIENCE], keys: { publicKeySecretName: 'token-keys' } }
   const policies: Readonly<Record<string, object>> = {
     '/jwt': { auth: { jwt } },
     '/external': { auth: { external: { backendRef: { name: 'origin' }, path: '/auth', protocol: 'HTTP' } } },
     '/key': { auth: { apiKey: { secretName: 'clients', from: [{ header: 'x-api-key' }] } } },
-    ...more,
+    '/limit': { rateLimits: [{ ...LIMIT, scope: 'Local' }] },
+    '/cluster': { rateLimits: [{ ...LIMIT, scope: 'Cluster' }] },
     [PLAIN]: {},
   }
   const rules = Object.entries(policies).map(([path, policies]) => ({
@@ -190,6 +190,26 @@ http://${HOST}:${port} {
   })
   await until(child, `Caddy (see ${join(folder, 'error.log')})`, () => opens(port))
   return { name: 'caddy', pid: child.pid!, port, stop: () => end(child) }
+}
+
+export interface RedisServer extends Server {
+  /** Scripts that were run so far. */
+  scripts(): number
+}
+
+/** Without persistence, beside the backend. */
+export async function startRedis(scratch: string, cpu: number | undefined): Promise<RedisServer> {
+  const folder = join(scratch, 'redis')
+  mkdirSync(folder)
+  const port = await freePort()
+  const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
+  const child = spawn(...pinned(cpu, find('redis-server')!, flags), { stdio: 'ignore' })
+  await until(child, 'redis-server', () => opens(port))
+  const scripts = (): number => {
+    const text = execFileSync(find('redis-cli')!, ['-p', String(port), 'info', 'commandstats'], { encoding: 'utf8' })
+    return [...text.matchAll(/^cmdstat_evalsha:calls=(\d+)/gm)].reduce((sum, [, calls]) => sum + Number(calls), 0)
+  }
+  return { name: 'redis', pid: child.pid!, port, scripts, stop: () => end(child) }
 }
 
 export interface Verifier extends Server {

@@ -169,6 +169,8 @@ export type ToWorker =
       /** See {@link clientKey}. */
       readonly client: string
       readonly entries: readonly SignOut[]
+      /** Other replicas know of them. */
+      readonly known?: true
     }
   /** What the store of token issuers answers to a request of this worker. */
   | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }

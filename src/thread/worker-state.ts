@@ -121,7 +121,7 @@ export class WorkerState {
       messages.push({ type: 'contents', contents })
     }
     for (const [client, { owner, entries }] of this.#signOuts.byClient())
-      messages.push({ type: 'sign-outs', owner, client, entries })
+      messages.push({ type: 'sign-outs', owner, client, entries, known: true })
     if (this.#tables === undefined) return messages
     const policies = [...this.#policies.values()]
     const backends = [...this.#backends.values()]

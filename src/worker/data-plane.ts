@@ -34,6 +34,7 @@ import type { LimitTable } from '../shared-memory/limit-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { NamedPlaces } from '../shared-memory/named-places.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
+import { RedisSessions, type SharedScripts } from '../store/redis-sessions.ts'
 import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
@@ -62,6 +63,7 @@ const UNGUARDED = 'cannot be judged yet'
 /** The Redis of the settings, as far as limits are counted in it. */
 export interface RemoteLimits {
   readonly limiters: RemoteLimiters
+  readonly scripts: SharedScripts
   use(redis: WorkerSettings['redis']): void
   /** A password may be another one. */
   contentsChanged(): void
@@ -147,6 +149,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     clock,
     random: (size) => edges.randomBytes(size),
     seed: () => sessionKeys.browserKey,
+    shared: new RedisSessions({
+      scripts: remoteLimits.scripts,
+      time: clock,
+      random: (size) => edges.randomBytes(size),
+      seed: () => sessionKeys.browserKey,
+    }),
     send: (message) => edges.send(message),
   })
   const backends = new Backends({

@@ -23,6 +23,7 @@ export function remoteLimits(
   })
   return {
     limiters: new RedisLimiters(redis),
+    scripts: redis,
     use: (settings) => redis.use(settings),
     contentsChanged: () => redis.contentsChanged(),
   }

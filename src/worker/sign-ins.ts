@@ -18,12 +18,15 @@ import {
   type SignInQuestion,
   type SignIns,
 } from '../policy/sign-ins.ts'
+import type { RedisSessions } from '../store/redis-sessions.ts'
 import type { FromWorker, ToWorker } from '../thread/messages.ts'
 
 export interface WorkerSignInsHost {
   readonly clock: Pick<TimerClock, 'after' | 'monotonic' | 'wall'>
   readonly random: (bytes: number) => Uint8Array
   readonly seed: () => Uint8Array
+  /** Of all replicas. */
+  readonly shared: Pick<RedisSessions, 'configured' | 'read' | 'refreshOnce' | 'tell'>
   send(message: FromWorker): void
 }
 
@@ -37,6 +40,8 @@ const FRESH: Milliseconds = 60_000
 /** Clients whose endpoints are known. */
 const MAX_KNOWN = 1_024
 const SWEEP_EVERY: Milliseconds = 60_000
+/** Between two looks at what other replicas have ended. */
+const LOOK_EVERY: Milliseconds = 1_000
 
 interface Pending {
   readonly namespace: string
@@ -57,6 +62,8 @@ export class WorkerSignIns implements SignIns {
   readonly #asking = new Map<string, Promise<ProviderEndpoints | SignInFailure>>()
   #next = 0
   #sweptAt = 0
+  #looking = false
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   constructor(host: WorkerSignInsHost) {
     this.#host = host
@@ -79,6 +86,7 @@ export class WorkerSignIns implements SignIns {
       this.#signOuts.sweep(now)
     }
     for (const entry of message.entries) this.#signOuts.add(message.owner, message.client, entry)
+    if (message.known !== true) void this.#host.shared.tell(message.owner, message.client, message.entries)
   }
 
   /** A new control thread knows of none of the questions. */
@@ -118,7 +126,11 @@ export class WorkerSignIns implements SignIns {
   }
 
   refresh(client: SignInClient, refresh: SessionRefresh): Promise<IssuedTokens | SignInFailure> {
-    return this.#ask({ ask: 'refresh', client, refresh }) as Promise<IssuedTokens | SignInFailure>
+    return this.#host.shared.refreshOnce(
+      clientKey(client),
+      refresh.refreshToken,
+      () => this.#ask({ ask: 'refresh', client, refresh }) as Promise<IssuedTokens | SignInFailure>,
+    )
   }
 
   end(client: SignInClient, session: EndedSession): Promise<SignInFailure | null> {
@@ -130,7 +142,27 @@ export class WorkerSignIns implements SignIns {
   }
 
   isOver(client: SignInClient, { ids, began }: SessionIdentity): boolean {
+    this.#look()
     return this.#signOuts.isOver(clientKey(client), ids, began)
+  }
+
+  /** As long as there are sessions, what other replicas have ended is read. */
+  #look(): void {
+    const { clock, shared } = this.#host
+    if (this.#looking || !shared.configured || clock.monotonic() - this.#lookedAt < LOOK_EVERY) return
+    this.#looking = true
+    const read = async (): Promise<void> => {
+      for (let more = true; more; ) {
+        const page = await shared.read()
+        for (const { owner, client, entry } of page.told) this.#signOuts.add(owner, client, entry)
+        more = page.more
+      }
+    }
+    const ended = (): void => {
+      this.#looking = false
+      this.#lookedAt = clock.monotonic()
+    }
+    read().then(ended, ended)
   }
 
   #ask(question: SignInQuestion): Promise<SignInAnswer> {

@@ -122,6 +122,7 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
       assert.ok(example.output.includes(curlLine(one, port)), 'the table has its line')
       // The flaky instance is flaky: five tries of it may fail, once in sixty-four times.
       await eventually(async () => {
+        for (let i = 1; i < (one.times ?? 1); i++) await send(one)
         const answer = await send(one)
         assert.equal(answer.status, one.expect.status, answer.text)
         if (typeof one.expect.body === 'string') assert.ok(answer.text.includes(one.expect.body), answer.text)

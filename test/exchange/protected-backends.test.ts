@@ -4,11 +4,15 @@
  * which a request may be led instead.
  */
 import assert from 'node:assert/strict'
-import { METHODS } from 'node:http'
+import { once } from 'node:events'
+import { createServer, METHODS } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Policies } from '../../src/api/policies.ts'
 import { digestOf, parseApiKeys, writeApiKeys } from '../../src/auth/api-keys.ts'
+import { checkPassword } from '../../src/auth/check-password.ts'
+import { parseUsers, type Users, writeUsers } from '../../src/auth/htpasswd.ts'
 import { AUDIENCE, ED, ISSUER, now, pemOf, RSA, rawToken, tokenOf } from '../auth/tokens.ts'
 import { prefix, type route } from '../compile/world.ts'
 import { type EchoBackend, echoBackend } from '../feature/backends.ts'
@@ -20,6 +24,10 @@ import { type InProcess, inProcess } from '../worker/in-process.ts'
 const HOST = 'shop.example.com'
 const KEYS = 'Secret default/keys public.pem headgate.dev/jwt-key'
 const CLIENTS = 'Secret default/clients * headgate.dev/api-keys'
+const USERS = 'Secret default/users htpasswd headgate.dev/htpasswd'
+/** Of `alice:secret`. */
+const GOOD_WORDS = 'YWxpY2U6c2VjcmV0'
+const HTPASSWD = 'alice:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/'
 const GOOD_KEY = 'a-good-key-of-somebody'
 
 /** No methods that anybody has registered, and none of HTTP/1.1 in the case of the others. */
@@ -61,6 +69,21 @@ const SHOP: Parameters<typeof route>[1] = {
       policies: policies({ anyOf: [{ jwt }, { apiKey: { ...apiKey, from: [{ header: 'x-api-key' }] } }] }),
       backendRefs: to('up'),
     },
+    words: {
+      matches: [prefix('/words')],
+      policies: policies({ basic: { secretName: 'users' } }),
+      backendRefs: to('up'),
+    },
+    asked: {
+      matches: [prefix('/asked')],
+      policies: policies({ external: { backendRef: { name: 'authz' }, requestHeaders: ['x-ticket'] } }),
+      backendRefs: to('up'),
+    },
+    certified: {
+      matches: [prefix('/certified')],
+      policies: policies({ clientCertificate: {} }),
+      backendRefs: to('up'),
+    },
     all: { backendRefs: to('up') },
   },
 }
@@ -93,9 +116,27 @@ async function forgeries(): Promise<readonly string[]> {
     await tokenOf({ claims: { nbf: now() + 600 } }),
     rawToken('{"alg":"RS256","crit":["exp"]}', stated),
     GOOD_KEY.toUpperCase(),
+    Buffer.from('alice:Secret').toString('base64'),
+    Buffer.from('secret:alice').toString('base64'),
+    Buffer.from('alice:').toString('base64'),
+    `${GOOD_WORDS}=`,
+    HTPASSWD,
     digestOf(GOOD_KEY),
     `sha256:${digestOf(GOOD_KEY)}`,
   ]
+}
+
+/** A service that lets pass whoever has the ticket. */
+async function authorization(scope: { after(end: () => void): void }): Promise<number> {
+  const server = createServer(({ headers: { 'x-ticket': ticket } }, response) => {
+    response.writeHead(ticket === GOOD_KEY ? 200 : 401).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  scope.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
 }
 
 interface Spelling {
@@ -117,6 +158,9 @@ function spellings(forged: readonly string[]): fc.Arbitrary<Spelling> {
       'answer',
       'keys',
       'either',
+      'words',
+      'asked',
+      'certified',
       'a',
       '%6fpen',
       '%6Fpen',
@@ -150,7 +194,18 @@ function spellings(forged: readonly string[]): fc.Arbitrary<Spelling> {
   const form = fc.constantFrom('', '', '', `http://${HOST}`, `HTTP://${HOST.toUpperCase()}`, `http://u:p@${HOST}`)
   const fieldName = fc.constantFrom(
     ...['authorization', 'Authorization', 'proxy-authorization', 'x-token', 'X_Token', 'x_api_key', 'X-API-Key'],
-    ...['cookie', 'x-user', 'X_User', 'x-original-url', 'x-rewrite-url', 'x-http-method-override', 'connection'],
+    ...[
+      'cookie',
+      'x-user',
+      'X_User',
+      'x_ticket',
+      'client-cert',
+      'x-client-cert-subject',
+      'x-original-url',
+      'x-rewrite-url',
+      'x-http-method-override',
+      'connection',
+    ],
     ...['x-forwarded-host', 'x-forwarded-prefix', 'x-forwarded-user', 'x-consumer', 'upgrade', 'expect'],
   )
   const value = fc.oneof(
@@ -204,7 +259,10 @@ describe('a protected Backend', () => {
     open = await echoBackend(scope, 'open')
     gateway = await inProcess(scope, {
       upstreams: [secret.port],
-      backends: { 'default/open': { upstreams: [open.port] } },
+      backends: {
+        'default/open': { upstreams: [open.port] },
+        'default/authz': { upstreams: [await authorization(scope)] },
+      },
       rules: { none: { respond: { statusCode: 404 } } },
       routes: { 'default/shop': SHOP },
     })
@@ -212,8 +270,15 @@ describe('a protected Backend', () => {
     assert.ok(clients instanceof Map)
     gateway.plane.contents.apply([
       { id: KEYS, bytes: Buffer.from(pemOf(RSA.publicKey)) },
+      { id: USERS, bytes: Buffer.from(writeUsers(parseUsers(HTPASSWD) as Users)) },
       { id: CLIENTS, bytes: Buffer.from(writeApiKeys(clients)) },
     ])
+    gateway.asked = (message) => {
+      if (message.type !== 'check-password') return
+      const { hash, password, decoy } = message.question
+      const result = checkPassword(hash, password) && !decoy ? 'right' : 'wrong'
+      gateway.plane.messages.accept({ type: 'password-checked', id: message.id, answer: { result } })
+    }
     forged = await forgeries()
   })
 
@@ -262,13 +327,18 @@ describe('a protected Backend', () => {
       { target: `/keys?key=${GOOD_KEY}` },
       { target: '/either', fields: [['x-api-key', GOOD_KEY]] },
       { target: '/either', fields: [['x-token', token]] },
+      { target: '/words', fields: [['authorization', `Basic ${GOOD_WORDS}`]] },
+      { target: '/asked', fields: [['x-ticket', GOOD_KEY]] },
     ]
     for (const spelling of good)
       for (const status of [await ask({ ...plain, ...spelling }), await askH2({ ...plain, ...spelling })])
         assert.equal(status, 200, JSON.stringify(spelling))
     assert.equal(secret.received.length, 2 * good.length)
     assert.ok(!JSON.stringify(secret.received).includes(token))
-    assert.ok(!JSON.stringify(secret.received).includes(GOOD_KEY))
+    // The ticket is the service's, and goes on.
+    const seen = JSON.stringify(secret.received.filter(({ url }) => url !== '/asked'))
+    assert.ok(!seen.includes(GOOD_KEY))
+    assert.ok(!seen.includes(GOOD_WORDS))
   })
 
   it('hears from no client who it is, on a rule that does not say so itself', async () => {

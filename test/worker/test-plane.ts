@@ -28,7 +28,7 @@ import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { Snapshot } from '../../src/snapshot/snapshot.ts'
 import { wholeSet } from '../../src/thread/endpoint-rows.ts'
-import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
+import type { FromWorker, ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
@@ -107,6 +107,8 @@ export class TestPlane {
   remoteLimiters: RemoteLimiters = {
     open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }),
   }
+  /** Takes what control is asked. */
+  asked: (message: FromWorker) => void = () => {}
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
   readonly plane: DataPlane
@@ -137,7 +139,12 @@ export class TestPlane {
       endpoints: this.endpoints,
       limits: this.limits,
       places: this.places,
-      remoteLimiters: () => ({ limiters: this.remoteLimiters, use: () => {}, contentsChanged: () => {} }),
+      remoteLimiters: () => ({
+        limiters: this.remoteLimiters,
+        scripts: { configured: false, run: () => Promise.reject(new Error('no Redis')) },
+        use: () => {},
+        contentsChanged: () => {},
+      }),
       metrics: this.metrics,
       registry,
       patterns: new PatternCache(),
@@ -151,6 +158,7 @@ export class TestPlane {
       epoch: () => {},
       send: (message) => {
         if (message.type === 'problem') this.errors.push(message.message)
+        else this.asked(message)
       },
       unexpected: (error) => this.errors.push(error),
       filterThrew: (_, error) => this.errors.push(error),
