@@ -9,6 +9,7 @@ import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
 import { AMBIENT_CREDENTIAL, CLAIMS } from '../../src/policy/attribute.ts'
+import { LEASE } from '../../src/policy/auth/lease.ts'
 import { SESSION_COOKIES, takeSessionCookies } from '../../src/policy/auth/oidc/session-cookies.ts'
 import { auth } from '../../src/policy/auth/policy.ts'
 import type { Exchange } from '../../src/policy/exchange.ts'
@@ -48,6 +49,7 @@ interface Answer {
 class Rig {
   readonly filter: Filter
   readonly signOuts = new SignOuts()
+  readonly useClient: (other: object) => void
   readonly redeemed: CodeRedemption[] = []
   readonly refreshed: string[] = []
   jar = new Map<string, string>()
@@ -90,7 +92,9 @@ class Rig {
     const clock = { wall: () => this.now, monotonic: () => this.now }
     const deps = { ...testDeps(), signIns, clock, memos: new OwnedLru<unknown>(1 << 20, clock) }
     const content = `Secret ${namespace}/oidc * headgate.dev/oidc-client`
-    deps.contentsById.set(content, Buffer.from(writePublicClient({ ...CLIENT, ...client })))
+    this.useClient = (other) =>
+      void deps.contentsById.set(content, Buffer.from(writePublicClient({ ...CLIENT, ...other })))
+    this.useClient(client)
     const plan = auth.plan({ oidc: { secretName: 'oidc', ...value } }, namespace, route)!
     assert.deepEqual(structuredClone(plan), plan)
     this.filter = auth.create(plan, deps, PLAIN)!
@@ -304,6 +308,29 @@ describe('a session', () => {
     await rig.signIn()
     const session = rig.jar.get('__Host-hg')!.slice('hgs1~1~'.length)
     assert.equal((await rig.ask(`/oauth2/callback?code=c&state=${session}`)).status, 400)
+  })
+
+  it('ends what it has opened: with its token, with a sign-out, and with the client', async () => {
+    const rig = new Rig()
+    rig.refreshToken = 'one'
+    await rig.signIn()
+    const lease = (await rig.ask('/api', {})).x.get(LEASE)!
+    assert.equal(lease.look(), LIFE)
+    rig.now += LIFE - 1
+    assert.equal(lease.look(), 1)
+    rig.now += 1
+    assert.equal(lease.look(), 'CredentialExpired')
+    rig.now = START
+    rig.jar.clear()
+    await rig.signIn()
+    const other = (await rig.ask('/api', {})).x.get(LEASE)!
+    assert.equal(other.look(), LIFE)
+    rig.useClient({ sessionSecret: Buffer.alloc(32, 9).toString('base64') })
+    assert.equal(other.look(), 'CredentialInvalid')
+    rig.useClient({})
+    assert.equal(other.look(), LIFE)
+    await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'none' })
+    assert.equal(other.look(), 'CredentialInvalid')
   })
 
   it('is refused where its cookie is there twice, and is none with anything changed in it', async () => {

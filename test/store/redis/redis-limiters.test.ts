@@ -50,7 +50,7 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
       const limiters = open(rate, name)
       let allowed = 0
       for (let round = 0; round < 10; round++) {
-        // As many as may be in flight after a start, at each of them.
+        // No more than may be in flight after a start, at each of them.
         const takes = limiters.flatMap((limiter) => Array.from({ length: 16 }, () => limiter.take('a')))
         for (const admission of await Promise.all(takes)) if (admission.allowed) allowed++
       }
