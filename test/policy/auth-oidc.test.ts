@@ -429,6 +429,9 @@ describe('a session', () => {
     const copy = new Map(rig.jar)
     const link = await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
     assert.deepEqual([link.status, link.cookies.length], [403, 0])
+    // Nor does a link that looks as if the provider had sent the browser back.
+    const back = await rig.ask('/logout?state=signed-out', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
+    assert.deepEqual([back.status, back.cookies.length], [403, 0])
     assert.equal(await rig.isSignedIn(), true)
     const out = await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'same-origin' })
     assert.equal(out.status, 303)
@@ -437,6 +440,8 @@ describe('a session', () => {
     assert.ok(searchParams.get('id_token_hint')!.split('.').length === 3)
     rig.jar = copy
     assert.equal(await rig.isSignedIn(), false)
+    const fromProvider = { ...NAVIGATION, 'sec-fetch-site': 'cross-site' }
+    assert.equal((await rig.ask('/logout?state=signed-out', fromProvider)).body, 'You are signed out.\n')
     rig.jar.clear()
     assert.equal((await rig.ask('/logout?state=signed-out')).body, 'You are signed out.\n')
     rig.now += 1_000

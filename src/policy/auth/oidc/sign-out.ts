@@ -24,11 +24,12 @@ export function signOut(
   x: Exchange,
 ): LocalResponse | Promise<LocalResponse> {
   if (x.method !== 'GET' && x.method !== 'POST') return failed('SignInFailed', x, 'a session is ended by GET or POST')
-  // A page of somebody else could end it by a link, or by an image.
-  if (isCrossSite(x) && !isBack(x)) return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
   const found = sessions.find(client, x)
   const open = found === 'several' ? undefined : found
-  if (open === undefined && isBack(x)) return signedOut(sessions.endCookies(x))
+  // A page of somebody else could end it by a link, or by an image; the provider sends who has none any more.
+  const isEnded = isBack(x) && (open === undefined || !sessions.isAlive(open))
+  if (isCrossSite(x) && !isEnded) return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
+  if (isEnded) return signedOut(sessions.endCookies(x))
   const { plan, services } = sessions.party
   const endpoints = sessions.party.endpoints(client)
   const ended = open === undefined ? Promise.resolve() : services.signIns.end(plan.client, endedSession(open))
