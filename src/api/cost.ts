@@ -23,6 +23,8 @@ const MATCH = 4
 const VALUE = 1
 const CIDR = 2
 const INSTRUCTION = 12
+/** Of a CEL expression with patterns, which may have 250 instructions; its text takes a microsecond a character. */
+const EXPRESSION_PATTERNS = 250 * INSTRUCTION
 /** Bytes of text that are one unit. */
 const TEXT = 16
 
@@ -69,6 +71,9 @@ function routeCost(spec: unknown): ObjectCost {
   let matches = 0
   let entries = 0
   let kept = 0
+  let expressions = expressionCost(member(member(spec, 'policies'), 'authorization'))
+  expressions += expressionCost(member(member(member(spec, 'policies'), 'enforced'), 'authorization'))
+  expressions *= policyVariants(spec)
   for (const rule of rules) {
     const given = list(member(rule, 'matches'))
     matches += Math.max(given.length, 1)
@@ -77,6 +82,7 @@ function routeCost(spec: unknown): ObjectCost {
     const own = member(rule, 'policies')
     for (const { key } of POLICIES) if (member(own, key) !== undefined) kept += textBytes(member(own, key))
     entries += pathsCost(own)
+    expressions += expressionCost(member(own, 'authorization'))
     patterns.addRewrite(member(own, 'rewrite'))
     patterns.addRewrite(member(rule, 'redirect'))
   }
@@ -103,6 +109,7 @@ function routeCost(spec: unknown): ObjectCost {
       largest: `policies of the Route, for each of ${variants} rules that say something of their own`,
     },
     { units: Math.floor(kept / TEXT), largest: 'policies of rules, such as pages' },
+    { units: expressions, largest: 'expressions of authorization' },
     { units: listeners * rules.length * RULE, largest: `${rules.length} rules${frontends}` },
   ]
   return { ...sum(parts), patterns: patterns.inMatches }
@@ -139,6 +146,16 @@ function textBytes(value: unknown): number {
   for (const [name, part] of Object.entries(value))
     bytes += (Array.isArray(value) ? 0 : name.length + 3) + textBytes(part)
   return bytes
+}
+
+/** Each is compiled for each set of policies that has it, in control and in every worker. */
+function expressionCost(authorization: unknown): number {
+  let units = 0
+  for (const rule of list(authorization)) {
+    const source = member(rule, 'cel')
+    if (typeof source === 'string') units += source.length + (source.includes('matches') ? EXPRESSION_PATTERNS : 0)
+  }
+  return units
 }
 
 function matchCost(match: unknown, patterns: Patterns): number {

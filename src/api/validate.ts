@@ -77,7 +77,7 @@ export function createValidator(
       const { value, problems, warnings } = settings(raw ?? {})
       problems.push(...unbuiltFields('Settings', value))
       if (problems.length === 0) {
-        problems.push(...policyProblems('Settings', value, policies))
+        problems.push(...runSteps(policyProblems('Settings', value, policies)))
         problems.push(...runSteps(headerValueProblems('Settings', value)))
       }
       return problems.length > 0 ? { ok: false, problems } : { ok: true, object: value as SettingsObject, warnings }
@@ -151,7 +151,7 @@ function* checkObject(
   if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
   // Last, because it relies on everything having its type.
   if (kind === 'Route' && problems.length === 0) {
-    problems.push(...policyProblems('Route', object, policies))
+    problems.push(...(yield* policyProblems('Route', object, policies)))
     problems.push(...policyPathProblems(object, policies))
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))

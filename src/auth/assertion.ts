@@ -48,26 +48,38 @@ export function issuerOf(assertion: string): string | undefined {
   return typeof iss === 'string' ? iss : undefined
 }
 
-/** @returns what is wrong, for the access log; it never has a part of the assertion */
+/** Why it is none, for the access log; never with a part of it. */
+export interface AssertionFault {
+  readonly fault: string
+  /** Its signature is not good, which took time to find out. */
+  readonly forged: boolean
+}
+
 export async function verifyAssertion(
   text: string,
   { issuer, keys, audiences }: AssertionRules,
   now: number,
-): Promise<Assertion | string> {
+): Promise<Assertion | AssertionFault> {
   const head = readTokenHead(text)
-  if (head === undefined) return 'it is no token (JWT) in the form that is accepted'
+  if (head === undefined) return faulty('it is no token (JWT) in the form that is accepted')
   // Access tokens (RFC 9068) are no assertions, whoever has made them.
   const { typ = 'JWT' } = decodeProtectedHeader(text)
-  if (typ.toLowerCase() !== 'jwt') return 'its typ is not that of an assertion'
+  if (typ.toLowerCase() !== 'jwt') return faulty('its typ is not that of an assertion')
   const rules = { issuer, audiences, algorithms: ASSERTION_ALGORITHMS, clockSkew: CLOCK_SKEW }
   const verified = await verifyToken(text, head, keys, rules, now)
-  if ('fault' in verified) return `it is not valid: ${verified.fault}`
+  if ('fault' in verified)
+    return { fault: `it is not valid: ${verified.fault}`, forged: verified.fault === 'signature' }
   const { aud, jti, sub } = verified.claims
   if ((Array.isArray(aud) ? aud : [aud]).some((one) => !audiences.includes(one as string)))
-    return 'its aud names somebody else, too'
-  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) return 'its sub is missing or too long'
-  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_ID) return 'its jti is missing or too long'
+    return faulty('its aud names somebody else, too')
+  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT) return faulty('its sub is missing or too long')
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_ID) return faulty('its jti is missing or too long')
   const life = verified.expires - now
-  if (life > MAX_ASSERTION_LIFE + CLOCK_SKEW) return `its exp is more than ${MAX_ASSERTION_LIFE / 60_000} minutes away`
+  if (life > MAX_ASSERTION_LIFE + CLOCK_SKEW)
+    return faulty(`its exp is more than ${MAX_ASSERTION_LIFE / 60_000} minutes away`)
   return { subject: sub, id: jti, life }
+}
+
+function faulty(fault: string): AssertionFault {
+  return { fault, forged: false }
 }

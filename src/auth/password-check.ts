@@ -8,6 +8,8 @@ export interface PasswordQuestion {
   readonly scope: string
   /** Network of the client. */
   readonly client: string
+  /** Whose password it would be: what is known of one name shortens no answer about another. */
+  readonly name: string
   /** Of {@link parsePasswordHash}. */
   readonly hash: string
   readonly password: string

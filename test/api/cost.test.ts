@@ -61,6 +61,23 @@ describe('policies of a Route', () => {
     for (const one of [{ policies: {} }, { redirect: {} }, { tokenIssuer: {} }])
       assert.equal(units({ rules: [one], policies }) - units({ rules: [one] }), 2 * once)
   })
+  it('cost what their expressions take to compile, those with patterns more', () => {
+    const cel = (source: string) => ({ authorization: [{ name: 'a', cel: source }] })
+    const plain = units({ rules: [{ policies: cel('a'.repeat(1_000)) }] })
+    const base = units({ rules: [{ policies: { authorization: [{ name: 'a', x: 'a'.repeat(1_000) }] } }] })
+    assert.ok(plain - base >= 990 && plain - base <= 1_010, `${plain - base}`)
+    assert.ok(units({ rules: [{ policies: cel("a.matches('b')") }] }) > 3_000)
+    const inherited = { rules: own(10), policies: cel("a.matches('b')") }
+    assert.ok(units(inherited) > 11 * 3_000)
+    const rules64 = Array.from({ length: 64 }, () => ({
+      policies: { authorization: Array.from({ length: 16 }, () => ({ name: 'a', cel: "x.matches('y')" })) },
+    }))
+    assert.match(
+      costProblems('Route', route({ rules: rules64 }))[0]!.message,
+      /most of it is expressions of authorization/,
+    )
+  })
+
   it('are named when they are most of what is too much', () => {
     const large = { requestHeaders: { set: Array.from({ length: 200 }, (_, i) => ({ name: `x-${i}`, value })) } }
     const [problem] = costProblems('Route', route({ rules: own(64), policies: large }))

@@ -81,7 +81,7 @@ describe('clients of a token issuer', () => {
     const many = Object.fromEntries(Array.from({ length: 2_001 }, (_, i) => [`c${i}`, BASE]))
     assert.match((parse(many) as { fault: string }).fault, /more than 2000 clients/)
     const keyed = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`c${i}`, { audience: 'a', jwks: jwks() }]))
-    assert.match((parse(keyed) as { fault: string }).fault, /more than 256 sets of keys/)
+    assert.match((parse(keyed) as { fault: string }).fault, /more than 256 keys/)
   })
 })
 

@@ -232,14 +232,18 @@ describe('the chart', { concurrency: 2 }, () => {
     const values = {
       rbac: { secretNames: { shop: ['shop-tls'], certs: ['wild'] } },
       defaultCertificate: { secretName: 'wild', namespace: 'certs' },
-      settings: { tls: { sessionTicketKey: { secretName: 'tickets', namespace: 'keys' } } },
+      settings: {
+        tls: { sessionTicketKey: { secretName: 'tickets', namespace: 'keys' } },
+        redis: { addresses: ['redis:6379'], secretName: 'redis', namespace: 'data', tls: { caSecretName: 'redis-ca' } },
+      },
     }
     const rules = (await render({ values })).flatMap(({ kind, metadata, rules = [] }) =>
       rules.flatMap(({ resources, resourceNames = [] }: Part) =>
         resources.includes('secrets') ? [`${kind} ${metadata.namespace ?? ''} ${resourceNames}`] : [],
       ),
     )
-    assert.deepEqual(rules.toSorted(), ['Role certs wild', 'Role keys tickets', 'Role shop shop-tls'])
+    const expected = ['Role certs wild', 'Role data redis,redis-ca', 'Role keys tickets', 'Role shop shop-tls']
+    assert.deepEqual(rules.toSorted(), expected)
   })
 
   it('grants what docs/status.md and the code name: the Lease, the ConfigMaps, the Service', async () => {

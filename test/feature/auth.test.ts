@@ -145,6 +145,35 @@ describe('auth by tokens', () => {
     assert.ok(!all.includes(token.split('.')[2]!.slice(0, 40)))
   })
 
+  it('show in no log, metric, answer of the admin API, or page of an error, whatever their kind', async () => {
+    const token = await tokenOf()
+    const secrets = ['a-key-that-nobody-may-see', 'a-password-that-nobody-may-see', token.split('.')[2]!.slice(0, 40)]
+    const [key, password] = secrets as [string, string]
+    const basic = Buffer.from(`alice:${password}`).toString('base64')
+    const pages: string[] = []
+    for (const headers of [
+      { 'x-api-key': key },
+      { 'x-api-key': key, 'X-Api-Key': `${key}2` },
+      { authorization: `Basic ${basic}` },
+      { authorization: `Bearer ${key}` },
+      { authorization: `Bearer ${token}`, cookie: `session=${token}` },
+      { authorization: `Bearer ${token}x` },
+    ])
+      for (const path of [`/keys?key=${key}`, `/basic?password=${password}`, `/?access_token=${token}`]) {
+        const { status, text } = await request(gateway.port, { host: HOST, path, headers })
+        if (status >= 400) pages.push(text)
+      }
+    assert.ok(pages.length > 10)
+    for (const path of ['routes', 'backends', 'statuses', 'problems', 'config'])
+      pages.push((await request(gateway.adminPort, { path: `/api/v1/${path}`, host: 'localhost' })).text)
+    pages.push((await request(gateway.adminPort, { path: '/metrics', host: 'localhost' })).text)
+    await gateway.logged((line) => line.path === '/' && line.query === true)
+    const all = `${pages.join('\n')}${JSON.stringify(gateway.accessLog)}${gateway.processLog.join('\n')}`
+    assert.match(all, /headgate_requests_total/)
+    for (const secret of [...secrets, basic, digestOf(key), pemOf(RSA.publicKey).split('\n')[1]!])
+      assert.ok(!all.includes(secret), `${secret} shows`)
+  })
+
   it('are good as long as their key is: keys rotate without a request that fails', async () => {
     const [old, fresh] = [await tokenOf(), await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' } })]
     const state = async () => [(await ask(old)).status, (await ask(fresh)).status]

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { before, describe, it } from 'node:test'
 import { decodeJwt } from 'jose'
 import { OAuth2Server } from 'oauth2-mock-server'
+import { COOL_DOWN } from '../../src/control/key-sets/key-sets.ts'
 import { echoBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import { request } from './raw-client.ts'
@@ -27,7 +28,8 @@ describe('keys of a provider', () => {
     scope.after(() => provider.stop())
     issuer = provider.issuer.url!
     front = createServer(async (incoming, outgoing) => {
-      asked++
+      // What fails is tried again all the time.
+      if (incoming.url !== '/redirect') asked++
       const given = instead?.(incoming.url!)
       if (given !== undefined) {
         outgoing.writeHead(given.status, given.location === undefined ? {} : { location: given.location })
@@ -128,6 +130,7 @@ describe('keys of a provider', () => {
 
   it('are asked for once however many keys are made up, and what is good passes meanwhile', async () => {
     const before = asked
+    const start = performance.now()
     const good = await tokenOf('second')
     const head = (kid: string): string => Buffer.from(JSON.stringify({ alg: 'RS256', kid })).toString('base64url')
     const rest = (await tokenOf()).split('.').slice(1).join('.')
@@ -138,7 +141,9 @@ describe('keys of a provider', () => {
       assert.deepEqual([...new Set(statuses)], [401])
       assert.equal(await ask('shop.example', good), 200)
     }
-    assert.ok(asked - before <= 2, `${asked - before}`)
+    // Two in each pause, of which there is one unless the machine is slow.
+    const pauses = 1 + Math.floor((performance.now() - start) / COOL_DOWN)
+    assert.ok(asked - before <= 2 * pauses, `${asked - before} in ${pauses} pauses`)
   })
 
   it('go on while the provider is down, and are void when it shows a private one', async () => {

@@ -9,6 +9,7 @@ import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
 import { AMBIENT_CREDENTIAL, CLAIMS } from '../../src/policy/attribute.ts'
+import { LEASE } from '../../src/policy/auth/lease.ts'
 import { SESSION_COOKIES, takeSessionCookies } from '../../src/policy/auth/oidc/session-cookies.ts'
 import { auth } from '../../src/policy/auth/policy.ts'
 import type { Exchange } from '../../src/policy/exchange.ts'
@@ -41,6 +42,7 @@ interface Answer {
   readonly detail: string | undefined
   readonly location: string | undefined
   readonly cookies: readonly string[]
+  readonly cache: string | undefined
   readonly body: string
 }
 
@@ -48,6 +50,7 @@ interface Answer {
 class Rig {
   readonly filter: Filter
   readonly signOuts = new SignOuts()
+  readonly useClient: (other: object) => void
   readonly redeemed: CodeRedemption[] = []
   readonly refreshed: string[] = []
   jar = new Map<string, string>()
@@ -90,7 +93,9 @@ class Rig {
     const clock = { wall: () => this.now, monotonic: () => this.now }
     const deps = { ...testDeps(), signIns, clock, memos: new OwnedLru<unknown>(1 << 20, clock) }
     const content = `Secret ${namespace}/oidc * headgate.dev/oidc-client`
-    deps.contentsById.set(content, Buffer.from(writePublicClient({ ...CLIENT, ...client })))
+    this.useClient = (other) =>
+      void deps.contentsById.set(content, Buffer.from(writePublicClient({ ...CLIENT, ...other })))
+    this.useClient(client)
     const plan = auth.plan({ oidc: { secretName: 'oidc', ...value } }, namespace, route)!
     assert.deepEqual(structuredClone(plan), plan)
     this.filter = auth.create(plan, deps, PLAIN)!
@@ -115,6 +120,7 @@ class Rig {
       detail: response?.detail,
       location: head.fields.get('location'),
       cookies: head.fields.all('set-cookie'),
+      cache: head.fields.get('cache-control'),
       body: response?.body instanceof Uint8Array ? Buffer.from(response.body).toString() : '',
     } satisfies Answer
   }
@@ -306,6 +312,29 @@ describe('a session', () => {
     assert.equal((await rig.ask(`/oauth2/callback?code=c&state=${session}`)).status, 400)
   })
 
+  it('ends what it has opened: with its token, with a sign-out, and with the client', async () => {
+    const rig = new Rig()
+    rig.refreshToken = 'one'
+    await rig.signIn()
+    const lease = (await rig.ask('/api', {})).x.get(LEASE)!
+    assert.equal(lease.look(), LIFE)
+    rig.now += LIFE - 1
+    assert.equal(lease.look(), 1)
+    rig.now += 1
+    assert.equal(lease.look(), 'CredentialExpired')
+    rig.now = START
+    rig.jar.clear()
+    await rig.signIn()
+    const other = (await rig.ask('/api', {})).x.get(LEASE)!
+    assert.equal(other.look(), LIFE)
+    rig.useClient({ sessionSecret: Buffer.alloc(32, 9).toString('base64') })
+    assert.equal(other.look(), 'CredentialInvalid')
+    rig.useClient({})
+    assert.equal(other.look(), LIFE)
+    await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'none' })
+    assert.equal(other.look(), 'CredentialInvalid')
+  })
+
   it('is refused where its cookie is there twice, and is none with anything changed in it', async () => {
     const rig = new Rig()
     await rig.signIn()
@@ -401,7 +430,9 @@ describe('a session', () => {
     rig.now += LIFE * 0.8
     const answers = await Promise.all(Array.from({ length: 50 }, () => rig.ask('/api', {})))
     assert.deepEqual(rig.refreshed, ['one'])
-    assert.ok(answers.every(({ status, cookies }) => status === 200 && cookies.length === 1))
+    assert.ok(
+      answers.every(({ status, cookies, cache }) => status === 200 && cookies.length === 1 && cache === 'no-store'),
+    )
     rig.jar = old
     assert.equal(await rig.isSignedIn(), true)
     assert.deepEqual(rig.refreshed, ['one'])
@@ -429,7 +460,7 @@ describe('a session', () => {
     const copy = new Map(rig.jar)
     const link = await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
     assert.deepEqual([link.status, link.cookies.length], [403, 0])
-    // Nor does a link that looks as if the provider had sent the browser back.
+    // What looks like the way back from the provider is none while there is a session.
     const back = await rig.ask('/logout?state=signed-out', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
     assert.deepEqual([back.status, back.cookies.length], [403, 0])
     assert.equal(await rig.isSignedIn(), true)
@@ -440,10 +471,9 @@ describe('a session', () => {
     assert.ok(searchParams.get('id_token_hint')!.split('.').length === 3)
     rig.jar = copy
     assert.equal(await rig.isSignedIn(), false)
-    const fromProvider = { ...NAVIGATION, 'sec-fetch-site': 'cross-site' }
-    assert.equal((await rig.ask('/logout?state=signed-out', fromProvider)).body, 'You are signed out.\n')
     rig.jar.clear()
-    assert.equal((await rig.ask('/logout?state=signed-out')).body, 'You are signed out.\n')
+    const end = await rig.ask('/logout?state=signed-out', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
+    assert.equal(end.body, 'You are signed out.\n')
     rig.now += 1_000
     await rig.signIn()
     assert.equal(await rig.isSignedIn(), true)

@@ -55,14 +55,6 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
   resources: [pods]
   verbs: [list, watch]
 {{- end }}
-{{- with .Values.settings.redis }}
-{{- with .secretName }}
-- apiGroups: [""]
-  resources: [secrets]
-  resourceNames: [{{ . | quote }}]
-  verbs: [list, watch]
-{{- end }}
-{{- end }}
 {{- end -}}
 
 {{/* Secrets that may be read by name, as JSON by namespace: those of the values, and those of the settings where no other rule covers them. */}}

@@ -124,10 +124,10 @@ export class Passwords {
     else this.#ofClient.set(place, left)
   }
 
-  /** Of hash and password: with another hash it is another verdict. */
-  #digest({ scope, hash, password, decoy }: PasswordQuestion): string {
+  /** Of name, hash and password: with another hash it is another verdict. */
+  #digest({ scope, name, hash, password, decoy }: PasswordQuestion): string {
     return createHmac('sha256', this.#seed)
-      .update(JSON.stringify([scope, hash, password, decoy]))
+      .update(JSON.stringify([scope, name, hash, password, decoy]))
       .digest('base64url')
   }
 }

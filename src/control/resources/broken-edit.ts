@@ -1,6 +1,6 @@
 /**
  * Effects of an invalid edit. The last good version of an object is still served, but an invalid edit that adds auth,
- * authorization or a client certificate closes the rules concerned, and one that withdraws a grant takes effect
+ * authorization, access or a client certificate closes the rules concerned, and one that withdraws a grant takes effect
  * (security.md, "Stale").
  */
 import { isDeepStrictEqual } from 'node:util'
@@ -14,9 +14,9 @@ const MAX_DEPTH = 24
 const MAX_NODES = 200_000
 
 /**
- * Names of the served rules to which the edit adds protection. Any key `auth`, `authorization` or `clientCertificate`
- * counts, wherever it stands: the mistake may be in a name above it. Rules that the edit only introduces have never
- * been open.
+ * Names of the served rules to which the edit adds protection. Any key `auth`, `authorization`, `access` or
+ * `clientCertificate` counts, wherever it stands: the mistake may be in a name above it. Rules that the edit only
+ * introduces have never been open.
  *
  * @param raw the newest version as it was written
  */
@@ -77,6 +77,7 @@ function protections(part: unknown): Map<string, readonly string[]> {
       const place = `${path}.${key}`
       if (key === 'auth' && protects(inner)) found.set(place, [])
       else if (key === 'authorization' && entriesOf(inner).length > 0) found.set(place, entriesOf(inner))
+      else if (key === 'access' && rangesOf(inner).length > 0) found.set(place, rangesOf(inner))
       else if (key === 'clientCertificate' && inner !== undefined) found.set(place, demandsOf(inner))
       else walk(inner, place, depth + 1)
     }
@@ -103,6 +104,15 @@ function entriesOf(authorization: unknown): string[] {
     const { name, ...test } = fieldsOf(entry) ?? { name: entry }
     return JSON.stringify([name, Object.entries(test).sort(([a], [b]) => (a < b ? -1 : 1))])
   })
+}
+
+/** Each address range that is denied, and those that alone are allowed: with another list others may pass. */
+function rangesOf(access: unknown): string[] {
+  const { allow, deny } = fieldsOf(access) ?? { deny: access }
+  const denied = (Array.isArray(deny) ? deny : [deny]).filter((range) => range !== undefined && range !== null)
+  const ranges = denied.map((range) => `deny ${JSON.stringify(range)}`)
+  const alone = Array.isArray(allow) ? allow.map((range) => JSON.stringify(range)).sort() : [JSON.stringify(allow)]
+  return allow === undefined || allow === null || alone.length === 0 ? ranges : [...ranges, `allow ${alone.join()}`]
 }
 
 const ANYBODY = 'anybody'

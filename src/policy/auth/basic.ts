@@ -25,6 +25,8 @@ const NETWORK_BITS = 64
 const READ_USERS = new WeakMap<Uint8Array, KnownUsers>()
 
 interface KnownUsers {
+  /** Of all of them: the same in each worker and replica, and known to nobody who cannot read the Secret. */
+  readonly seed: string
   readonly users: Users
   readonly hashes: readonly string[]
 }
@@ -91,7 +93,7 @@ export class BasicMethod implements AuthMethod {
     name: string,
     password: string,
     client: string,
-    { users, hashes }: KnownUsers,
+    { users, hashes, seed }: KnownUsers,
   ): Promise<Judgement> {
     const { memos, passwords } = this.#services
     const stored = users.get(name)
@@ -99,7 +101,8 @@ export class BasicMethod implements AuthMethod {
       owner: this.#owner,
       scope: this.#plan.content,
       client,
-      hash: stored ?? this.#decoyFor(name, hashes),
+      name,
+      hash: stored ?? decoyFor(name, hashes, seed),
       password,
       decoy: stored === undefined,
     })
@@ -123,12 +126,12 @@ export class BasicMethod implements AuthMethod {
     if (bytes === undefined) return 'AuthUnavailable'
     return usersOf(bytes).users.get(name) === stored ? Number.POSITIVE_INFINITY : 'CredentialInvalid'
   }
+}
 
-  /** A name that nobody has takes as long as one of those that are there, and the same one each time. */
-  #decoyFor(name: string, hashes: readonly string[]): string {
-    const order = Number.parseInt(hash('sha256', this.#services.passwords.digest(name), 'hex').slice(0, 12), 16)
-    return hashes[order % hashes.length]!
-  }
+/** A name that nobody has takes as long as one of those that are there, the same one each time and everywhere. */
+function decoyFor(name: string, hashes: readonly string[], seed: string): string {
+  const order = Number.parseInt(hash('sha256', `${seed} ${name}`, 'hex').slice(0, 12), 16)
+  return hashes[order % hashes.length]!
 }
 
 const WRONG: Judgement = { fault: 'invalid', detail: 'the name or the password is wrong' }
@@ -152,7 +155,8 @@ function usersOf(bytes: Uint8Array): KnownUsers {
   let known = READ_USERS.get(bytes)
   if (known === undefined) {
     const users = readUsers(Buffer.from(bytes).toString('utf8'))
-    READ_USERS.set(bytes, (known = { users, hashes: [...users.values()] }))
+    const seed = hash('sha256', Buffer.from(bytes), 'base64')
+    READ_USERS.set(bytes, (known = { users, hashes: [...users.values()], seed }))
   }
   return known
 }

@@ -1,6 +1,6 @@
 /** Which client asks, and whether it is that one (RFC 6749 §2.3, RFC 7523 §2.2). */
 import { hash } from 'node:crypto'
-import { issuerOf, verifyAssertion } from '../../auth/assertion.ts'
+import { issuerOf } from '../../auth/assertion.ts'
 import { fitsClientSecret, MAX_CLIENT_SECRET } from '../../auth/client-secret.ts'
 import type { OAuthClient } from '../../auth/oauth-clients.ts'
 import { decodeFormText } from '../../pattern/query.ts'
@@ -28,7 +28,7 @@ export async function authenticateClient(x: Exchange, form: Form, issuer: Issuer
   const stated = form.get('client_id')
   if ([basic, posted, assertion].filter((one) => one !== undefined).length > 1)
     throw new OAuthRefusal('invalid_request', 'a client proves itself in one way at a time')
-  if (assertion !== undefined) return await byAssertion(assertion, stated, form, issuer)
+  if (assertion !== undefined) return await byAssertion(x, assertion, form, issuer)
   const given = basic ?? (posted === undefined ? undefined : { client: stated ?? '', secret: posted })
   if (given === undefined) throw invalidClient('no client authentication was sent')
   if (stated !== undefined && stated !== given.client)
@@ -61,12 +61,8 @@ function bySecret({ client: id, secret }: Secret, issuer: Issuer): OAuthClient {
   return client
 }
 
-async function byAssertion(
-  assertion: string,
-  stated: string | undefined,
-  form: Form,
-  issuer: Issuer,
-): Promise<OAuthClient> {
+async function byAssertion(x: Exchange, assertion: string, form: Form, issuer: Issuer): Promise<OAuthClient> {
+  const stated = form.get('client_id')
   if (form.need('client_assertion_type') !== ASSERTION_TYPE)
     throw new OAuthRefusal('invalid_request', `client_assertion_type has to be ${ASSERTION_TYPE}`)
   const id = issuerOf(assertion)
@@ -74,9 +70,9 @@ async function byAssertion(
     throw invalidClient('client_assertion has no iss, or that of another client')
   const client = id.length > MAX_CLIENT_ID ? undefined : issuer.clients.get(id)
   if (client === undefined || client.keys.length === 0) throw invalidClient('there is no such client with a jwks')
-  const rules = { issuer: client.id, keys: client.keys, audiences: issuer.names }
-  const verified = await issuer.withSignature(() => verifyAssertion(assertion, rules, issuer.now))
-  if (typeof verified === 'string') throw invalidClient(`the client_assertion of client ${client.id}: ${verified}`)
+  const rules = { issuer: client.id, keys: client.keys }
+  const verified = await issuer.verifyAssertion(assertion, rules, x.clientAddress)
+  if ('fault' in verified) throw invalidClient(`the client_assertion of client ${client.id}: ${verified.fault}`)
   if (verified.subject !== client.id) throw invalidClient(`the client_assertion of client ${client.id} has another sub`)
   await useOnce(issuer, `client ${client.id}`, verified, invalidClient)
   return client

@@ -35,7 +35,10 @@ const METADATA: Endpoint = { methods: READ, answer: (_x, issuer) => publicRespon
 
 /** By the path below the prefix. */
 const ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map([
-  ['token', forClients(async (form, client, issuer) => jsonResponse(200, await grantToken(form, client, issuer)))],
+  [
+    'token',
+    forClients(async (form, client, issuer, x) => jsonResponse(200, await grantToken(x, form, client, issuer))),
+  ],
   [
     'revoke',
     forClients(async (form, client, issuer) => {
@@ -50,14 +53,16 @@ const ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map([
   ['.well-known/openid-configuration', METADATA],
 ])
 
-function forClients(answer: (form: Form, client: OAuthClient, issuer: Issuer) => Promise<CompleteResponse>): Endpoint {
+function forClients(
+  answer: (form: Form, client: OAuthClient, issuer: Issuer, x: Exchange) => Promise<CompleteResponse>,
+): Endpoint {
   return {
     methods: ['POST'],
     async answer(x, issuer) {
       const form = await readForm(x)
       const client = await authenticateClient(x, form, issuer)
       x.set(CONSUMER, client.id)
-      return await answer(form, client, issuer)
+      return await answer(form, client, issuer, x)
     },
   }
 }

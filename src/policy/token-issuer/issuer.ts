@@ -1,12 +1,14 @@
 /** One issuer as a worker has it: its Secrets as they are now, its store, and its time. */
 import { TokenSigner } from '../../auth/access-token.ts'
+import { type Assertion, type AssertionFault, type AssertionRules, verifyAssertion } from '../../auth/assertion.ts'
 import { type GrantOwner, type GrantStore, GrantStoreFailure } from '../../auth/grant-store.ts'
 import { OAuthClients } from '../../auth/oauth-clients.ts'
+import { ForgedTokens } from '../auth/forged-tokens.ts'
 import type { FilterServices } from '../services.ts'
 import { OAuthRefusal } from './oauth-response.ts'
 import type { TokenIssuerPlan } from './plan.ts'
 
-export type IssuerServices = Pick<FilterServices, 'clock' | 'contents' | 'grants' | 'randomBytes'>
+export type IssuerServices = Pick<FilterServices, 'clock' | 'contents' | 'grants' | 'memos' | 'randomBytes'>
 
 /** What was read from the bytes of Secrets, for all rules that use them. */
 const SIGNERS = new WeakMap<Uint8Array, TokenSigner>()
@@ -19,11 +21,15 @@ export class Issuer {
   readonly plan: TokenIssuerPlan
   readonly owner: GrantOwner
   readonly services: IssuerServices
+  readonly #forged: ForgedTokens
+  readonly #running: Running
 
   constructor(plan: TokenIssuerPlan, services: IssuerServices) {
     this.plan = plan
     this.owner = { namespace: plan.namespace, issuer: plan.issuer }
     this.services = services
+    this.#forged = new ForgedTokens(plan.namespace, services)
+    this.#running = runningOf(services.contents)
   }
 
   get now(): number {
@@ -70,21 +76,48 @@ export class Issuer {
     return Buffer.from(this.services.randomBytes(bytes)).toString('base64url')
   }
 
+  /**
+   * Whoever sends forged ones is held off before the next is verified, as with tokens.
+   *
+   * @param client its address
+   * @throws {OAuthRefusal}
+   */
+  async verifyAssertion(
+    text: string,
+    rules: Omit<AssertionRules, 'audiences'>,
+    client: string,
+  ): Promise<Assertion | AssertionFault> {
+    const held = this.#forged.holdOff(client)
+    if (held > 0)
+      throw new OAuthRefusal(
+        'temporarily_unavailable',
+        'too many assertions were forged',
+        undefined,
+        Math.ceil(held / 1_000),
+      )
+    const verified = await this.withSignature(() =>
+      verifyAssertion(text, { ...rules, audiences: this.names }, this.now),
+    )
+    if ('fault' in verified && verified.forged) this.#forged.count(client)
+    return verified
+  }
+
   /** Signatures take their time in the pool that all threads share: what is beyond the bound is refused at once. */
   async withSignature<T>(work: () => Promise<T>): Promise<T> {
     const { namespace } = this.plan
-    const own = RUNNING.get(namespace) ?? 0
-    if (own >= MAX_SIGNATURES.namespace || runningInAll >= MAX_SIGNATURES.all)
+    const running = this.#running
+    const own = running.byNamespace.get(namespace) ?? 0
+    if (own >= MAX_SIGNATURES.namespace || running.all >= MAX_SIGNATURES.all)
       throw unavailable('more requests for tokens at a time than this worker signs')
-    RUNNING.set(namespace, own + 1)
-    runningInAll++
+    running.byNamespace.set(namespace, own + 1)
+    running.all++
     try {
       return await work()
     } finally {
-      runningInAll--
-      const left = RUNNING.get(namespace)! - 1
-      if (left === 0) RUNNING.delete(namespace)
-      else RUNNING.set(namespace, left)
+      running.all--
+      const left = running.byNamespace.get(namespace)! - 1
+      if (left === 0) running.byNamespace.delete(namespace)
+      else running.byNamespace.set(namespace, left)
     }
   }
 
@@ -96,8 +129,19 @@ export class Issuer {
   }
 }
 
-const RUNNING = new Map<string, number>()
-let runningInAll = 0
+interface Running {
+  all: number
+  readonly byNamespace: Map<string, number>
+}
+
+/** Of one worker, which has its contents once. */
+const RUNNING = new WeakMap<IssuerServices['contents'], Running>()
+
+function runningOf(contents: IssuerServices['contents']): Running {
+  let running = RUNNING.get(contents)
+  if (running === undefined) RUNNING.set(contents, (running = { all: 0, byNamespace: new Map() }))
+  return running
+}
 
 function readOnce<T>(known: WeakMap<Uint8Array, T & object>, bytes: Uint8Array, read: (text: string) => T & object): T {
   let value = known.get(bytes)

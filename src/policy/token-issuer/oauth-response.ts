@@ -22,30 +22,37 @@ export class OAuthRefusal extends Error {
   readonly description: string
   /** For those who run the gateway. */
   readonly detail: string
+  /** Seconds; present: it is the client's own doing that it has to wait. */
+  readonly retryAfter: number | undefined
 
-  constructor(error: OAuthError, description: string, detail = description) {
+  constructor(error: OAuthError, description: string, detail = description, retryAfter?: number) {
     super(detail)
     this.error = error
     this.description = description
     this.detail = detail
+    this.retryAfter = retryAfter
   }
 }
 
 /** Seconds. */
 const RETRY_AFTER = '1'
 
-export function refusalResponse({ error, description, detail }: OAuthRefusal, realm: string): CompleteResponse {
-  const status = error === 'invalid_client' ? 401 : error === 'temporarily_unavailable' ? 503 : 400
+export function refusalResponse(refusal: OAuthRefusal, realm: string): CompleteResponse {
+  const { error, description, detail, retryAfter } = refusal
+  const status = statusOf(refusal)
   const response = jsonResponse(status, { error, error_description: description })
   // RFC 9110 §11.6.1 wants a challenge with every 401. A host in normal form needs no escapes.
   if (status === 401) response.fields.add('www-authenticate', `Basic realm="${realm}", charset="UTF-8"`)
   if (status === 503) response.fields.add('retry-after', RETRY_AFTER)
-  return {
-    ...response,
-    reason: REASON_OF[error] ?? 'TokenRequestRefused',
-    verbatim: true,
-    detail: `${error}: ${detail}`,
-  }
+  if (retryAfter !== undefined) response.fields.add('retry-after', String(retryAfter))
+  const reason = status === 429 ? 'TooManyAttempts' : (REASON_OF[error] ?? 'TokenRequestRefused')
+  return { ...response, reason, verbatim: true, detail: `${error}: ${detail}` }
+}
+
+function statusOf({ error, retryAfter }: OAuthRefusal): number {
+  if (retryAfter !== undefined) return 429
+  if (error === 'invalid_client') return 401
+  return error === 'temporarily_unavailable' ? 503 : 400
 }
 
 const REASON_OF: Readonly<Partial<Record<OAuthError, Reason>>> = {

@@ -1,5 +1,5 @@
 /** `token`: an access token for a client's own rights, for an assertion, or for a refresh token (RFC 6749 §3.2). */
-import { issuerOf, verifyAssertion } from '../../auth/assertion.ts'
+import { issuerOf } from '../../auth/assertion.ts'
 import type { Grant } from '../../auth/grant-store.ts'
 import { GRANT_TYPES, type GrantType, type OAuthClient } from '../../auth/oauth-clients.ts'
 import {
@@ -12,6 +12,7 @@ import {
   writeRefreshToken,
 } from '../../auth/refresh-token.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { Exchange } from '../exchange.ts'
 import { useOnce } from './client-authentication.ts'
 import type { Form } from './form.ts'
 import type { Issuer } from './issuer.ts'
@@ -32,18 +33,19 @@ export interface TokenResponse {
  */
 export const REFRESH_GRACE: Milliseconds = 10_000
 
-const GRANTS: Readonly<Record<GrantType, (form: Form, client: OAuthClient, issuer: Issuer) => Promise<TokenResponse>>> =
-  {
-    [GRANT_TYPES.clientCredentials]: async (form, client, issuer) =>
-      begin(issuer, client, {
-        ...{ client: client.id, subject: client.id, assertionIssuer: '' },
-        ...{ scopes: scopesOf(form, client.scopes), audiences: audiencesOf(form, client.audiences) },
-      }),
-    [GRANT_TYPES.jwtBearer]: byAssertion,
-    [GRANT_TYPES.refreshToken]: refresh,
-  }
+const GRANTS: Readonly<
+  Record<GrantType, (form: Form, client: OAuthClient, issuer: Issuer, x: Exchange) => Promise<TokenResponse>>
+> = {
+  [GRANT_TYPES.clientCredentials]: async (form, client, issuer) =>
+    begin(issuer, client, {
+      ...{ client: client.id, subject: client.id, assertionIssuer: '' },
+      ...{ scopes: scopesOf(form, client.scopes), audiences: audiencesOf(form, client.audiences) },
+    }),
+  [GRANT_TYPES.jwtBearer]: byAssertion,
+  [GRANT_TYPES.refreshToken]: refresh,
+}
 
-export async function grantToken(form: Form, client: OAuthClient, issuer: Issuer): Promise<TokenResponse> {
+export async function grantToken(x: Exchange, form: Form, client: OAuthClient, issuer: Issuer): Promise<TokenResponse> {
   const type = form.need('grant_type')
   if (!Object.hasOwn(GRANTS, type))
     throw new OAuthRefusal('unsupported_grant_type', `grant_type is one of ${Object.keys(GRANTS).join(', ')}`)
@@ -53,7 +55,7 @@ export async function grantToken(form: Form, client: OAuthClient, issuer: Issuer
       'the client may not use this grant_type',
       `client ${client.id}: ${type}`,
     )
-  return await GRANTS[type as GrantType](form, client, issuer)
+  return await GRANTS[type as GrantType](form, client, issuer, x)
 }
 
 /** All that may be granted where none is asked for (RFC 6749 §3.3). */
@@ -82,15 +84,14 @@ function audiencesOf(form: Form, allowed: readonly string[]): readonly string[] 
   return allowed
 }
 
-async function byAssertion(form: Form, client: OAuthClient, issuer: Issuer): Promise<TokenResponse> {
+async function byAssertion(form: Form, client: OAuthClient, issuer: Issuer, x: Exchange): Promise<TokenResponse> {
   const text = form.need('assertion')
   const refusal = (detail: string) => new OAuthRefusal('invalid_grant', 'the assertion is not accepted', detail)
   const named = issuerOf(text)
   const trusted = client.assertionIssuers.find((one) => one.issuer === named)
   if (trusted === undefined) throw refusal(`the assertion is of no issuer that client ${client.id} may present`)
-  const rules = { ...trusted, audiences: issuer.names }
-  const verified = await issuer.withSignature(() => verifyAssertion(text, rules, issuer.now))
-  if (typeof verified === 'string') throw refusal(`the assertion of ${trusted.issuer}: ${verified}`)
+  const verified = await issuer.verifyAssertion(text, trusted, x.clientAddress)
+  if ('fault' in verified) throw refusal(`the assertion of ${trusted.issuer}: ${verified.fault}`)
   // RFC 9068 §5: who is called like a client would be taken for it.
   if (issuer.clients.has(verified.subject)) throw refusal(`the sub of the assertion is the name of a client`)
   const scopes = scopesOf(form, client.scopes)

@@ -7,7 +7,7 @@
 /** In a row. One late reply is no outage, and each costs its request the deadline. */
 const FAILURES = 5
 /** Calls in flight, right after it came back. */
-const FIRST_ROOM = 16
+const FIRST_ROOM = 64
 
 export class Circuit {
   readonly #most: number

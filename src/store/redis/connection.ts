@@ -45,7 +45,9 @@ export function connect(config: RedisConfig, turn: number): RedisConnection {
   switch (mode) {
     case 'Cluster':
       return new Cluster([...endpoints], {
-        enableOfflineQueue: false,
+        // Nodes are connected to when there is something for them, which waits within its deadline. While the cluster
+        // as a whole is away nothing is sent.
+        enableOfflineQueue: true,
         enableReadyCheck: true,
         // Where all nodes are gone it ends, as any other connection does.
         clusterRetryStrategy: null,

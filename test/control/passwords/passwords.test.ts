@@ -48,6 +48,7 @@ const QUESTION: PasswordQuestion = {
   owner: 'shop',
   scope: 'users',
   client: '203.0.113.9',
+  name: 'alice',
   hash: 'h',
   password: 'p',
   decoy: false,
@@ -134,6 +135,17 @@ describe('checks of passwords', () => {
     ask()
     await hashing[1]!.settle(true)
     assert.deepEqual(answers.at(-1), { result: 'right' })
+  })
+
+  it('take as long for each name, whatever is known of another by the same hash', async () => {
+    const { passwords, hashing } = rig()
+    const { answers, ask } = asking(passwords)
+    for (const name of ['nobody', 'somebody', 'alice']) {
+      ask({ name, decoy: name !== 'alice' })
+      await hashing.at(-1)!.settle(false)
+    }
+    assert.equal(hashing.length, 3)
+    assert.deepEqual(answers, Array(3).fill({ result: 'wrong' }))
   })
 
   it('are so many that wait, of one client and of all, and none that nobody waits for', async () => {

@@ -262,6 +262,17 @@ suite('rules that a broken edit closes', () => {
       },
       ['y'],
     ],
+    [
+      'the one that denies an address',
+      { ...rules({ name: 'x' }, { name: 'y', policies: { access: { deny: ['10.0.0.0/8'] } } }), typo: 1 },
+      ['y'],
+    ],
+    [
+      'all when the Route lets pass some addresses alone',
+      { ...served, policies: { access: { allow: ['10.0.0.0/8'] } }, typo: 1 },
+      'all',
+    ],
+    ['none for access that asks nothing', { ...served, policies: { access: { allow: [], deny: [] } }, typo: 1 }, []],
     ['all when the Route gets auth', { ...served, policies: { auth: JWT } }, 'all'],
     ['all when the Route enforces auth', { ...served, policies: { enforced: { auth: JWT } } }, 'all'],
     [

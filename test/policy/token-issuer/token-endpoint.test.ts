@@ -209,6 +209,26 @@ describe('a client that proves itself by an assertion', () => {
     assert.equal(typed.json.error, 'invalid_request')
   })
 
+  it('holds off the network that sends forged ones, and nobody else', async () => {
+    const gate = rig()
+    const good = await assertion(gate)
+    const forged = `${good.slice(0, -8)}AAAAAAAA`
+    const from = (clientAddress: string, text: string) => {
+      const form = { grant_type: 'client_credentials', client_assertion_type: ASSERTION_TYPE, client_assertion: text }
+      const given = { method: 'POST', clientAddress, body: Buffer.from(new URLSearchParams(form).toString()) }
+      return gate.ask('/oauth2/token', given as object, { 'content-type': 'application/x-www-form-urlencoded' })
+    }
+    let sent = 1
+    let last = await from('2001:db8::1', forged)
+    for (; last.status === 401 && sent < 5_000; sent++) last = await from('2001:db8::1', forged)
+    assert.deepEqual([last.status, last.response.reason, sent > 500], [429, 'TooManyAttempts', true])
+    assert.ok(Number(last.response.fields.get('retry-after')) >= 1)
+    // Of the same network, a good one has to wait as well.
+    assert.equal((await from('2001:db8::2', good)).status, 429)
+    assert.equal((await from('2001:db8:1::1', good)).status, 200)
+    assert.equal((await gate.post('token', CREDENTIALS, 'billing')).status, 200)
+  })
+
   it('is answered with 503 where nobody can tell whether it has come before', async () => {
     const gate = rig({ store: null })
     const { status, json } = await ask(gate, await assertion(gate))

@@ -7,7 +7,8 @@ import type { LocalResponse } from '../../../message/local-response.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { FilterServices } from '../../services.ts'
 import type { ProviderEndpoints, SignInFailure } from '../../sign-ins.ts'
-import type { AuthMethod, Identity, Judgement } from '../method.ts'
+import { type LeaseState, leaseState } from '../lease.ts'
+import type { AuthMethod, Field, Identity, Judgement } from '../method.ts'
 import { BrowserSessions } from './browser-sessions.ts'
 import { finishSignIn } from './callback.ts'
 import type { OidcPlan } from './plan.ts'
@@ -18,6 +19,13 @@ import { type OpenSession, readSession, type Session, writeSession } from './ses
 import { SESSION_COOKIES } from './session-cookies.ts'
 import { browserSetCookie, browsersOf, challengeOf, goesInCircles, newBrowser, newState } from './sign-in-state.ts'
 import { endByProvider, signOut } from './sign-out.ts'
+
+/** A response with somebody's cookies is in no cache between here and the browser, whatever the backend says. */
+const UNSTORED: readonly Field[] = [
+  ['cache-control', 'no-store'],
+  // RFC 9213.
+  ['cdn-cache-control', 'no-store'],
+]
 
 export class OidcMethod implements AuthMethod {
   readonly from = []
@@ -30,6 +38,8 @@ export class OidcMethod implements AuthMethod {
   readonly #party: RelyingParty
   readonly #sessions: BrowserSessions
   readonly #refreshes: SessionRefreshes
+  /** Of sessions that were opened, made once. */
+  readonly #identities = new WeakMap<OpenSession, Identity>()
 
   constructor(plan: OidcPlan, owner: string, services: FilterServices) {
     this.#party = new RelyingParty(plan, services)
@@ -75,7 +85,8 @@ export class OidcMethod implements AuthMethod {
   #judge(x: Exchange, client: PublicOidcClient, open: OpenSession): Judgement | Promise<Judgement> | undefined {
     if (!this.#sessions.isAlive(open)) return undefined
     const { session } = open
-    if (session.refreshToken === undefined || session.renew > this.#party.services.clock.wall()) return identityOf(open)
+    if (session.refreshToken === undefined || session.renew > this.#party.services.clock.wall())
+      return this.#identityOf(client, open)
     const refreshed = this.#refreshes.of(open)
     return refreshed instanceof Promise
       ? refreshed.then((late) => this.#renew(x, client, open, late))
@@ -93,15 +104,15 @@ export class OidcMethod implements AuthMethod {
     if ('fault' in found) {
       // A provider that says no has ended the session.
       if (found.fault !== 'unavailable') return this.#over(x)
-      return open.session.expires > now ? identityOf(open) : { response: unavailable(x, found.detail) }
+      return open.session.expires > now ? this.#identityOf(client, open) : { response: unavailable(x, found.detail) }
     }
     const renewed = readSession(writeSession(found))
     const cookies = this.#sessions.cookiesOf(client, x, found)
     if (renewed === undefined || cookies === undefined || found.expires <= now) return this.#over(x)
     // It may have been ended while it was refreshed.
     if (!this.#sessions.isAlive(renewed)) return this.#over(x)
-    const responseFields = cookies.map((cookie) => ['set-cookie', cookie] as const)
-    return { ...identityOf(renewed), responseFields }
+    const set = cookies.map((cookie) => ['set-cookie', cookie] as const)
+    return { ...this.#identityOf(client, renewed), responseFields: [...set, ...UNSTORED] }
   }
 
   #over(x: Exchange): Judgement | Promise<Judgement> {
@@ -148,8 +159,21 @@ export class OidcMethod implements AuthMethod {
     const join = to.authorization.includes('?') ? '&' : '?'
     return redirectTo(`${to.authorization}${join}${query}`, [browserSetCookie(party, client, x, browser)])
   }
-}
 
-function identityOf({ claims }: OpenSession): Identity {
-  return { claims, ambient: true }
+  #identityOf(client: PublicOidcClient, open: OpenSession): Identity {
+    let identity = this.#identities.get(open)
+    if (identity !== undefined) return identity
+    const key = this.#party.keyFor(client)
+    identity = { claims: open.claims, ambient: true, lease: { look: () => this.#left(open, key) } }
+    this.#identities.set(open, identity)
+    return identity
+  }
+
+  /** What lasts longer than its request has no cookie to be renewed: it ends with the token that it began with. */
+  #left(open: OpenSession, key: Uint8Array): LeaseState {
+    const { client, services } = this.#party
+    if (client === undefined || Buffer.compare(this.#party.keyFor(client), key) !== 0) return 'CredentialInvalid'
+    if (!this.#sessions.isAlive(open)) return 'CredentialInvalid'
+    return leaseState(open.session.expires, services.clock.wall())
+  }
 }

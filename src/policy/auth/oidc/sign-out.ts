@@ -26,10 +26,10 @@ export function signOut(
   if (x.method !== 'GET' && x.method !== 'POST') return failed('SignInFailed', x, 'a session is ended by GET or POST')
   const found = sessions.find(client, x)
   const open = found === 'several' ? undefined : found
-  // A page of somebody else could end it by a link, or by an image; the provider sends who has none any more.
-  const isEnded = isBack(x) && (open === undefined || !sessions.isAlive(open))
-  if (isCrossSite(x) && !isEnded) return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
-  if (isEnded) return signedOut(sessions.endCookies(x))
+  // A page of somebody else could end it by a link, or by an image. The provider comes back when it is over.
+  if (isCrossSite(x) && (open !== undefined || !isBack(x)))
+    return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
+  if (open === undefined && isBack(x)) return signedOut(sessions.endCookies(x))
   const { plan, services } = sessions.party
   const endpoints = sessions.party.endpoints(client)
   const ended = open === undefined ? Promise.resolve() : services.signIns.end(plan.client, endedSession(open))
