@@ -54,7 +54,7 @@ describe('rate limits over two workers and in Redis', { skip: NO_REDIS }, () => 
     })
     assert.equal(await passed('local.test', 'ann', 1), 0)
 
-    await eventually(() => assert.equal(gateway.processLog.filter((text) => text.includes('Redis answers')).length, 2))
+    await eventually(() => assert.ok(gateway.processLog.filter((text) => text.includes('Redis answers')).length >= 2))
     // Exact in Redis (test/store/redis); where this machine takes 50 ms for an answer it is by the count of the replica.
     const bob = await passed('cluster.test', 'bob', 12)
     assert.ok(bob >= 1 && bob <= 10, `${bob} passed`)
