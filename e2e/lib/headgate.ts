@@ -70,7 +70,7 @@ export interface Answer {
 export interface Entrance {
   readonly address: string
   /** A request on a connection of its own. */
-  ask(host: string, path?: string, headers?: Readonly<Record<string, string>>): Promise<Answer>
+  ask(host: string, path?: string, headers?: Readonly<Record<string, string>>, body?: string): Promise<Answer>
   close(): void
 }
 
@@ -96,15 +96,21 @@ export async function entrance(namespace = SYSTEM, service = RELEASE, port = 80)
 
 const entranceAt = (address: string, close: () => void): Entrance => ({
   address,
-  ask: (host, path = '/', headers = {}) => ask(address, path, { host, ...headers }),
+  ask: (host, path = '/', headers = {}, body = undefined) => ask(address, path, { host, ...headers }, body),
   close,
 })
 
-/** One request; rejects when no whole answer comes within ten seconds. */
-export function ask(address: string, path: string, headers: Readonly<Record<string, string>>): Promise<Answer> {
+/** One request, with a body a POST; rejects when no whole answer comes within ten seconds. */
+export function ask(
+  address: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body?: string,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sending = request(`http://${address}${path}`, {
       agent: new Agent({ keepAlive: false }),
+      method: body === undefined ? 'GET' : 'POST',
       headers,
       signal: AbortSignal.timeout(10_000),
     })
@@ -121,6 +127,6 @@ export function ask(address: string, path: string, headers: Readonly<Record<stri
         }),
       )
     })
-    sending.end()
+    sending.end(body)
   })
 }

@@ -113,6 +113,8 @@ class QuotaLimiter implements Limiter {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #quota: number
   readonly #per: Milliseconds
+  /** By so much the end that another worker has written may be later than ours: it has looked at the clock later. */
+  readonly #slack: number
 
   constructor(keys: Keys, { quota, per }: LimiterQuota, clock: Pick<Clock, 'monotonic'>) {
     if (!(quota >= 1 && per > 0 && quota < MOST && per * UNITS < MOST))
@@ -121,6 +123,7 @@ class QuotaLimiter implements Limiter {
     this.#clock = clock
     this.#quota = quota
     this.#per = per
+    this.#slack = Math.min(MOST_SLACK, per / 10) * UNITS
   }
 
   take(key: string, cost = 1): Admission {
@@ -172,7 +175,7 @@ class QuotaLimiter implements Limiter {
       const slot = table.place(low, high, owner, monotonic)
       const end = table.read(slot, low)
       if (end < 0) continue
-      if (end > now && end <= most) return end
+      if (end > now && end <= most + this.#slack) return end
       if (table.write(slot, low, most, table.base + most / UNITS)) return most
     }
   }
@@ -207,6 +210,8 @@ class TableHolds implements Holds {
     }
   }
 }
+
+const MOST_SLACK: Milliseconds = 1_000
 
 /** Of one time of a key: the next one counts anew. */
 const countKey = (key: string, end: number): string => `${end} ${key}`

@@ -50,6 +50,16 @@ describe('limiters over a table', () => {
     assert.ok(kept >= 980, `${kept} of 1,000 keys are kept`)
   })
 
+  it('have one time of a quota, in whatever order workers have looked at the clock', () => {
+    const { table } = rigAt(0, 1_024)
+    const quota = { quota: 3, per: 60_000 }
+    const at = (time: number) =>
+      new TableLimiters(table, { monotonic: () => time }).open({ owner: 'shop', name: 'day' }, quota)
+    const [early, late] = [at(1_000), at(1_004)]
+    const taken = [late, early, late, early, late, early].map((limiter) => limiter.take('me').allowed)
+    assert.deepEqual(taken, [true, true, true, false, false, false])
+  })
+
   it('use the cells of numbers that mean nothing any more, and lose nothing by it', () => {
     const { limiters, pass, table } = rigAt(0, 64)
     const limiter = limiters.open({ owner: 'shop', name: 'a' }, { requests: 1, per: 1_000, burst: 1 })
