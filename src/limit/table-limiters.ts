@@ -26,8 +26,9 @@ export class TableLimiters implements Limiters {
   }
 
   open(scope: LimiterScope, rate: LimiterRate | LimiterQuota): Limiter {
-    const keys = this.#keysOf(scope)
-    return 'quota' in rate ? new QuotaLimiter(keys, rate, this.#clock) : new RateLimiter(keys, rate, this.#clock)
+    if (!('quota' in rate)) return new RateLimiter(this.#keysOf(scope), rate, this.#clock)
+    // Its numbers mean something else than those of a rate, so a rate that becomes a quota counts anew.
+    return new QuotaLimiter(this.#keysOf({ ...scope, name: `${scope.name}\nquota` }), rate, this.#clock)
   }
 
   openHolds(scope: LimiterScope): Holds {

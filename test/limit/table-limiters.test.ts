@@ -60,6 +60,15 @@ describe('limiters over a table', () => {
     assert.deepEqual(taken, [true, true, true, false, false, false])
   })
 
+  it('count anew where a rate becomes a quota, and the other way round', () => {
+    const { limiters } = rigAt(0, 1_024)
+    const scope = { owner: 'shop', name: 'kind' }
+    const month = 30 * 86_400_000
+    assert.equal(limiters.open(scope, { quota: 100, per: month }).take('me').allowed, true)
+    assert.equal(limiters.open(scope, { requests: 10, per: month, burst: 10 }).take('me').remaining, 9)
+    assert.equal(limiters.open(scope, { quota: 100, per: month }).take('me').remaining, 98)
+  })
+
   it('use the cells of numbers that mean nothing any more, and lose nothing by it', () => {
     const { limiters, pass, table } = rigAt(0, 64)
     const limiter = limiters.open({ owner: 'shop', name: 'a' }, { requests: 1, per: 1_000, burst: 1 })

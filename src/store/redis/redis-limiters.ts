@@ -66,8 +66,9 @@ export class RedisLimiters implements RemoteLimiters {
 
   open({ owner, name }: LimiterScope, rate: LimiterRate | LimiterQuota): RemoteLimiter {
     const redis = this.#redis
-    const scope = `${owner}\n${name}\n`
     const quota = 'quota' in rate
+    // Their values mean different things, so a rate that becomes a quota, or the other way round, counts anew.
+    const scope = `${owner}\n${name}\n${quota ? 'quota' : 'rate'}\n`
     const interval = quota ? 0 : (rate.per * 1_000) / rate.requests
     const take = quota ? TAKE_QUOTA : TAKE_RATE
     const args = quota ? [rate.quota, rate.per] : [interval, rate.burst]

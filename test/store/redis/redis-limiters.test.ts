@@ -96,6 +96,17 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
     assert.equal((await short!.take('a')).allowed, true)
   })
 
+  it('count anew where a rate becomes a quota, and the other way round', async () => {
+    const [rate] = open({ requests: 10, per: DAY, burst: 10 }, 'kind')
+    await rate!.take('a')
+    const [quota] = open({ quota: 1_000, per: 30 * DAY }, 'kind')
+    const first = await quota!.take('a')
+    assert.deepEqual([first.allowed, first.remaining], [true, 999])
+    quota!.giveBack('a')
+    assert.equal((await quota!.take('a')).remaining, 999)
+    assert.equal((await rate!.take('a')).remaining, 8)
+  })
+
   it('leave nothing of a client in Redis, and nothing that does not end', async () => {
     const [limiter] = open({ requests: 1, per: DAY, burst: 1 }, 'secret')
     await limiter!.take('header:x-key\nopen-sesame')
