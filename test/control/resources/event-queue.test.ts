@@ -86,6 +86,7 @@ describe('the event queue', () => {
     assert.deepEqual(taken, [{ endpoints: ['shop/b-backend', 'shop/c-backend'] }])
     const other = intake((key) => (key === 'shop/b' ? 'rebuild' : { endpoints: ['x'] }))
     other.one.add(['a', 'b', 'c'].map(upsert))
+    await other.until(1)
     assert.deepEqual(other.taken, ['rebuild'])
   })
 
