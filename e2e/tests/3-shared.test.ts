@@ -25,6 +25,9 @@ const SECRET = randomBytes(32).toString('base64url')
 /** A request that waits for Redis waits 50 ms; the rest is the machine. */
 const NO_STALL_MS = 5_000
 
+/** What clients of an earlier run have had still counts, as long as the pods are the same. */
+const RUN = `r${randomBytes(4).toString('hex')}`
+
 let door: Entrance
 let redis: Redis
 
@@ -35,7 +38,8 @@ const limits = (name: string, more: object = {}) => ({
 before(async () => {
   await freshNamespace(NAMESPACE)
   redis = await startRedis(NAMESPACE)
-  await install({ values: { ...redis.values, replicas: '2' } })
+  // The kubelet brings changed settings to a pod within two minutes, and to a new pod at once.
+  await install({ values: { ...redis.values, replicas: '2', 'podAnnotations.run': RUN } })
   door = await entrance()
   const echo = { namespace: NAMESPACE, name: 'echo' }
   const rule = (name: string, policies: object) => ({
@@ -67,8 +71,9 @@ before(async () => {
   )
   await apply(deployment(echo), service(echo), backend(NAMESPACE, 'echo'), route(NAMESPACE, 'shop', HOST, rules))
   await kubectl('rollout', 'status', 'deployment/echo', '-n', NAMESPACE, '--timeout=60s')
-  await until('both replicas serve', async () => {
-    for (let i = 0; i < 8; i++) if ((await ask('/many', 'probe')).status !== 200) return false
+  let asked = 0
+  await until('both replicas count in Redis', async () => {
+    for (let i = 0; i < 8; i++) if ((await ask('/deny', `begin-${asked++}`)).status !== 200) return false
     return true
   })
 })
@@ -106,9 +111,6 @@ const answered = (form: Readonly<Record<string, string>>): Promise<TokenAnswer> 
   })
 
 const refresh = (refresh_token: string) => answered({ grant_type: 'refresh_token', refresh_token })
-
-/** What clients of an earlier run have had still counts, as long as the pods are the same. */
-const RUN = randomBytes(4).toString('hex')
 
 /** On a connection of its own, so to either of the replicas. */
 const ask = (path: string, client: string) => door.ask(HOST, path, { 'x-client': `${client}-${RUN}` })
@@ -184,7 +186,7 @@ describe('two replicas with one Redis', () => {
 
   it('count once again when it is back', async () => {
     await until('both replicas count in it', async () => {
-      for (let i = 0; i < 8; i++) if ((await ask('/deny', 'probe-2')).status === 503) return false
+      for (let i = 0; i < 8; i++) if ((await ask('/deny', 'again')).status === 503) return false
       return true
     })
     assert.equal(await passedOfQuota('three'), LIMIT)
