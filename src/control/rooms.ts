@@ -225,7 +225,7 @@ export class Rooms {
         endpoints: (took) => metrics.observeEndpoints(took),
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
-        keySetAsked: (url, answer) => this.keySets.ask(url, answer),
+        keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

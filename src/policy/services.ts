@@ -92,8 +92,11 @@ export type KeySetCheck = 'current' | 'unknown'
 
 /** Has control look whether a provider has other keys by now. */
 export interface KeySetChecks {
-  /** @returns without a promise where it has just been looked at, or cannot be now */
-  check(url: string): KeySetCheck | Promise<KeySetCheck>
+  /**
+   * @param keys those that were not enough; undefined: there are none
+   * @returns without a promise where it has just been looked at, or cannot be now
+   */
+  check(url: string, keys: Uint8Array | undefined): KeySetCheck | Promise<KeySetCheck>
 }
 
 export interface FilterServices {

@@ -5,7 +5,7 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
-import { isFieldValue } from '../message/fields.ts'
+import { isFieldValue, withoutOws } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
@@ -88,7 +88,7 @@ function render(parts: readonly (string | VariableReader)[], x: Exchange, head: 
       throw new GatewayError('HeadTooLarge', `a header value made of variables is over ${MAX_RENDERED} characters`)
   }
   if (!found) return ''
-  return isFieldValue(text) ? text.trim() : text.replace(FORBIDDEN, '').trim()
+  return withoutOws(isFieldValue(text) ? text : text.replace(FORBIDDEN, ''))
 }
 
 /** The parts of a text, or what is wrong with it. */
@@ -110,7 +110,7 @@ function parse(text: string, side: TemplateSide): (string | VariableReader)[] | 
     if (typeof selector === 'string') return selector
     if (literal !== '') parts.push(toFieldText(literal))
     literal = ''
-    parts.push(selector)
+    parts.push(IDENTITY.test(name) ? unchanged(selector) : selector)
   }
   literal += text.slice(copied)
   if (literal !== '') parts.push(toFieldText(literal))
@@ -118,8 +118,19 @@ function parse(text: string, side: TemplateSide): (string | VariableReader)[] | 
     if (typeof part === 'string' && !isFieldValue(part))
       return 'a field value cannot hold control characters such as a line break (RFC 9110 §5.5)'
   // What a parser cuts off again on the other side is not part of a value.
-  if (parts.length === 1 && typeof parts[0] === 'string') parts[0] = parts[0].trim()
+  if (parts.length === 1 && typeof parts[0] === 'string') parts[0] = withoutOws(parts[0])
   return parts
+}
+
+/** Says who the client is. */
+const IDENTITY = /^(claim:|consumer$)/
+
+/** What a field cannot hold as it is would become the name of somebody else: `ad\0min` is not `admin`. */
+function unchanged(read: VariableReader): VariableReader {
+  return (x, head) => {
+    const value = read(x, head)
+    return value === undefined || (isFieldValue(value) && withoutOws(value) === value) ? value : undefined
+  }
 }
 
 /** What a request has of a selector, undefined when it has nothing. */

@@ -175,7 +175,13 @@ export type ToWorker =
   /** What the store of token issuers answers to a request of this worker. */
   | { readonly type: 'grants'; readonly id: number; readonly answer: GrantAnswer }
   /** Behind the keys that there are now: what was asked of a key set. */
-  | { readonly type: 'key-set-asked'; readonly url: string; readonly again: number; readonly current: boolean }
+  | {
+      readonly type: 'key-set-asked'
+      readonly url: string
+      readonly known: string
+      readonly again: number
+      readonly current: boolean
+    }
   /** Of a question `check-password`. */
   | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
   /** Send it back at once: the endpoints that were sent before act. */
@@ -192,8 +198,9 @@ export type FromWorker =
   | { readonly type: 'grants'; readonly id: number; readonly request: GrantRequest }
   /**
    * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   * `known`: digest of what the worker has, which control may have replaced in the meantime; '' = nothing.
    */
-  | { readonly type: 'ask-key-set'; readonly url: string }
+  | { readonly type: 'ask-key-set'; readonly url: string; readonly known: string }
   /** Answered by `password-checked` with the same id. */
   | { readonly type: 'check-password'; readonly id: number; readonly question: PasswordQuestion }
   /** An update could not be linked: for the process log. */

@@ -183,7 +183,10 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
-  const keySets = new KeySetRequests({ time: clock, ask: (url) => edges.send({ type: 'ask-key-set', url }) })
+  const keySets = new KeySetRequests({
+    time: clock,
+    ask: (url, known) => edges.send({ type: 'ask-key-set', url, known }),
+  })
   const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {

@@ -14,10 +14,12 @@ import {
   type Rotation,
   type RotationRequest,
 } from '../auth/grant-store.ts'
-import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import type { Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 
 /** A request of a client waits no longer. */
 export const ANSWER_WITHIN: Milliseconds = 2_000
+/** Clients begin at another number each. */
+const FIRST_ID = 2 ** 52
 /** Calls under way; each is some 300 bytes. */
 const MAX_CALLS = 1_024
 
@@ -30,11 +32,13 @@ export class GrantClient implements GrantStore {
   readonly #time: Pick<TimerClock, 'after'>
   readonly #send: (id: number, request: GrantRequest) => void
   readonly #calls = new Map<number, Call>()
-  #last = 0
+  #last: number
 
-  constructor(time: Pick<TimerClock, 'after'>, send: (id: number, request: GrantRequest) => void) {
+  /** @param send ids are of this client alone: an answer for a worker that this one replaces is nobody's */
+  constructor(time: Pick<TimerClock, 'after'>, random: Random, send: (id: number, request: GrantRequest) => void) {
     this.#time = time
     this.#send = send
+    this.#last = Math.floor(random() * FIRST_ID)
   }
 
   answered(id: number, answer: GrantAnswer): void {

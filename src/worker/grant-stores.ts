@@ -35,7 +35,7 @@ export class WorkerGrantStores implements GrantStores {
 
   constructor(edges: WorkerGrantStoresEdges) {
     this.#edges = edges
-    this.#embedded = new GrantClient(edges.clock, (id, request) => edges.ask(id, request))
+    this.#embedded = new GrantClient(edges.clock, edges.random, (id, request) => edges.ask(id, request))
   }
 
   store(name: 'Redis' | 'Embedded' | undefined): GrantStore | undefined {

@@ -3,11 +3,12 @@
  * and in time: control may be away, and a provider slow.
  */
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import { keySetDigest } from '../policy/auth/key-set.ts'
 import type { KeySetCheck, KeySetChecks } from '../policy/services.ts'
 
 export interface KeySetRequestsOptions {
   readonly time: Pick<TimerClock, 'after' | 'monotonic'>
-  readonly ask: (url: string) => void
+  readonly ask: (url: string, known: string) => void
 }
 
 interface Pending {
@@ -42,39 +43,46 @@ export class KeySetRequests implements KeySetChecks {
     this.#options = options
   }
 
-  check(url: string): KeySetCheck | Promise<KeySetCheck> {
-    const known = this.#known.get(url)
+  check(url: string, keys: Uint8Array | undefined): KeySetCheck | Promise<KeySetCheck> {
+    const digest = keySetDigest(keys)
+    const id = idOf(url, digest)
+    const known = this.#known.get(id)
     if (known !== undefined) {
       if (this.#options.time.monotonic() < known.until) return known.answer
-      this.#known.delete(url)
+      this.#known.delete(id)
     }
-    const pending = this.#pending.get(url) ?? this.#ask(url)
+    const pending = this.#pending.get(id) ?? this.#ask(id, url, digest)
     if (pending.waiting >= MAX_WAITING) return 'unknown'
     pending.waiting++
     return pending.answer
   }
 
   /** Control has answered; the contents that it has by now came before. */
-  answered(url: string, again: Milliseconds, current: boolean): void {
-    this.#end(url, current ? 'current' : 'unknown', again)
+  answered(url: string, known: string, again: Milliseconds, current: boolean): void {
+    this.#end(idOf(url, known), current ? 'current' : 'unknown', again)
   }
 
-  #ask(url: string): Pending {
+  #ask(id: string, url: string, digest: string): Pending {
     const { promise: answer, resolve } = Promise.withResolvers<KeySetCheck>()
-    const cancel = this.#options.time.after(WITHIN, () => this.#end(url, 'unknown', PAUSE))
+    const cancel = this.#options.time.after(WITHIN, () => this.#end(id, 'unknown', PAUSE))
     const pending = { answer, resolve, cancel, waiting: 0 }
-    this.#pending.set(url, pending)
-    this.#options.ask(url)
+    this.#pending.set(id, pending)
+    this.#options.ask(url, digest)
     return pending
   }
 
-  #end(url: string, answer: KeySetCheck, pause: Milliseconds): void {
+  #end(id: string, answer: KeySetCheck, pause: Milliseconds): void {
     if (this.#known.size >= MAX_KNOWN) this.#known.clear()
-    if (pause > 0) this.#known.set(url, { answer, until: this.#options.time.monotonic() + pause })
-    const pending = this.#pending.get(url)
+    if (pause > 0) this.#known.set(id, { answer, until: this.#options.time.monotonic() + pause })
+    const pending = this.#pending.get(id)
     if (pending === undefined) return
-    this.#pending.delete(url)
+    this.#pending.delete(id)
     pending.cancel()
     pending.resolve(answer)
   }
+}
+
+/** Who lacks a key in one set learns nothing from an answer about another. */
+function idOf(url: string, digest: string): string {
+  return `${url} ${digest}`
 }

@@ -75,7 +75,7 @@ describe('a worker that asks the embedded store', () => {
   const client = () => {
     const time = new VirtualTime()
     const sent: number[] = []
-    return { time, sent, client: new GrantClient(time.keeper(), (id) => sent.push(id)) }
+    return { time, sent, client: new GrantClient(time.keeper(), Math.random, (id) => sent.push(id)) }
   }
 
   it('gives up after a time, and is not confused by an answer that comes late', async () => {
@@ -95,6 +95,16 @@ describe('a worker that asks the embedded store', () => {
     const lost = rig.client.mark(OWNER, 'm', 1_000)
     rig.client.forget()
     await assert.rejects(lost, { name: 'GrantStoreFailure', message: /control thread ended/ })
+  })
+
+  it('takes no answer for the worker that it replaces', async () => {
+    const [before, after] = [client(), client()]
+    before.client.find(OWNER, 'theirs').catch(() => {})
+    const mine = after.client.find(OWNER, 'mine')
+    after.client.answered(before.sent[0]!, { value: 'theirs' })
+    after.client.answered(after.sent[0]!, { value: undefined })
+    assert.equal(await mine, undefined)
+    before.client.forget()
   })
 
   it('has a bound of calls under way', async () => {

@@ -331,10 +331,11 @@ describe('auth.external', () => {
     const w = await world(t, { cache: { ttl: '10m', by: ['cookie:sid'] } })
     const waiting: ServerResponse[] = []
     let first = Promise.withResolvers<void>()
-    w.answer = (_, response) => {
+    const hold = (_: unknown, response: ServerResponse): void => {
       waiting.push(response)
       first.resolve()
     }
+    w.answer = hold
     const several = () => Array.from({ length: 4 }, () => ask(w, { headers: { cookie: 'sid=1' } }))
     const together = several()
     await first.promise
@@ -346,6 +347,16 @@ describe('auth.external', () => {
     )
     assert.equal(w.asked.length, 1)
     first = Promise.withResolvers()
+    // A cookie is for the client that asked: the others are asked about by themselves.
+    const cookies = Array.from({ length: 3 }, () => ask(w, { path: '/in', headers: { cookie: 'sid=1' } }))
+    await first.promise
+    let session = 0
+    w.answer = (_, response) => void response.writeHead(200, { 'set-cookie': `session=${session++}` }).end()
+    for (const response of waiting.splice(0)) w.answer({} as never, response)
+    const given = (await Promise.all(cookies)).map((response) => all(response, 'set-cookie').join())
+    assert.deepEqual(new Set(given), new Set(['session=0', 'session=1', 'session=2']))
+    first = Promise.withResolvers()
+    w.answer = hold
     const refused = Array.from({ length: 3 }, () => ask(w, { path: '/no', headers: { cookie: 'sid=1' } }))
     await first.promise
     w.answer = (_, response) => void response.writeHead(403).end('no')

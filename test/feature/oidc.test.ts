@@ -35,7 +35,7 @@ describe('auth by OpenID Connect', () => {
   let provider: TestProvider
   let origin: string
   let secure: string
-  /** Its first token is good for two seconds: by the last test it has to be refreshed. */
+  /** Its first token is good for six seconds: by the last test it soon has to be refreshed, if not before. */
   const soon = new PageClient()
 
   before(async () => {
@@ -80,7 +80,7 @@ describe('auth by OpenID Connect', () => {
     )
     origin = `http://localhost:${http}`
     secure = `https://shop.localhost:${https}`
-    provider = listening.begin({ ...CLIENT, origins: [origin, secure], life: 2, claims: { tier: 'gold' } })
+    provider = listening.begin({ ...CLIENT, origins: [origin, secure], life: 6, claims: { tier: 'gold' } })
     assert.equal((await soon.open(origin)).status, 200)
     provider.life = 60
   })

@@ -42,6 +42,7 @@ interface Answer {
   readonly detail: string | undefined
   readonly location: string | undefined
   readonly cookies: readonly string[]
+  readonly cache: string | undefined
   readonly body: string
 }
 
@@ -119,6 +120,7 @@ class Rig {
       detail: response?.detail,
       location: head.fields.get('location'),
       cookies: head.fields.all('set-cookie'),
+      cache: head.fields.get('cache-control'),
       body: response?.body instanceof Uint8Array ? Buffer.from(response.body).toString() : '',
     } satisfies Answer
   }
@@ -428,7 +430,9 @@ describe('a session', () => {
     rig.now += LIFE * 0.8
     const answers = await Promise.all(Array.from({ length: 50 }, () => rig.ask('/api', {})))
     assert.deepEqual(rig.refreshed, ['one'])
-    assert.ok(answers.every(({ status, cookies }) => status === 200 && cookies.length === 1))
+    assert.ok(
+      answers.every(({ status, cookies, cache }) => status === 200 && cookies.length === 1 && cache === 'no-store'),
+    )
     rig.jar = old
     assert.equal(await rig.isSignedIn(), true)
     assert.deepEqual(rig.refreshed, ['one'])
@@ -456,6 +460,9 @@ describe('a session', () => {
     const copy = new Map(rig.jar)
     const link = await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
     assert.deepEqual([link.status, link.cookies.length], [403, 0])
+    // What looks like the way back from the provider is none while there is a session.
+    const back = await rig.ask('/logout?state=signed-out', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
+    assert.deepEqual([back.status, back.cookies.length], [403, 0])
     assert.equal(await rig.isSignedIn(), true)
     const out = await rig.ask('/logout', { ...NAVIGATION, 'sec-fetch-site': 'same-origin' })
     assert.equal(out.status, 303)
@@ -465,7 +472,8 @@ describe('a session', () => {
     rig.jar = copy
     assert.equal(await rig.isSignedIn(), false)
     rig.jar.clear()
-    assert.equal((await rig.ask('/logout?state=signed-out')).body, 'You are signed out.\n')
+    const end = await rig.ask('/logout?state=signed-out', { ...NAVIGATION, 'sec-fetch-site': 'cross-site' })
+    assert.equal(end.body, 'You are signed out.\n')
     rig.now += 1_000
     await rig.signIn()
     assert.equal(await rig.isSignedIn(), true)

@@ -119,6 +119,24 @@ describe('checkTemplate', () => {
       assert.match(checkTemplate(text) ?? '', /write %% for a percent sign/, text)
   })
 
+  it('keep every byte of a text beyond ASCII', () => {
+    const x = new TestExchange()
+    // In UTF-8 its last byte is what Latin-1 has for a space that does not break.
+    x.set(CLAIMS, { name: 'Voilà' })
+    for (const text of ['%{claim:name}', 'x %{claim:name}']) assert.ok(rendered(text, x).endsWith('Voil\xc3\xa0'), text)
+    assert.equal(rendered('voilà', x), 'voil\xc3\xa0')
+  })
+
+  it('never make another name of a claim or consumer that a field cannot hold', () => {
+    for (const name of ['ad\0min', 'admin\n', '\x7fadmin', ' admin', 'admin\t']) {
+      const x = new TestExchange()
+      x.set(CLAIMS, { sub: name, groups: ['ops', name, 'dev'] })
+      x.set(CONSUMER, name)
+      for (const text of ['%{claim:sub}', '<%{consumer}>']) assert.equal(rendered(text, x), '', JSON.stringify(name))
+      if (!isFieldValue(name)) assert.equal(rendered('%{claim:groups}', x), '', JSON.stringify(name))
+    }
+  })
+
   it('refuses control characters', () => {
     for (const text of ['a\r\nx: y', 'a\0', '%{path}\n']) assert.match(checkTemplate(text) ?? '', /control characters/)
   })

@@ -5,8 +5,11 @@ import { GrantClient } from '../../src/worker/grant-client.ts'
 
 /** Each call in a turn of its own, as messages between threads are. */
 export function clientOf(database: Pick<GrantDatabase, 'run'>): GrantStore {
-  const client: GrantClient = new GrantClient({ after: () => () => {} }, (id: number, request: GrantRequest) =>
-    setImmediate(() => client.answered(id, structuredClone(database.run([structuredClone(request)])[0]!))),
+  const client: GrantClient = new GrantClient(
+    { after: () => () => {} },
+    Math.random,
+    (id: number, request: GrantRequest) =>
+      setImmediate(() => client.answered(id, structuredClone(database.run([structuredClone(request)])[0]!))),
   )
   return client
 }

@@ -37,7 +37,7 @@ describe('the messages of control', () => {
           return () => {}
         },
       },
-      keySets: { answered: (url, again, current) => log.push(`asked ${url} ${again} ${current}`) },
+      keySets: { answered: (url, known, again, current) => log.push(`asked ${url} ${known} ${again} ${current}`) },
       passwords: {
         answered: (id, { result }) => log.push(`password ${id} ${result}`),
         forget: () => log.push('forget'),

@@ -4,6 +4,7 @@
  * in pauses that double while it fails.
  */
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { keySetDigest } from '../../policy/auth/key-set.ts'
 import type { ProviderClient } from '../../policy/provider-client.ts'
 import type { KeySetVersion } from '../resources/resources.ts'
 import { type FetchedKeys, fetchKeys } from './fetch-keys.ts'
@@ -99,13 +100,16 @@ export class KeySets {
   /**
    * A worker has a token with a key that is not in the set, or has no set yet.
    *
+   * @param known digest of the set that it has, see `keySetDigest`: where it is another one than here, the one that it
+   *   lacks is on its way; '' = none
    * @param done called when it has been fetched since, or will not be now
    */
-  ask(url: string, done: (answer: KeySetAnswer) => void): void {
+  ask(url: string, known: string, done: (answer: KeySetAnswer) => void): void {
     const set = this.#sets.get(url)
     if (set?.owner === undefined || !this.#started) return done({ again: COOL_DOWN, current: false })
     const answer = (): void => done(this.#answerOf(set))
-    if (set.fetching) set.late.push(answer)
+    if (set.bytes !== undefined && known !== keySetDigest(set.bytes)) done({ again: 0, current: true })
+    else if (set.fetching) set.late.push(answer)
     else if (this.#options.time.monotonic() < set.quietUntil) answer()
     else {
       set.waiting.push(answer)
@@ -220,9 +224,10 @@ export class KeySets {
     const left = count(owner) - 1
     if (left === 0) this.#underWay.delete(owner)
     else this.#underWay.set(owner, left)
-    if (this.#stopped || this.#sets.get(set.url) !== set) return
+    // What nobody has room for any more is not used, and fetched anew once somebody has.
+    if (this.#stopped || this.#sets.get(set.url) !== set || set.owner === undefined) return
     const pause = 'fault' in fetched ? this.#failed(set, fetched) : this.#learned(set, fetched)
-    if (set.owner !== undefined) set.cancel = time.after(pause, () => this.#again(set))
+    set.cancel = time.after(pause, () => this.#again(set))
   }
 
   #again(set: KeySet): void {

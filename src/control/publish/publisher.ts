@@ -25,8 +25,16 @@ export interface PublisherEvents {
   ask(question: SignInQuestion): Promise<SignInAnswer>
   /** A worker asks the store of token issuers. */
   asked(worker: number, id: number, request: GrantRequest): void
-  /** A worker has met a key that is not in a set. @param answer to be called once what was fetched has been sent */
-  keySetAsked(url: string, answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void): void
+  /**
+   * A worker has met a key that is not in a set.
+   * @param known digest of that set
+   * @param answer to be called once what was fetched has been sent
+   */
+  keySetAsked(
+    url: string,
+    known: string,
+    answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void,
+  ): void
   /** A worker asks whether a password is right. */
   passwordAsked(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void
   /** A worker has something for the log. */
@@ -128,7 +136,7 @@ export class Publisher {
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
     else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
-    else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url)
+    else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)
     else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
@@ -147,10 +155,10 @@ export class Publisher {
     })
   }
 
-  #askKeySet(port: MessagePort | undefined, url: string): void {
-    this.#events.keySetAsked(url, ({ again, current }) =>
+  #askKeySet(port: MessagePort | undefined, url: string, known: string): void {
+    this.#events.keySetAsked(url, known, ({ again, current }) =>
       // Contents are sent at the end of the turn that brings them.
-      this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, again, current } satisfies ToWorker)),
+      this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, known, again, current } satisfies ToWorker)),
     )
   }
 

@@ -60,7 +60,14 @@ function adds(served: unknown, edit: unknown): boolean {
   for (const [path, had] of credentials(served))
     if (had.some((entry) => (entry === ANYBODY || after.has(path)) && kept.get(path)?.includes(entry) !== true))
       return true
-  return false
+  return issuesToOthers(served, edit)
+}
+
+/** Clients or keys of a token issuer were replaced, perhaps because they must not be used any more. */
+function issuesToOthers(served: unknown, edit: unknown): boolean {
+  const [before, after] = [served, edit].map((rule) => fieldsOf(fieldsOf(rule)?.tokenIssuer))
+  if (before === undefined || after === undefined) return false
+  return ['issuer', 'signingKeySecretName', 'clientsSecretName'].some((name) => before[name] !== after[name])
 }
 
 /** By path: nothing more for `auth`; for others what must not be missing: rules, authorities, lists. */

@@ -74,8 +74,10 @@ export class ExternalMethod implements AuthMethod {
     if (known !== undefined) return known
     const running = this.#running.get(key)
     if (running === undefined) return this.#askForAll(x, told, key)
-    // A refusal is for who asked: its body is read once, and its cookies are for one client.
-    return running.then((judgement) => ('claims' in judgement ? judgement : this.#ask(x, told, undefined)))
+    // A refusal is for who asked, since its body is read once, and so is what has a cookie for one client.
+    return running.then((judgement) =>
+      'claims' in judgement && !setsCookie(judgement) ? judgement : this.#ask(x, told, undefined),
+    )
   }
 
   #tell({ origin: { scheme, host, port }, originalPath, query, request }: Exchange): Told {
@@ -120,7 +122,7 @@ export class ExternalMethod implements AuthMethod {
   /** Not one that has a cookie for its client: the next one may be another. */
   #keep(key: string, identity: Identity): void {
     const { requestFields = [], responseFields = [], removedFields = [] } = identity
-    if (responseFields.some(([name]) => name === 'set-cookie')) return
+    if (setsCookie(identity)) return
     const fields = [...requestFields, ...responseFields, removedFields]
     const size = ENTRY_BYTES + 2 * JSON.stringify(fields).length + 4 * JSON.stringify(identity.claims).length
     this.#services.memos.set(this.#owner, key, identity, size, this.#plan.cache!.ttl)
@@ -153,6 +155,11 @@ export class ExternalMethod implements AuthMethod {
     if (!isDown || !this.#plan.failOpen) return { fault: 'unavailable', detail }
     return { claims: Object.create(null), note: `passed by failOpen: ${detail}` }
   }
+}
+
+/** It would sign another client in as the one that asked. */
+function setsCookie({ responseFields = [] }: Identity): boolean {
+  return responseFields.some(([name]) => name === 'set-cookie')
 }
 
 /** Cookies and passwords are attached by browsers, whichever page asks: the service may have decided by them. */

@@ -147,7 +147,7 @@ export class JwtMethod implements AuthMethod {
     const { url, content } = this.#plan.keys
     // Whoever sends what is no token of this issuer waits for nothing, and makes nobody be asked.
     if (url === undefined || readTokenHead(text)?.claims.iss !== this.#plan.issuer) return UNAVAILABLE
-    const check = this.#services.keySets.check(url)
+    const check = this.#services.keySets.check(url, undefined)
     if (!(check instanceof Promise)) return UNAVAILABLE
     return check.then(() => (this.#services.contents.get(content) === undefined ? UNAVAILABLE : this.judge(text, x)))
   }
@@ -162,7 +162,7 @@ export class JwtMethod implements AuthMethod {
   async #judgeAgain(text: string, head: TokenHead, bytes: Uint8Array, judgement: Judgement): Promise<Judgement> {
     const { content, form, url = '' } = this.#plan.keys
     const { contents, keySets, clock } = this.#services
-    if ((await keySets.check(url)) === 'unknown') return UNAVAILABLE
+    if ((await keySets.check(url, bytes)) === 'unknown') return UNAVAILABLE
     const newer = contents.get(content)
     const keys = newer === undefined ? undefined : keysOf(newer, form)
     if (newer === undefined || keys === undefined) return UNAVAILABLE

@@ -1,4 +1,5 @@
 /** Key sets that control fetches from providers: their addresses, and the identity of what is delivered. */
+import { hash } from 'node:crypto'
 import { contentId } from '../contents.ts'
 
 /** The kind of references to them: no object of a cluster, so none that a source reads. */
@@ -45,4 +46,14 @@ export function keySetContent(url: string, issuer: string | undefined, namespace
     ...(issuer === undefined ? {} : { type: issuer }),
     sharedWith: namespace,
   })
+}
+
+const DIGESTS = new WeakMap<Uint8Array, string>()
+
+/** By which a worker and control know whether they have the same set; '' of none. */
+export function keySetDigest(bytes: Uint8Array | undefined): string {
+  if (bytes === undefined) return ''
+  let digest = DIGESTS.get(bytes)
+  if (digest === undefined) DIGESTS.set(bytes, (digest = hash('sha256', bytes, 'base64url')))
+  return digest
 }

@@ -33,8 +33,10 @@ const TEXT_STEP = 64
 const LIST_STEP = 2
 /** Instructions of a pattern times characters that are a step. */
 const PATTERN_STEP = 10
-/** To compare a list of lists or an object: as if it were as large as a token can be. To look something up in it. */
+/** To compare a list of lists or an object, at the least; and for each of its members, however deep. */
 const COMPARE_STEPS = 1_000
+const MEMBER_STEPS = 2
+/** To look something up in it, or to find out that it is another one. */
 const OBJECT_STEPS = 50
 /** An error is an object with a message and a place, and `||` and loops go on behind it. */
 const ERROR_STEPS = 100
@@ -61,10 +63,10 @@ interface Node {
 type Evaluate = (evaluator: unknown, node: unknown, context: unknown) => unknown
 
 /** How an operator looks at its operands. */
-type Look = 'members' | 'whole' | 'deep'
+type Look = 'members' | 'whole' | 'search' | 'deep'
 
 const LOOKS: Readonly<Record<string, Look>> = {
-  ...{ '==': 'deep', '!=': 'deep', in: 'whole', '<': 'whole', '<=': 'whole', '>': 'whole', '>=': 'whole' },
+  ...{ '==': 'deep', '!=': 'deep', in: 'search', '<': 'whole', '<=': 'whole', '>': 'whole', '>=': 'whole' },
   ...{ '+': 'whole', call: 'whole', rcall: 'whole' },
 }
 
@@ -254,9 +256,29 @@ function counted(run: () => unknown): unknown {
 function sizeOf(value: unknown, look: Look): number {
   if (typeof value === 'string') return value.length / TEXT_STEP
   if (typeof value !== 'object' || value === null || value instanceof Date) return 0
-  const flat = Array.isArray(value) && (typeof value[0] !== 'object' || value[0] === null)
-  if (flat) return value.length / LIST_STEP
-  return look === 'deep' ? COMPARE_STEPS : OBJECT_STEPS
+  const { length } = Array.isArray(value) ? value : NO_ELEMENTS
+  if (Array.isArray(value) && value.every(isScalar)) return length / LIST_STEP
+  if (look === 'deep') return Math.max(COMPARE_STEPS, membersIn(value))
+  const searched = look === 'search' && length > 0 ? membersIn(value) + length * OBJECT_STEPS : 0
+  return OBJECT_STEPS + length / LIST_STEP + searched
+}
+
+const NO_ELEMENTS: readonly unknown[] = []
+
+function isScalar(value: unknown): boolean {
+  return typeof value !== 'object' || value === null
+}
+
+/** Steps for all that is in it, which an expression may have put together of one claim many times. */
+function membersIn(value: object): number {
+  let steps = 0
+  const open = [value]
+  for (let one = open.pop(); one !== undefined && steps <= stepsLeft; one = open.pop()) {
+    const members: readonly unknown[] = Array.isArray(one) ? one : Object.values(one)
+    steps += members.length * MEMBER_STEPS
+    for (const member of members) if (!isScalar(member)) open.push(member as object)
+  }
+  return steps
 }
 
 /** One object, since an error costs some microseconds to make. */

@@ -3,7 +3,7 @@
  * denies; a request that no rule is for is denied as well. What is missing denies: a claim, a consumer, a member that
  * an expression asks for.
  */
-import { CLAIMS, CONSUMER, noteDryRun } from '../attribute.ts'
+import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER, noteDryRun } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
@@ -53,10 +53,11 @@ export function authorizationFilter(plans: readonly RulePlan[], { clock }: Filte
   }
 }
 
-/** RFC 6750 §3.1, where it was a token. Which rule it was is told to the access log alone. */
+/** RFC 6750 §3.1, where a token was sent. Which rule it was is told to the access log alone. */
 function deny(x: Exchange, rule: RulePlan | null, detail: string): RequestDecision {
   const response = problemResponse('AccessDenied', x)
-  if (x.get(CONSUMER) === undefined) {
+  const token = x.get(CLAIMS) !== undefined && x.get(CONSUMER) === undefined && x.get(AMBIENT_CREDENTIAL) !== true
+  if (token) {
     const scope = rule?.test.type === 'scopes' ? `, scope="${rule.test.values.join(' ')}"` : ''
     response.fields.add('www-authenticate', `Bearer realm="${x.host}", error="insufficient_scope"${scope}`)
   }

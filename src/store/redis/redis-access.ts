@@ -38,6 +38,8 @@ export interface RedisAccessEdges {
   report(level: 'info' | 'warn', message: string): void
 }
 
+const NOT_NAMED = new RedisFault('absent', 'the settings name no Redis (redis.addresses)')
+
 /** Settings and contents are looked at again behind a change of either, and this often while a Secret is missing. */
 export class RedisAccess {
   readonly #edges: RedisAccessEdges
@@ -49,6 +51,8 @@ export class RedisAccess {
   /** Connects, and does not answer yet. */
   #next: RedisClient | null = null
   #missing: string | null = null
+  /** Says what is missing. */
+  #waits = NOT_NAMED
 
   constructor(bounds: RedisClientBounds, edges: RedisAccessEdges) {
     this.#bounds = bounds
@@ -95,8 +99,7 @@ export class RedisAccess {
    */
   run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     const client = this.#client
-    if (client === null)
-      return Promise.reject(new RedisFault('absent', this.#missing ?? 'the settings name no Redis (redis.addresses)'))
+    if (client === null) return Promise.reject(this.#missing === null ? NOT_NAMED : this.#waits)
     const prefix = this.keyPrefix
     return client.run(
       script,
@@ -147,6 +150,7 @@ export class RedisAccess {
     if (missing !== undefined) {
       const message = `redis waits for ${describe(missing)}`
       if (this.#missing !== message) report('warn', message)
+      if (this.#missing !== message) this.#waits = new RedisFault('absent', message)
       this.#missing = message
       return undefined
     }

@@ -58,6 +58,8 @@ export class RedisClient {
   /** Told to the log once, until it changes. */
   #said: 'answers' | 'away' | null = null
   #lastError = ''
+  /** One for all calls until it answers: to make an error costs more than all else of a call. */
+  #away = new RedisFault('away', 'Redis has not answered yet')
 
   constructor(config: RedisConfig, bounds: RedisClientBounds, edges: RedisClientEdges) {
     this.#config = config
@@ -78,7 +80,7 @@ export class RedisClient {
    */
   run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     const connection = this.#connection
-    if (connection === null || !this.#circuit.closed) return Promise.reject(new RedisFault('away', this.#awayMessage()))
+    if (connection === null || !this.#circuit.closed) return Promise.reject(this.#away)
     if (this.#inFlight >= this.#circuit.room || this.#unsettled >= this.#bounds.inFlight * UNSETTLED)
       return Promise.reject(new RedisFault('full', `${this.#inFlight} calls of Redis are in flight`))
     return new Promise((resolve, reject) => {
@@ -219,6 +221,7 @@ export class RedisClient {
   /** Lets go of the connection, and of all that waits in it, and tries anew after a pause. */
   #reopen(): void {
     this.#circuit.open()
+    this.#away = new RedisFault('away', this.#awayMessage())
     this.#drop()
     if (this.#closed || this.#stopPause !== null) return
     this.#say('away', this.#awayMessage())

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { freshness } from '../../../src/control/key-sets/freshness.ts'
 import { COOL_DOWN, type KeySetAnswer, KeySets, MAX_SETS_OF_NAMESPACE } from '../../../src/control/key-sets/key-sets.ts'
 import type { KeySetVersion } from '../../../src/control/resources/resources.ts'
+import { keySetDigest } from '../../../src/policy/auth/key-set.ts'
 import { ProviderError, type ProviderRequest, type ProviderResponse } from '../../../src/policy/provider-client.ts'
 import { settle, VirtualTime } from '../../lib/virtual-time.ts'
 
@@ -71,6 +72,10 @@ class World {
     await settle()
   }
 
+  digest(): string {
+    return keySetDigest(this.versions.get(URL_OF)?.bytes)
+  }
+
   kids(url = URL_OF): string[] | undefined {
     const { bytes } = this.versions.get(url) ?? {}
     if (bytes === undefined) return undefined
@@ -83,7 +88,7 @@ class World {
 
   async ask(url = URL_OF): Promise<KeySetAnswer | undefined> {
     let answer: KeySetAnswer | undefined
-    this.sets.ask(url, (given) => {
+    this.sets.ask(url, keySetDigest(this.versions.get(url)?.bytes), (given) => {
       answer = given
     })
     await settle()
@@ -247,18 +252,18 @@ describe('a key that is not in the set', () => {
     await world.want()
     world.hold = true
     const answers: KeySetAnswer[] = []
-    world.sets.ask(URL_OF, (answer) => answers.push(answer))
+    world.sets.ask(URL_OF, world.digest(), (answer) => answers.push(answer))
     // Read by the call under way: the set before the rotation.
     await settle()
     world.answers.set(URL_OF, [B!])
-    for (let i = 0; i < 1_000; i++) world.sets.ask(URL_OF, (answer) => answers.push(answer))
+    for (let i = 0; i < 1_000; i++) world.sets.ask(URL_OF, world.digest(), (answer) => answers.push(answer))
     await world.release()
     assert.deepEqual([answers.length, world.calls.length], [1, 3])
     await world.release()
     assert.deepEqual([answers.length, world.calls.length, world.kids()], [1_001, 3, ['b']])
     // And no more than two in one pause, whoever asks.
     world.hold = true
-    const flood = (): void => world.sets.ask(URL_OF, flood2)
+    const flood = (): void => world.sets.ask(URL_OF, world.digest(), flood2)
     let asked = 0
     const flood2 = ({ again }: KeySetAnswer): void => {
       if (again === 0 && asked++ < 50) flood()
@@ -267,6 +272,25 @@ describe('a key that is not in the set', () => {
     flood()
     for (let i = 0; i < 20; i++) await world.release()
     assert.equal(world.calls.length, 5)
+  })
+
+  test('of a worker whose set is an older one is no reason to fetch, nor for a pause', async () => {
+    const world = new World()
+    world.answers.set(URL_OF, [A!])
+    await world.want()
+    const before = world.digest()
+    world.answers.set(URL_OF, [B!])
+    await world.ask()
+    const answers: KeySetAnswer[] = []
+    for (const known of [before, '']) world.sets.ask(URL_OF, known, (answer) => answers.push(answer))
+    assert.deepEqual(answers, [
+      { again: 0, current: true },
+      { again: 0, current: true },
+    ])
+    assert.equal(world.calls.length, 2)
+    world.answers.set(URL_OF, [C!])
+    assert.deepEqual(await world.ask(), { again: 0, current: true })
+    assert.deepEqual(world.kids(), ['c'])
   })
 
   test('whose provider is down is not known to be none: the answer says so, in pauses', async () => {

@@ -79,7 +79,7 @@ describe('the publisher', () => {
           asked.push({ worker, id, call })
           wake()
         },
-        keySetAsked: (url, answer) => answer({ again: url.length, current: true }),
+        keySetAsked: (url, known, answer) => answer({ again: url.length, current: known === '' }),
         problem(worker, message) {
           problems.push(`${worker}: ${message}`)
           wake()

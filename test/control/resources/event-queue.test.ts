@@ -86,6 +86,7 @@ describe('the event queue', () => {
     assert.deepEqual(taken, [{ endpoints: ['shop/b-backend', 'shop/c-backend'] }])
     const other = intake((key) => (key === 'shop/b' ? 'rebuild' : { endpoints: ['x'] }))
     other.one.add(['a', 'b', 'c'].map(upsert))
+    await other.until(1)
     assert.deepEqual(other.taken, ['rebuild'])
   })
 
@@ -194,7 +195,8 @@ describe('the event queue', () => {
   })
 
   it('reports some of the warnings of a burst, not all', () => {
-    const { one, told } = intake(() => 'ignore', 0, [{ path: ['x'], reason: 'Unknown', message: 'odd' }])
+    const odd = [{ path: ['x'], reason: 'Unknown', message: 'odd' }] as const
+    const { one, told } = intake(() => 'ignore', 0, odd, undefined, 1, { now: 0 })
     one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
     assert.equal(told(), 20)
     one.add([...Array.from({ length: 100 }, (_, i) => of('noisy', `r${i}`)), of('calm', 'shop')])

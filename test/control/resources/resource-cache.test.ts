@@ -308,6 +308,10 @@ suite('rules that a broken edit closes', () => {
     ...more,
   })
   const external = (more: Fields = {}) => ({ external: { backendRef: { name: 'authz' }, ...more } })
+  const issuer = (clientsSecretName: string) => {
+    const tokenIssuer = { issuer: 'https://a.example/t', signingKeySecretName: 'k', clientsSecretName }
+    return { rules: [{ name: 'x', matches: [{ path: { value: '/t' } }], tokenIssuer }] }
+  }
   const gold = (values: readonly string[]) => ({
     ...rules({ name: 'x', policies: { authorization: [{ name: 'tier', claim: 'tier', in: values }] } }, { name: 'y' }),
   })
@@ -342,6 +346,8 @@ suite('rules that a broken edit closes', () => {
       only({ basic: { secretName: 'b' } }, { typo: 1 }),
       ['x'],
     ],
+    ['the one whose issuer has other clients', issuer('a'), { ...issuer('b'), typo: 1 }, ['x']],
+    ['none when its issuer has the same', issuer('a'), { ...issuer('a'), typo: 1 }, []],
     ['the one that withdraws a claim', gold(['gold', 'tin']), { ...gold(['gold']), typo: 1 }, ['x']],
     ['none when it has the claims of before', gold(['gold']), { ...gold(['gold']), typo: 1 }, []],
   ] as const)

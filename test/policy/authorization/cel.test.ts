@@ -17,6 +17,8 @@ const HOSTILE = {
   object: Object.fromEntries(groups.map((name) => [name, { name }])),
   text: 'a'.repeat(16_000),
   nested: groups.map((name) => [name]),
+  mixed: ['a', ...groups.map((name) => [name])],
+  few: groups.slice(0, 99),
 }
 const CONTEXT: ExpressionContext = {
   request: {
@@ -119,6 +121,11 @@ describe('an expression', () => {
       'claims.list.exists(a, a.missing == 1) || true',
       `claims.object == claims.object${' && claims.object == claims.object'.repeat(7)}`,
       'claims.nested.all(a, a == a)',
+      // A few elements that are a whole claim each.
+      'claims.object in claims.few.map(a, claims.object)',
+      'claims.nested in claims.few.map(a, claims.nested)',
+      'claims.few.map(a, claims.nested) == claims.few.map(a, claims.nested)',
+      'claims.mixed == claims.mixed',
       'claims.list.map(a, claims.list.map(b, a + b)).size() > 1',
       'claims.list.map(a, claims.text + claims.text).size() > 1',
       'claims.list.filter(a, claims.text.contains(a)).size() > 1',

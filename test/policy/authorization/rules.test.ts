@@ -97,6 +97,7 @@ describe('a rule of authorization', () => {
       assert.equal(denied(rules, { claims }), 'authorization a: scope', JSON.stringify(claims))
     assert.match(decide(rules, { claims: {} }).challenge ?? '', /error="insufficient_scope", scope="a:read a:write"$/)
     assert.equal(decide(rules, { claims: {}, consumer: 'billing' }).challenge, undefined)
+    assert.equal(decide(one({ sourceCIDRs: ['10.0.0.0/8'] })).challenge, undefined)
   })
 
   it('asks for a consumer and for its groups, by claim or by label', () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RemoteLimiter } from '../../../src/limit/remote-limiter.ts'
@@ -11,6 +12,7 @@ import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 /** Wide: this is about what is counted, and a machine under test may be slow. */
 const BOUNDS = { deadline: 10_000, inFlight: 1_024 }
 const DAY = 86_400_000
+const PAGE = new URL('../../../docs/rate-limits.md', import.meta.url)
 
 describe('limits in Redis', { skip: NO_REDIS }, () => {
   let server: RedisServer
@@ -103,6 +105,37 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
       assert.match(key, /^hg:limit:[\w-]{43}$/)
       // -1: it stays for ever; -2: it is gone already.
       assert.notEqual(await server.admin.pttl(key), -1, key)
+    }
+  })
+
+  it('need no more rights than the page names', async () => {
+    const [, rights = ''] = /needs `([^`]*)`/.exec(readFileSync(PAGE, 'utf8').replace(/\n/g, ' ')) ?? []
+    assert.match(rights, /^(\+[a-z]+ ?){5,}$/)
+    await server.admin.call('ACL', 'SETUSER', 'gate', 'on', '>sesame', '~hg:*', ...rights.split(' '))
+    const contents = new ContentStore()
+    const id = (key: string): string => `Secret a/redis ${key} t`
+    contents.apply([
+      { id: id('username'), bytes: Buffer.from('gate') },
+      { id: id('password'), bytes: Buffer.from('sesame') },
+    ])
+    const ready = Promise.withResolvers<string>()
+    const report = (_: string, message: string): void => ready.resolve(message)
+    const access = new RedisAccess(BOUNDS, { contents, time: systemTimers, random: () => 0, report })
+    replicas.push(access)
+    const [sentinelUsername, sentinelPassword] = [id('sentinel-username'), id('sentinel-password')]
+    const secret = { username: id('username'), password: id('password'), sentinelUsername, sentinelPassword }
+    access.use({ mode: 'Single', addresses: [server.address], keyPrefix: 'hg', secret })
+    assert.match(await ready.promise, /Redis answers/)
+    for (const rate of [
+      { requests: 1, per: DAY, burst: 1 },
+      { quota: 1, per: DAY },
+    ]) {
+      const limiter = new RedisLimiters(access).open({ owner: 'shop', name: JSON.stringify(rate) }, rate)
+      assert.equal((await limiter.take('a')).allowed, true)
+      limiter.giveBack('unknown')
+      await limiter.take('b')
+      limiter.giveBack('a')
+      assert.deepEqual([(await limiter.take('a')).allowed, (await limiter.take('a')).allowed], [true, false])
     }
   })
 

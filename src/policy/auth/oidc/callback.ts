@@ -81,7 +81,7 @@ function readAnswer(
   const now = party.services.clock.wall()
   const state = openState(party, client, x.host, query.get('state') ?? '', now)
   if (state === undefined) return failed('SignInFailed', x, 'state is missing, too old or not of this host')
-  const browser = browsersOf(party, client, x, now).find(({ id }) => id === state.browser)
+  const browser = browsersOf(party, client, x, now, state.browser).find(({ id }) => id === state.browser)
   if (browser === undefined) return failed('SignInFailed', x, 'state is of another browser')
   const issuer = query.get('iss')
   if (issuer === null ? namesIssuer : issuer !== client.issuer)

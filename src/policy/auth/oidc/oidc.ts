@@ -8,7 +8,7 @@ import type { Exchange } from '../../exchange.ts'
 import type { FilterServices } from '../../services.ts'
 import type { ProviderEndpoints, SignInFailure } from '../../sign-ins.ts'
 import { type LeaseState, leaseState } from '../lease.ts'
-import type { AuthMethod, Identity, Judgement } from '../method.ts'
+import type { AuthMethod, Field, Identity, Judgement } from '../method.ts'
 import { BrowserSessions } from './browser-sessions.ts'
 import { finishSignIn } from './callback.ts'
 import type { OidcPlan } from './plan.ts'
@@ -19,6 +19,13 @@ import { type OpenSession, readSession, type Session, writeSession } from './ses
 import { SESSION_COOKIES } from './session-cookies.ts'
 import { browserSetCookie, browsersOf, challengeOf, goesInCircles, newBrowser, newState } from './sign-in-state.ts'
 import { endByProvider, signOut } from './sign-out.ts'
+
+/** A response with somebody's cookies is in no cache between here and the browser, whatever the backend says. */
+const UNSTORED: readonly Field[] = [
+  ['cache-control', 'no-store'],
+  // RFC 9213.
+  ['cdn-cache-control', 'no-store'],
+]
 
 export class OidcMethod implements AuthMethod {
   readonly from = []
@@ -104,8 +111,8 @@ export class OidcMethod implements AuthMethod {
     if (renewed === undefined || cookies === undefined || found.expires <= now) return this.#over(x)
     // It may have been ended while it was refreshed.
     if (!this.#sessions.isAlive(renewed)) return this.#over(x)
-    const responseFields = cookies.map((cookie) => ['set-cookie', cookie] as const)
-    return { ...this.#identityOf(client, renewed), responseFields }
+    const set = cookies.map((cookie) => ['set-cookie', cookie] as const)
+    return { ...this.#identityOf(client, renewed), responseFields: [...set, ...UNSTORED] }
   }
 
   #over(x: Exchange): Judgement | Promise<Judgement> {

@@ -35,8 +35,8 @@ export interface Browser {
 const STATE_LIFE: Milliseconds = 3_600_000
 /** Longer than a state that is sealed for it. */
 const BROWSER_LIFE: Milliseconds = 2 * STATE_LIFE
-/** Cookies that are looked at. */
-const MAX_BROWSERS = 64
+/** Cookies that are opened: whoever sends more wants it to be expensive. */
+const MAX_BROWSERS = 8
 /** Characters of an id that tell cookies apart. */
 const NAME_PART = 8
 /** Characters of a path: with it, `state` stays below what providers and proxies take for a query. */
@@ -80,12 +80,21 @@ export function openState(
 /**
  * The browsers that a request says it is: several where pages were opened at the same time before there was a cookie,
  * each of which then has got one. They all stay good, so every page comes to its end.
+ *
+ * @param id of the one that is looked for
  */
-export function browsersOf(party: RelyingParty, client: PublicOidcClient, x: Exchange, now: number): Browser[] {
+export function browsersOf(
+  party: RelyingParty,
+  client: PublicOidcClient,
+  x: Exchange,
+  now: number,
+  id = '',
+): Browser[] {
   const browsers: Browser[] = []
-  const prefix = browserCookie(party, '')
+  const prefix = browserCookie(party, id.slice(0, NAME_PART))
+  let looked = 0
   for (const { name, value } of x.get(SESSION_COOKIES) ?? []) {
-    if (!name.startsWith(prefix) || browsers.length === MAX_BROWSERS) continue
+    if (!name.startsWith(prefix) || looked++ >= MAX_BROWSERS) continue
     const opened = party.open('browser', client, x.host, value)
     if (opened === undefined) continue
     const browser = JSON.parse(opened) as Browser

@@ -24,10 +24,11 @@ export function signOut(
   x: Exchange,
 ): LocalResponse | Promise<LocalResponse> {
   if (x.method !== 'GET' && x.method !== 'POST') return failed('SignInFailed', x, 'a session is ended by GET or POST')
-  // A page of somebody else could end it by a link, or by an image.
-  if (isCrossSite(x) && !isBack(x)) return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
   const found = sessions.find(client, x)
   const open = found === 'several' ? undefined : found
+  // A page of somebody else could end it by a link, or by an image. The provider comes back when it is over.
+  if (isCrossSite(x) && (open !== undefined || !isBack(x)))
+    return failed('AccessDenied', x, 'a page of another site asks for the sign-out')
   if (open === undefined && isBack(x)) return signedOut(sessions.endCookies(x))
   const { plan, services } = sessions.party
   const endpoints = sessions.party.endpoints(client)
