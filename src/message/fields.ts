@@ -17,9 +17,21 @@ const STRIDE = 4
 
 const NO_BYTES = Buffer.alloc(0)
 
-/** The name that {@link Fields.removeLoosely} takes: some servers read `_` and `-` as one. @param name in any case */
+/**
+ * The name that {@link Fields.removeLoosely} takes: some servers read `_` and `-` as one, others (lighttpd) all that is
+ * neither letter nor digit.
+ *
+ * @param name in any case
+ */
 export function looseName(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-')
+  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-')
+}
+
+const HYPHEN = 0x2d
+
+/** @param byte of a name, letters in lower case */
+function isLetterOrDigit(byte: number): boolean {
+  return (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39)
 }
 
 export class Fields {
@@ -156,14 +168,14 @@ export class Fields {
     return true
   }
 
-  /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers do not distinguish the two. */
+  /** As {@link nameIs}, where what is neither letter nor digit also stands for `-`: see {@link looseName}. */
   nameIsLoosely(index: number, name: string): boolean {
     return this.nameLength(index) === name.length && this.nameBeginsLoosely(index, name)
   }
 
   /**
-   * Whether the name of parsed field `index` begins with these lower-case characters, `_` in the message also standing
-   * for `-`.
+   * Whether the name of parsed field `index` begins with these lower-case characters, what is neither letter nor digit
+   * in the message also standing for `-`.
    */
   nameBeginsLoosely(index: number, prefix: string): boolean {
     const start = this.nameStart(index)
@@ -173,8 +185,8 @@ export class Fields {
     for (let i = 0; i < length; i++) {
       let byte = bytes[start + i]!
       if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
-      else if (byte === 0x5f) byte = 0x2d
-      if (byte !== prefix.charCodeAt(i)) return false
+      const wanted = prefix.charCodeAt(i)
+      if (byte !== wanted && (wanted !== HYPHEN || isLetterOrDigit(byte))) return false
     }
     return true
   }
@@ -229,7 +241,7 @@ export class Fields {
   }
 
   /**
-   * Removes every field of this name in every spelling: some servers read `_` and `-` as one.
+   * Removes every field of this name in every spelling, see {@link looseName}.
    *
    * @param name in lower case, with hyphens only
    */

@@ -1,7 +1,7 @@
 /**
  * Names of the fields in which a proxy reports to the next server where a request came from, and from whom. Any client
- * can send them, so each is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore
- * counts as a hyphen, because CGI-like servers do not distinguish the two.
+ * can send them, so each is believed, passed on or dropped by who sent it: client-address.ts decides. What is
+ * neither letter nor digit counts as a hyphen, because CGI-like servers do not distinguish the two.
  */
 import type { Fields } from '../message/fields.ts'
 

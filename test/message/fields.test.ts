@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { fieldsText, LINES } from '../../src/http/field-lines.ts'
 import { INCOMPLETE, parseFields } from '../../src/http/head.ts'
-import { Fields, isFieldValue } from '../../src/message/fields.ts'
+import { Fields, isFieldValue, looseName } from '../../src/message/fields.ts'
 
 type Pair = readonly [name: string, value: string]
 
@@ -34,7 +34,7 @@ function pairsOf(fields: Fields): Pair[] {
   return pairs
 }
 
-const name = fc.constantFrom('a', 'B', 'x-y', 'X-Y', 'x_y', 'host', 'Content-Length')
+const name = fc.constantFrom('a', 'B', 'x-y', 'X-Y', 'x_y', 'x.y', 'host', 'Content-Length')
 const value = fc.constantFrom('', '1', 'two words', 'caf\xe9', ', ,', 'a:b')
 
 const before = fc.constantFrom(' ', ' ', '  ', '\t', ' \t ')
@@ -53,7 +53,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('add' as const), name: lower, value }),
   fc.record({ do: fc.constant('set' as const), name: lower, value }),
   fc.record({ do: fc.constant('remove' as const), name: lower }),
-  fc.record({ do: fc.constant('removeLoosely' as const), name: lower.map((own) => own.replaceAll('_', '-')) }),
+  fc.record({ do: fc.constant('removeLoosely' as const), name: lower.map((own) => own.replaceAll(/[_.]/g, '-')) }),
   fc.record({ do: fc.constant('removeAt' as const), index: fc.nat({ max: 6 }) }),
   fc.constant({ do: 'detach' as const }),
 )
@@ -78,7 +78,7 @@ class Model {
       return
     }
     if (each.do === 'removeLoosely') {
-      const alike = (own: string): boolean => own.replaceAll('_', '-') === each.name
+      const alike = (own: string): boolean => own.replaceAll(/[_.]/g, '-') === each.name
       for (const [i, pair] of this.parsed.entries()) if (pair !== null && alike(pair[0])) this.parsed[i] = null
       this.added = this.added.filter(([own]) => !alike(own))
       return
@@ -187,6 +187,23 @@ describe('the fields of a message', () => {
     const fields = Fields.from({ a: ' \t1 2\t', b: ' ', c: '' })
     fields.set('d', '\t\xa0')
     assert.deepEqual(fields.added, ['a', '1 2', 'b', '', 'c', '', 'd', '\xa0'])
+  })
+
+  it('compare names loosely without regard to what is neither letter nor digit', () => {
+    for (const alike of ['x-user', 'X_User', 'x.user', 'x~USER', "x'user", 'x|user'])
+      for (const [name, is] of [
+        ['x-user', true],
+        ['x-usen', false],
+        ['xauser', false],
+      ] as const) {
+        const { fields } = parsed([[alike, '1']])
+        assert.equal(fields.nameIsLoosely(0, name), is, alike)
+        assert.equal(looseName(alike) === name, is, alike)
+        fields.removeLoosely(name)
+        assert.equal(pairsOf(fields).length, is ? 0 : 1, alike)
+      }
+    // A hyphen of ours is no letter of theirs.
+    assert.equal(parsed([['xauser', '1']]).fields.nameIsLoosely(0, 'x-user'), false)
   })
 
   it('compare names without regard to case, loosely also without regard to _ and -', () => {

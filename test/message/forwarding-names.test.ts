@@ -65,7 +65,7 @@ describe('the name of a forwarding field', () => {
     fc.assert(
       fc.property(fc.array(part, { minLength: 1, maxLength: 6 }), (parts) => {
         const name = parts.join('')
-        const plain = name.toLowerCase().replaceAll('_', '-')
+        const plain = name.toLowerCase().replaceAll(/[_~]/g, '-')
         const restated = (NAMES[RESTATED] as readonly string[]).includes(plain)
         const family = /^x-(?:forwarded|original)-|^x-rewrite-url$/.test(plain)
         const expected = restated ? RESTATED : family ? PROXY_ONLY : NOT_FORWARDING

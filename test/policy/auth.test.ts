@@ -120,10 +120,8 @@ describe('auth by tokens', () => {
     assert.equal(x.get(AMBIENT_CREDENTIAL), undefined)
     const strange = await tokenOf({ claims: { sub: 'a\r\nx-admin: 1', org: { name: 'Ünïon' } } })
     const second = await ask(gate, bearer(strange))
-    assert.deepEqual(pairs(second.x.request), [
-      ['x-user', 'ax-admin: 1'],
-      ['x-org', Buffer.from('Ünïon').toString('latin1')],
-    ])
+    // What a field cannot hold as it is would be the name of somebody else.
+    assert.deepEqual(pairs(second.x.request), [['x-org', Buffer.from('Ünïon').toString('latin1')]])
     // Also of a request that is refused nothing stays that a filter behind could read.
     const refused = await ask(gate, { 'x-user': 'root' })
     assert.deepEqual(pairs(refused.x.request), [])

@@ -116,7 +116,7 @@ export function removeCredentials(x: Exchange, place: SearchedPlace, found: bool
 /** Leaves the credential that was judged, and no other spelling of its field that a backend may take for it. */
 export function keepCredential(x: Exchange, { text, place }: FoundCredential): void {
   const { header, scheme } = place
-  if (header === undefined || !/[-_]/.test(header)) return
+  if (header === undefined || /^[a-z0-9]+$/.test(header)) return
   const value = scheme === undefined ? text : `${scheme} ${text}`
   x.request.removeLoosely(place.looseHeader)
   x.request.add(header, value)

@@ -299,3 +299,80 @@ describe('what the schema cannot check of rate limits', () => {
     assert.match(problems({ by: ['header:a(b'] })[0]!, /^0.by.0 is no name of a header/)
   })
 })
+
+describe('a client that wants past a limit', () => {
+  type Attempt = readonly [given: Given, claims?: object]
+  const many = (make: (i: number) => Given): Attempt[] => Array.from({ length: 50 }, (_, i) => [make(i)])
+  const attacks: readonly (readonly [string, Partial<Value[number]>, readonly Attempt[]])[] = [
+    [
+      'other addresses of its network',
+      { by: ['client.ip/64'] },
+      many((i) => ({ clientAddress: `2001:db8::${i + 1}` })),
+    ],
+    [
+      'no key, from other addresses of its network',
+      { by: ['header:x-key'] },
+      many((i) => ({ clientAddress: `2001:db8::${i + 1}` })),
+    ],
+    ['an empty key', { by: ['header:x-key'] }, many(() => ({ fields: { 'x-key': '' } }))],
+    ['an empty cookie', { by: ['cookie:sid'] }, many(() => ({ fields: { cookie: 'sid=' } }))],
+    ['more cookies behind the first', { by: ['cookie:sid'] }, many((i) => ({ fields: { cookie: `sid=a; sid=${i}` } }))],
+    ['more parameters behind the first', { by: ['query:k'] }, many((i) => ({ query: `k=a&k=${i}` }))],
+    [
+      'its parameter in other spellings',
+      { by: ['query:k'] },
+      many((i) => ({ query: i % 2 === 0 ? 'k=ab' : 'k=%61b' })),
+    ],
+    [
+      'fields that the key does not name',
+      { by: ['header:x-key'] },
+      many((i) => ({ fields: { 'x-key': 'a', x_key: `${i}` } })),
+    ],
+    ['a query where only the path counts', { by: ['path'] }, many((i) => ({ query: `${i}` }))],
+    [
+      'claims of prototypes',
+      { by: ['claim:constructor.name'] },
+      Array.from({ length: 50 }, (): Attempt => [{}, { sub: 'a' }]),
+    ],
+    [
+      'a claim that is an object',
+      { by: ['claim:sub'] },
+      Array.from({ length: 50 }, (_, i): Attempt => [{}, { sub: { id: i } }]),
+    ],
+    ['a key as long as a head', { by: ['header:x-key'] }, many(() => ({ fields: { 'x-key': 'k'.repeat(60_000) } }))],
+  ]
+  for (const [name, more, attempts] of attacks)
+    it(`by ${name} gets no more than others`, async () => {
+      const rig = new Rig()
+      const filters = rig.filters([limit(more)])
+      let passed = 0
+      for (const [given, claims] of attempts) if ((await rig.send(filters, given, claims)).status === 200) passed++
+      assert.equal(passed, 2)
+    })
+
+  it('by passing for another one holds off nobody but those with that very key', async () => {
+    const rig = new Rig()
+    const filters = rig.filters([limit({ by: ['query:k'] })])
+    // What stands for a client without a key, and what another limit or another list of selectors begins with.
+    for (const value of ['203.0.113.9', 'client', 'client%0A203.0.113.9', 'query:k%0A', 'held', 'again'])
+      await rig.statuses(filters, 5, { clientAddress: '198.51.100.1', query: `k=${value}` })
+    assert.deepEqual(await rig.statuses(filters, 2), [200, 200])
+  })
+
+  it('by asking again and again is held off no longer than it said', async () => {
+    const rig = new Rig()
+    const filters = rig.filters([limit()])
+    await rig.statuses(filters, 1_000)
+    rig.now += 30_000
+    assert.deepEqual(await rig.statuses(filters, 2), [200, 429])
+  })
+
+  it('by a flood of other keys in its namespace takes nothing from another namespace', async () => {
+    const rig = new Rig()
+    const mine = rig.filters([limit()], 'team/web', 'team')
+    const flood = rig.filters([limit({ by: ['header:x-key'] })])
+    await rig.statuses(mine, 2)
+    for (let i = 0; i < 5_000; i++) await rig.send(flood, { fields: { 'x-key': `${i}` } })
+    assert.deepEqual(await rig.statuses(mine, 1), [429])
+  })
+})
