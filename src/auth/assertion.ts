@@ -6,6 +6,7 @@ import { decodeProtectedHeader } from 'jose'
 import type { Milliseconds } from '../lib/clock.ts'
 import { readTokenHead } from './compact-token.ts'
 import { verifyToken } from './jwt-verifier.ts'
+import type { Turn } from './token-signature.ts'
 import type { VerificationKey } from './verification-keys.ts'
 
 export interface Assertion {
@@ -59,6 +60,7 @@ export async function verifyAssertion(
   text: string,
   { issuer, keys, audiences }: AssertionRules,
   now: number,
+  turn?: Turn,
 ): Promise<Assertion | AssertionFault> {
   const head = readTokenHead(text)
   if (head === undefined) return faulty('it is no token (JWT) in the form that is accepted')
@@ -66,7 +68,7 @@ export async function verifyAssertion(
   const { typ = 'JWT' } = decodeProtectedHeader(text)
   if (typ.toLowerCase() !== 'jwt') return faulty('its typ is not that of an assertion')
   const rules = { issuer, audiences, algorithms: ASSERTION_ALGORITHMS, clockSkew: CLOCK_SKEW }
-  const verified = await verifyToken(text, head, keys, rules, now)
+  const verified = await verifyToken(text, head, keys, rules, now, turn)
   if ('fault' in verified)
     return { fault: `it is not valid: ${verified.fault}`, forged: verified.fault === 'signature' }
   const { aud, jti, sub } = verified.claims

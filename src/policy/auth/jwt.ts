@@ -15,9 +15,9 @@ import {
   readSharedSecret,
   type VerificationKey,
 } from '../../auth/verification-keys.ts'
-import { FairTurns } from '../../lib/fair-turns.ts'
 import type { Exchange } from '../exchange.ts'
 import type { FilterServices } from '../services.ts'
+import { TOO_MANY, turnOf } from '../slow-verifications.ts'
 import { ForgedTokens } from './forged-tokens.ts'
 import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
 import { type AuthMethod, type Identity, type Judgement, leaseAfter } from './method.ts'
@@ -87,7 +87,7 @@ export class JwtMethod implements AuthMethod {
     this.#prefix = `jwt ${rules} `
     this.#services = services
     this.#forged = new ForgedTokens(owner, services)
-    this.#turn = (work) => SLOW_VERIFICATIONS.run(owner, work) ?? Promise.reject(TOO_MANY)
+    this.#turn = turnOf(owner)
   }
 
   get from(): JwtPlan['from'] {
@@ -222,12 +222,6 @@ export class JwtMethod implements AuthMethod {
   }
 }
 
-/**
- * Of keys that take long, in this worker: they occupy threads of libuv's pool, which look-ups of names and files need
- * as well.
- */
-const SLOW_VERIFICATIONS = new FairTurns({ atOnce: 3, maxWaiting: 256 })
-const TOO_MANY = new Error('too many verifications wait')
 const OVERLOADED: Judgement = { fault: 'unavailable', detail: 'too many tokens of the namespace wait for verification' }
 
 const UNAVAILABLE: Judgement = { fault: 'unavailable', detail: 'there are no keys that the token can be verified with' }

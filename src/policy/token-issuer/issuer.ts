@@ -5,6 +5,7 @@ import { type GrantOwner, type GrantStore, GrantStoreFailure } from '../../auth/
 import { OAuthClients } from '../../auth/oauth-clients.ts'
 import { ForgedTokens } from '../auth/forged-tokens.ts'
 import type { FilterServices } from '../services.ts'
+import { TOO_MANY, turnOf } from '../slow-verifications.ts'
 import { OAuthRefusal } from './oauth-response.ts'
 import type { TokenIssuerPlan } from './plan.ts'
 
@@ -95,8 +96,12 @@ export class Issuer {
         undefined,
         Math.ceil(held / 1_000),
       )
-    const verified = await this.withSignature(() =>
-      verifyAssertion(text, { ...rules, audiences: this.names }, this.now),
+    // Not among the signatures: whoever sends them has proved nothing yet, and must not keep others from tokens.
+    const turn = turnOf(this.plan.namespace)
+    const verified = await verifyAssertion(text, { ...rules, audiences: this.names }, this.now, turn).catch(
+      (error: unknown) => {
+        throw error === TOO_MANY ? unavailable('too many assertions of the namespace wait for verification') : error
+      },
     )
     if ('fault' in verified && verified.forged) this.#forged.count(client)
     return verified

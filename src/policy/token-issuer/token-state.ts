@@ -57,9 +57,9 @@ function maySee(client: OAuthClient, owner: string): boolean {
 
 /** An access token ends with its family, or by itself. */
 async function hasEnded(id: string, issuer: Issuer): Promise<boolean> {
-  // Without a store nothing could be revoked.
-  if (!issuer.storeIsConfigured) return false
   const family = familyOfToken(id)
+  // Without a store nothing could be revoked; a token with a family was issued when there was one.
+  if (family === undefined && !issuer.storeIsConfigured) return false
   if (family !== undefined && (await issuer.ask((store) => store.find(issuer.owner, family))) === undefined) return true
   return await issuer.ask((store) => store.isMarked(issuer.owner, markOf('revoked', '', id)))
 }

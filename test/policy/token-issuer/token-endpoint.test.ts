@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { REFRESH_GRACE } from '../../../src/policy/token-issuer/token-endpoint.ts'
@@ -227,6 +228,18 @@ describe('a client that proves itself by an assertion', () => {
     assert.equal((await from('2001:db8::2', good)).status, 429)
     assert.equal((await from('2001:db8:1::1', good)).status, 200)
     assert.equal((await gate.post('token', CREDENTIALS, 'billing')).status, 200)
+  })
+
+  it('keeps nobody else from tokens, however many are forged whose verification takes long', async () => {
+    const gate = rig()
+    const keys = [generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).publicKey.export({ format: 'jwk' })]
+    gate.useClients({ ...CLIENTS, robot: { jwks: { keys }, audience: 'orders' } })
+    const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' })
+    const text = await assertion(gate, { key, alg: 'ES384' })
+    const forged = Array.from({ length: 80 }, () => ask(gate, text))
+    const own = gate.post('token', CREDENTIALS, 'billing')
+    assert.equal((await own).status, 200)
+    assert.deepEqual(new Set((await Promise.all(forged)).map(({ status }) => status)), new Set([401]))
   })
 
   it('is answered with 503 where nobody can tell whether it has come before', async () => {

@@ -103,6 +103,16 @@ describe('a store that cannot be asked', () => {
     return { begin: fail, find: fail, rotate: fail, revoke: fail, mark: fail, isMarked: fail }
   }
 
+  it('is 503 for a token that was issued with one, also where the settings have none any more', async () => {
+    const { access_token: token } = await issue(rig())
+    const gate = rig({ store: null })
+    const { status } = await gate.post('introspect', { token: String(token) }, 'billing')
+    assert.equal(status, 503)
+    const own = await gate.post('token', { grant_type: 'client_credentials' }, 'gate')
+    const { json } = await gate.post('introspect', { token: String(own.json.access_token) }, 'gate')
+    assert.equal(json.active, true)
+  })
+
   it('is 503 with Retry-After for all that needs it, and lets nothing pass for valid', async () => {
     const gate = rig({ store: away() })
     const working = rig()
