@@ -4,6 +4,7 @@
  */
 import { Cluster, Redis } from 'ioredis'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { ReplyGuard } from './reply-guard.ts'
 
 export interface RedisEndpoint {
   readonly host: string
@@ -40,6 +41,29 @@ export type RedisConnection = Redis | Cluster
 
 /** @param turn which of several addresses is tried: those of one Redis are tried one after the other */
 export function connect(config: RedisConfig, turn: number): RedisConnection {
+  const connection = connectionOf(config, turn)
+  if (connection instanceof Cluster) connection.on('+node', guardReplies)
+  else guardReplies(connection)
+  return connection
+}
+
+/** Puts a guard in front of the decoder, which is the first to read a connection. */
+function guardReplies(redis: Redis): void {
+  redis.on('connect', () => {
+    const { stream } = redis
+    const [decode] = stream.listeners('data')
+    if (decode === undefined) return
+    const guard = new ReplyGuard()
+    stream.off('data', decode as (chunk: Buffer) => void)
+    stream.prependListener('data', (chunk: Buffer) => {
+      const wrong = stream.destroyed ? undefined : guard.check(chunk)
+      if (wrong === undefined) decode(chunk)
+      else stream.destroy(new Error(`it sent ${wrong}`))
+    })
+  })
+}
+
+function connectionOf(config: RedisConfig, turn: number): RedisConnection {
   const { mode, endpoints, masterName } = config
   const common = commonOptions(config)
   switch (mode) {

@@ -85,8 +85,10 @@ function redisKey(scope: string, key: string): string {
   return `limit:${hash('sha256', scope + key, 'base64url')}`
 }
 
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+
 function admissionOf(reply: unknown): Admission {
-  if (!Array.isArray(reply) || reply.length !== 4 || !reply.every(Number.isFinite))
+  if (!Array.isArray(reply) || reply.length !== 4 || !reply.every(isCount))
     throw new TypeError('Redis replied with what is no admission')
   const [allowed, remaining, retryAfter, resetAfter] = reply as [number, number, number, number]
   return { allowed: allowed === 1, remaining, retryAfter, resetAfter }
