@@ -61,10 +61,11 @@ function readLine(
   if (PUBLISHED.has(digest)) return 'is the digest of a key that everybody tries first; make a random one'
   let expires = Number.POSITIVE_INFINITY
   const labels: Record<string, string> = Object.create(null)
-  for (const word of words.slice(1)) {
+  for (const [i, word] of words.slice(1).entries()) {
     const [, name, value] = LABEL.exec(word) ?? []
+    // Not said which: it may be the key itself.
     if (name === undefined || Object.hasOwn(labels, name))
-      return `has ${JSON.stringify(word)}, which is no label=value of its own`
+      return `has a word (number ${i + 2}) that is no label=value of its own`
     if (name !== 'expires') labels[name] = value!
     else if (TIME.test(value!) && !Number.isNaN(Date.parse(value!))) expires = Date.parse(value!)
     else return 'has no time in expires; write it as 2027-01-31T00:00:00Z'
