@@ -207,6 +207,8 @@ function takeBack(one: Met): void {
   const { local, remote } = one.limit
   if (one.taken) local.giveBack(one.key)
   if (one.counted) remote?.limiter.giveBack(one.key)
+  // What the client is told: it may still use it.
+  if (one.admission.allowed) one.admission = { ...one.admission, remaining: one.admission.remaining + 1 }
   one.taken = false
   one.counted = false
 }

@@ -92,6 +92,17 @@ describe('rate limits', () => {
     assert.deepEqual(await rig.statuses(filters, 1, { clientAddress: '203.0.113.10' }), [200])
   })
 
+  it('say of a limit that allowed a request what it still allows, where another one refused', async () => {
+    const rig = new Rig()
+    const filters = rig.filters([limit({ name: 'wide', requests: 10 }), limit({ name: 'narrow', requests: 1 })])
+    await rig.send(filters)
+    for (let i = 0; i < 3; i++) {
+      const refused = await rig.send(filters)
+      assert.equal(refused.status, 429)
+      assert.match(refused.fields.get('ratelimit')!, /^"wide";r=9;t=\d+, "narrow";r=0;t=60$/)
+    }
+  })
+
   it('count together what is stated in one place, over edits, and nothing else', async () => {
     const rig = new Rig()
     const route = rig.filters([limit()])
