@@ -68,6 +68,11 @@ export class RedisAccess {
     return this.#client?.answers ?? false
   }
 
+  /** Calls for which there is room now. */
+  get free(): number {
+    return this.#client?.free ?? 0
+  }
+
   /** With its colon; what is kept of one installation has one. */
   get keyPrefix(): string {
     return this.#settings === null ? '' : `${this.#settings.keyPrefix}:`

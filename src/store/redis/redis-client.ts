@@ -74,6 +74,11 @@ export class RedisClient {
     return this.#circuit.closed
   }
 
+  /** Calls for which there is room now. */
+  get free(): number {
+    return Math.max(0, this.#circuit.room - this.#inFlight)
+  }
+
   /**
    * @returns what the script returns; strings as text
    * @throws {RedisFault} rejects with it, at the deadline at the latest

@@ -6,6 +6,7 @@ import { hash } from 'node:crypto'
 import type { Admission, LimiterQuota, LimiterRate, LimiterScope } from '../../limit/limiter.ts'
 import type { RemoteLimiter, RemoteLimiters } from '../../limit/remote-limiter.ts'
 import type { RedisAccess } from './redis-access.ts'
+import { RedisFault } from './redis-fault.ts'
 import { RedisScript } from './redis-script.ts'
 
 /**
@@ -57,15 +58,22 @@ if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[
 return 0
 `)
 
-export class RedisLimiters implements RemoteLimiters {
-  readonly #redis: RedisAccess
+/** One for all calls: to make an error costs more than all else of a call. */
+const FULL = new RedisFault('full', 'the calls of the namespace take as much room as is left')
 
-  constructor(redis: RedisAccess) {
+/** What of Redis limits need. */
+type Calls = Pick<RedisAccess, 'run' | 'free'>
+
+export class RedisLimiters implements RemoteLimiters {
+  readonly #redis: Calls
+  /** Calls in flight by owner, of those that have any. */
+  readonly #calls = new Map<string, number>()
+
+  constructor(redis: Calls) {
     this.#redis = redis
   }
 
   open({ owner, name }: LimiterScope, rate: LimiterRate | LimiterQuota): RemoteLimiter {
-    const redis = this.#redis
     const quota = 'quota' in rate
     // Their values mean different things, so a rate that becomes a quota, or the other way round, counts anew.
     const scope = `${owner}\n${name}\n${quota ? 'quota' : 'rate'}\n`
@@ -74,8 +82,26 @@ export class RedisLimiters implements RemoteLimiters {
     const args = quota ? [rate.quota, rate.per] : [interval, rate.burst]
     const give = quota ? GIVE_QUOTA : GIVE_RATE
     return {
-      take: (key) => redis.run(take, [redisKey(scope, key)], args).then(admissionOf),
-      giveBack: (key) => void redis.run(give, [redisKey(scope, key)], [interval]).catch(() => {}),
+      take: (key) => this.#run(owner, take, redisKey(scope, key), args).then(admissionOf),
+      giveBack: (key) => void this.#run(owner, give, redisKey(scope, key), [interval]).catch(() => {}),
+    }
+  }
+
+  /**
+   * An owner has no more calls in flight than there is room left, so one that has many limits, or many clients, leaves
+   * half of the room to others, two of them leave a third, and who has none in flight gets one.
+   */
+  async #run(owner: string, script: RedisScript, key: string, args: readonly number[]): Promise<unknown> {
+    const calls = this.#calls
+    const own = calls.get(owner) ?? 0
+    if (own > 0 && own >= this.#redis.free) throw FULL
+    calls.set(owner, own + 1)
+    try {
+      return await this.#redis.run(script, [key], args)
+    } finally {
+      const left = calls.get(owner)! - 1
+      if (left > 0) calls.set(owner, left)
+      else calls.delete(owner)
     }
   }
 }

@@ -14,6 +14,31 @@ const BOUNDS = { deadline: 10_000, inFlight: 1_024 }
 const DAY = 86_400_000
 const PAGE = new URL('../../../docs/rate-limits.md', import.meta.url)
 
+describe('calls for limits', () => {
+  it('leave room to other namespaces, whatever one of them asks for', async () => {
+    const pending: ((reply: unknown) => void)[] = []
+    const redis = {
+      run: () => new Promise<unknown>((resolve) => pending.push(resolve)),
+      get free() {
+        return 64 - pending.length
+      },
+    }
+    const limiters = new RedisLimiters(redis)
+    const rate = { requests: 1, per: DAY, burst: 1 }
+    const asked = (owner: string): number => {
+      const before = pending.length
+      const limiter = limiters.open({ owner, name: 'a' }, rate)
+      // What finds no room is refused; what waits is not awaited.
+      for (let i = 0; i < 100; i++) limiter.take('a').catch(() => {})
+      return pending.length - before
+    }
+    assert.deepEqual([asked('noisy'), asked('noisy'), asked('calm'), asked('third')], [32, 0, 16, 8])
+    for (const answer of pending.splice(0)) answer([1, 1, 0, 1])
+    await pause(0)
+    assert.equal(asked('noisy'), 32, 'what was answered takes no room')
+  })
+})
+
 describe('limits in Redis', { skip: NO_REDIS }, () => {
   let server: RedisServer
   const replicas: RedisAccess[] = []
