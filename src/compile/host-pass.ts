@@ -96,16 +96,21 @@ export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: 
  */
 function* markReceivers(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { graph, identityHeaders, routes, work } = memo
-  for (const receiver of identityHeaders.changed) {
+  // Each Route once, however many of its Backends are told other things.
+  const users = new Set<RouteState>()
+  for (const receiver of identityHeaders.changed)
     for (const id of identityHeaders.backendsOf(receiver))
       for (const user of graph.users('Backend', id)) {
         const state = kindOfNode(user) === 'Route' ? routes.get(keyOfNode(user)) : undefined
-        if (state === undefined || withholdsEnough(memo, resources, state)) continue
-        state.version++
-        for (const hostname of state.hostnames) work.hosts.add(hostname)
-        if (budget.spend(1 + state.plan.rules.length / 4)) yield
+        if (state !== undefined) users.add(state)
+        if (budget.spend(1)) yield
       }
-    identityHeaders.changed.delete(receiver)
+  identityHeaders.changed.clear()
+  for (const state of users) {
+    if (yield* withholdsEnough(memo, resources, state, budget)) continue
+    state.version++
+    for (const hostname of state.hostnames) work.hosts.add(hostname)
+    if (budget.spend(1 + state.plan.rules.length / 4)) yield
   }
 }
 

@@ -590,19 +590,6 @@ for (const { tenancy, me, settings } of MODES)
         await settled()
       })
 
-    it('has us read no Secret for what is not built', async () => {
-      const auth = { basic: { secretName: 'users' } }
-      const one = routeTo(`${me}/auth`, ['team.example'], [{ name: 'a', policies: { auth }, ...answer('open') }])
-      await attempt([one], async () => {
-        await says(one, 'Accepted', 'NotImplemented', /is not built yet/)
-        assert.notEqual(await get('team.example'), 'open')
-        assert.deepEqual(
-          api.asked.filter(({ collection }) => collection === 'secrets'),
-          [],
-        )
-      })
-    })
-
     it('is not told whether a Secret of another namespace exists, and shows none of them', async () => {
       const data = { 'tls.crt': '', 'tls.key': '' }
       const metadata = { name: 'cert', namespace: 'owner' }
