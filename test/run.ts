@@ -25,8 +25,10 @@ const HEAVY = /^test\/(main\/threads\.|attack\/(amplified|contents|large-objects
 const ALONE =
   /^test\/((stress|bench|examples)\/|main\/memory\.|feature\/(memory|reload|contents)\.|attack\/(costly-objects|noisy-tenant)\.)/
 
-/** The house rule for the complete run; what hangs is ended before it. */
-const BUDGET_MS = 590_000
+/** The house rule for the complete run, on two cores that nobody else uses; told where it is exceeded. */
+const HOUSE_RULE_S = 600
+/** What hangs is ended then: a machine that is busy with other work fails no test by that alone. */
+const BUDGET_MS = 900_000
 const TEST_MS = 120_000
 
 interface Counts {
@@ -97,6 +99,7 @@ if (values.durations === true)
   for (const { file, seconds } of durations.sort((a, b) => b.seconds - a.seconds))
     console.log(`${seconds.toFixed(1).padStart(7)} s  ${file}`)
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
+if (Number(seconds) > HOUSE_RULE_S) console.log(`the tests took longer than ${HOUSE_RULE_S} s`)
 console.log(
   `\ntests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped, in ${files.length} files, ${seconds} s`,
 )
