@@ -164,8 +164,11 @@ const told = (name: string, reason: string) =>
     return first
   })
 
-/** A rule that the API server takes and that the compiler refuses: a regular expression that is none. */
-const REFUSED = { ...answering('broken'), matches: [{ path: { type: 'RegularExpression', value: '/(' } }] }
+/** A rule that the API server takes and that the compiler refuses: a key that is known later than it is asked for. */
+const REFUSED = {
+  ...answering('broken'),
+  policies: { rateLimits: [{ name: 'all', requests: 1, per: '1s', by: ['consumer'], stage: 'BeforeAuth' }] },
+}
 
 describe('an Event', () => {
   it('reports the annotations of an Ingress for another controller', async () => {
@@ -197,7 +200,7 @@ describe('an Event', () => {
     await apply(route(NAMESPACE, 'edited', 'edited.example', [answering('good')]))
     await kubectl('wait', 'route.headgate.dev/edited', '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
     await apply(route(NAMESPACE, 'edited', 'edited.example', [REFUSED]))
-    assert.match((await told('edited', 'LastGoodServed')).note, /not a regular expression/)
+    assert.match((await told('edited', 'LastGoodServed')).note, /known behind auth/)
     assert.equal((await door.ask('edited.example')).body, 'good')
   })
 
