@@ -105,13 +105,14 @@ function* markReceivers(memo: CompileState, resources: ResourceSet, budget: Work
         if (state !== undefined) users.add(state)
         if (budget.spend(1)) yield
       }
-  identityHeaders.changed.clear()
   for (const state of users) {
     if (yield* withholdsEnough(memo, resources, state, budget)) continue
     state.version++
     for (const hostname of state.hostnames) work.hosts.add(hostname)
     if (budget.spend(1 + state.plan.rules.length / 4)) yield
   }
+  // Not before all of them are marked: a compile that ends in between does them again.
+  identityHeaders.changed.clear()
 }
 
 function* buildHost(
