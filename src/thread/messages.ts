@@ -13,6 +13,7 @@ import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentChange } from '../policy/contents.ts'
 import type { SignInAnswer, SignInQuestion } from '../policy/sign-ins.ts'
 import type { CertificateRef } from '../snapshot/host-tls.ts'
+import type { RedisLocation } from '../snapshot/redis-location.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 import type { SecureTwin } from '../transport/peer.ts'
@@ -73,21 +74,6 @@ export interface WorkerSettings {
   readonly loop: LoopSettings
   /** What may never be connected, whatever a manifest has. */
   readonly dial: DialRules
-}
-
-/** Redis, with names of contents instead of secrets: `RedisSettings` of store/redis. */
-export interface RedisLocation {
-  readonly mode: 'Single' | 'Sentinel' | 'Cluster'
-  readonly addresses: readonly string[]
-  readonly masterName?: string
-  readonly keyPrefix: string
-  readonly secret?: {
-    readonly username: string
-    readonly password: string
-    readonly sentinelUsername: string
-    readonly sentinelPassword: string
-  }
-  readonly tls?: { readonly ca?: string; readonly serverName?: string }
 }
 
 export interface ListenerSettings {

@@ -2,7 +2,7 @@
 import type { SettingsObject } from '../api/settings.ts'
 import { contentId } from '../policy/contents.ts'
 import { CA_SECRET, REDIS_SECRET } from '../policy/secret-types.ts'
-import type { RedisLocation } from './messages.ts'
+import type { RedisLocation } from '../snapshot/redis-location.ts'
 
 /** @returns null where the settings name none */
 export function redisLocation({ redis }: Pick<SettingsObject, 'redis'>): RedisLocation | null {

@@ -3,32 +3,11 @@
  * which takes the place of the one before as soon as it answers.
  */
 import type { Contents } from '../../policy/contents.ts'
+import type { RedisLocation } from '../../snapshot/redis-location.ts'
 import type { RedisConfig } from './connection.ts'
 import { RedisClient, type RedisClientBounds, type RedisClientEdges } from './redis-client.ts'
 import { RedisFault } from './redis-fault.ts'
 import type { RedisScript } from './redis-script.ts'
-
-/** What the settings say of it, as threads get it: names of contents instead of secrets. */
-export interface RedisSettings {
-  readonly mode: RedisConfig['mode']
-  /** `host:port`, IPv6 in brackets. */
-  readonly addresses: readonly string[]
-  readonly masterName?: string
-  /** Of every key. */
-  readonly keyPrefix: string
-  /** Content ids; absent: nobody is signed in. */
-  readonly secret?: {
-    readonly username: string
-    readonly password: string
-    readonly sentinelUsername: string
-    readonly sentinelPassword: string
-  }
-  readonly tls?: {
-    /** Content id. */
-    readonly ca?: string
-    readonly serverName?: string
-  }
-}
 
 export interface RedisAccessEdges {
   readonly contents: Contents
@@ -44,7 +23,7 @@ const NOT_NAMED = new RedisFault('absent', 'the settings name no Redis (redis.ad
 export class RedisAccess {
   readonly #edges: RedisAccessEdges
   readonly #bounds: RedisClientBounds
-  #settings: RedisSettings | null = null
+  #settings: RedisLocation | null = null
   #client: RedisClient | null = null
   /** Of `#client`, and of `#next`. */
   #config = ''
@@ -78,7 +57,7 @@ export class RedisAccess {
     return this.#settings === null ? '' : `${this.#settings.keyPrefix}:`
   }
 
-  use(settings: RedisSettings | null): void {
+  use(settings: RedisLocation | null): void {
     this.#settings = settings
     this.contentsChanged()
   }
@@ -122,7 +101,7 @@ export class RedisAccess {
     this.#missing = null
   }
 
-  #connect(config: RedisConfig, { addresses }: RedisSettings): RedisClient {
+  #connect(config: RedisConfig, { addresses }: RedisLocation): RedisClient {
     const where = addresses.join(', ')
     const { time, random, report } = this.#edges
     const client = new RedisClient(config, this.#bounds, {
@@ -145,7 +124,7 @@ export class RedisAccess {
   }
 
   /** Undefined while something is missing that it names: without its password it would not let us in. */
-  #resolve({ mode, addresses, masterName, secret, tls }: RedisSettings): RedisConfig | undefined {
+  #resolve({ mode, addresses, masterName, secret, tls }: RedisLocation): RedisConfig | undefined {
     const { contents, report } = this.#edges
     const text = (id: string): string | undefined => {
       const bytes = contents.get(id)

@@ -3,7 +3,8 @@ import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RemoteLimiter } from '../../../src/limit/remote-limiter.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
-import { RedisAccess, type RedisSettings } from '../../../src/store/redis/redis-access.ts'
+import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
+import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { RedisLimiters } from '../../../src/store/redis/redis-limiters.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
@@ -18,7 +19,7 @@ async function serverOf(options?: RedisServerOptions): Promise<RedisServer> {
   return server
 }
 
-function accessOf(settings: Pick<RedisSettings, 'mode' | 'addresses' | 'masterName'>): RedisAccess {
+function accessOf(settings: Pick<RedisLocation, 'mode' | 'addresses' | 'masterName'>): RedisAccess {
   const access = new RedisAccess(
     { deadline: 5_000, inFlight: 256 },
     { contents: new ContentStore(), time: systemTimers, random: () => 0, report: () => {} },
