@@ -8,6 +8,7 @@ import { mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { API_KEY, AUDIENCE, ISSUER, type Tokens } from './access-tokens.ts'
+import { startHaproxy } from './haproxy.ts'
 import type { LoadResult } from './load.ts'
 import { find } from './programs.ts'
 import { resource } from './protocol-servers.ts'
@@ -91,25 +92,10 @@ export async function startAccessHaproxy(
   const folder = join(scratch, 'haproxy-access')
   mkdirSync(folder)
   const port = await freePort()
-  const [key, digests, file] = ['key.pem', 'digests', 'haproxy.cfg'].map((name) => join(folder, name))
+  const [key, digests] = ['key.pem', 'digests'].map((name) => join(folder, name))
   writeFileSync(key!, publicKey)
   writeFileSync(digests!, `${API_KEY_DIGEST.toUpperCase()}\n`)
-  writeFileSync(
-    file!,
-    `global
-  nbthread 1
-  maxconn 9000
-  log stdout format raw local0
-defaults
-  mode http
-  log global
-  option httplog
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  option http-keep-alive
-  http-reuse always
-frontend clients
+  const sections = `frontend clients
   bind 127.0.0.1:${port}
   option forwardfor
   http-request set-header X-Forwarded-Proto http
@@ -139,12 +125,8 @@ backend origin
   balance roundrobin
   server one 127.0.0.1:${origin.ports[0]}
   server two 127.0.0.1:${origin.ports[1]}
-`,
-  )
-  const stdio = ['ignore' as const, openSync(join(folder, 'access.log'), 'a'), openSync(join(folder, 'error.log'), 'a')]
-  const child = spawn(...pinned(cpu, find('haproxy')!, ['-db', '-f', file!]), { stdio })
-  await until(child, `haproxy (see ${join(folder, 'error.log')})`, () => opens(port))
-  return { name: 'haproxy', pid: child.pid!, port, stop: () => end(child) }
+`
+  return await startHaproxy(folder, cpu, { defaults: ['option http-keep-alive'], sections }, port)
 }
 
 /** `forward_auth`. */

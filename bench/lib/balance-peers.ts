@@ -1,12 +1,12 @@
 /** nginx, haproxy and Headgate in front of the same servers, each with its algorithms at once. */
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVERS } from './balance-cases.ts'
 import type { OriginCounts } from './balance-origin.ts'
-import { find } from './programs.ts'
+import { startHaproxy } from './haproxy.ts'
 import { firstLine, resource } from './protocol-servers.ts'
-import { end, freePort, opens, pinned, type Server, startHeadgate, startNginx, until } from './servers.ts'
+import { end, freePort, pinned, type Server, startHeadgate, startNginx } from './servers.ts'
 
 /** One algorithm of one proxy. */
 export interface Subject {
@@ -101,28 +101,7 @@ async function haproxy(scratch: string, cpu: number | undefined, { ports }: Bala
     const list = ports.map((one, index) => `  server s${index} 127.0.0.1:${one}`).join('\n')
     sections.push(`listen l${port}\n  bind 127.0.0.1:${port}\n  balance ${balance}\n${list}\n`)
   }
-  const file = join(folder, 'haproxy.cfg')
-  writeFileSync(
-    file,
-    `global
-  nbthread 1
-  maxconn 9000
-  log stdout format raw local0
-defaults
-  mode http
-  log global
-  option httplog
-  retries 0
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  http-reuse always
-${sections.join('')}`,
-  )
-  const stdio = ['ignore' as const, openSync(join(folder, 'access.log'), 'a'), openSync(join(folder, 'error.log'), 'a')]
-  const child = spawn(...pinned(cpu, find('haproxy')!, ['-db', '-f', file]), { stdio })
-  await until(child, `haproxy (see ${join(folder, 'error.log')})`, () => opens(first))
-  return { name: 'haproxy', pid: child.pid!, port: first, stop: () => end(child) }
+  return await startHaproxy(folder, cpu, { defaults: ['retries 0'], sections: sections.join('') }, first)
 }
 
 async function headgate(scratch: string, cpu: number | undefined, { ports }: BalanceOrigin, add: Add): Promise<Server> {

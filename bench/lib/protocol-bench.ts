@@ -10,7 +10,7 @@ import {
   protocolManifests,
   startEcho,
   startGrpcOrigin,
-  startHaproxy,
+  startProtocolHaproxy,
   startRelay,
   startTlsHeadgate,
   startTlsNginx,
@@ -84,7 +84,7 @@ export class ProtocolBench {
     }
     servers.set('nginx', await keep(startTlsNginx(scratch, cpus.proxy, backends)))
     const missing = provide([HAPROXY])
-    if (missing === undefined) servers.set('haproxy', await keep(startHaproxy(scratch, cpus.proxy, backends)))
+    if (missing === undefined) servers.set('haproxy', await keep(startProtocolHaproxy(scratch, cpus.proxy, backends)))
     else say(`${missing}: it is left out`)
     const relay = await keep(startRelay(cpus.proxy, backends.echo))
     servers.set('relay', { ...relay, name: 'relay', tlsPort: relay.port })

@@ -4,22 +4,20 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeCertificate, toPem } from '../../src/tls/certificate-maker.ts'
-import { find } from './programs.ts'
+import { startHaproxy } from './haproxy.ts'
 import {
   end,
   freePort,
   type Gateway,
   HOST,
   type Origin,
-  opens,
   pinned,
   type Server,
   startHeadgate,
   startNginx,
-  until,
 } from './servers.ts'
 
 /** Name of the server in TLS: wrk names in SNI the host of its URL, which must have an address. */
@@ -120,8 +118,8 @@ export async function startTlsNginx(
   return { ...nginx, tlsPort }
 }
 
-/** Its log goes to standard output, which is a file. */
-export async function startHaproxy(
+/** With TLS, HTTP/2, gRPC and WebSockets. */
+export async function startProtocolHaproxy(
   scratch: string,
   cpu: number | undefined,
   { origin, grpc, echo }: Backends,
@@ -131,24 +129,7 @@ export async function startHaproxy(
   const { chain, key } = pemPair(TLS_HOST, HOST)
   writeFileSync(join(folder, 'pair.pem'), chain + key)
   const [port, tlsPort] = [await freePort(), await freePort()]
-  const file = join(folder, 'haproxy.cfg')
-  writeFileSync(
-    file,
-    `global
-  nbthread 1
-  maxconn 9000
-  log stdout format raw local0
-defaults
-  mode http
-  log global
-  option httplog
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  timeout tunnel 600s
-  option http-keep-alive
-  http-reuse always
-frontend clients
+  const sections = `frontend clients
   bind 127.0.0.1:${port}
   bind 127.0.0.1:${tlsPort} ssl crt ${join(folder, 'pair.pem')} alpn h2,http/1.1
   option forwardfor
@@ -165,12 +146,10 @@ backend grpc
   server one 127.0.0.1:${grpc.port} proto h2
 backend echo
   server one 127.0.0.1:${echo.port}
-`,
-  )
-  const stdio = ['ignore' as const, openSync(join(folder, 'access.log'), 'a'), openSync(join(folder, 'error.log'), 'a')]
-  const child = spawn(...pinned(cpu, find('haproxy')!, ['-db', '-f', file]), { stdio })
-  await until(child, `haproxy (see ${join(folder, 'error.log')})`, () => opens(port))
-  return { name: 'haproxy', pid: child.pid!, port, tlsPort, stop: () => end(child) }
+`
+  const defaults = ['timeout tunnel 600s', 'option http-keep-alive']
+  const haproxy = await startHaproxy(folder, cpu, { defaults, sections }, port)
+  return { ...haproxy, tlsPort }
 }
 
 /** Headgate with one worker, its listeners in a settings file. */
