@@ -1,6 +1,7 @@
 /**
  * The first tier of the HTTP cache: responses in memory that all workers of the process share. One object is fetched
- * once and kept once, whichever worker asks. What is kept, for how long, and who may have it is for the caller to judge.
+ * once and kept once, whichever worker asks. What is kept, for how long, and who may have it is for the caller to
+ * judge.
  *
  * Everything here ends in the turn of the loop in which it is called, and nothing throws: where there is no room, or a
  * table is full, the answer is that nothing is stored. All keys are whole: two different ones never meet, whatever
@@ -109,7 +110,8 @@ export interface Fill {
   /**
    * The head of what is being stored, of kind Response. Followers read from now on.
    *
-   * @returns false: it is not stored, since there is no room or it is longer than an entry may be; the fill has failed
+   * @returns false: it is not stored, since there is no room or it is longer than an entry may be; the fill has
+   *   failed
    */
   head(head: EntryHead): boolean
   /**
@@ -160,8 +162,8 @@ export interface FillUnderWay {
   readonly type: 'under-way'
   readonly state: FillState
   /**
-   * Calls whenever the state changes or more is written, until it is `whole`, `recorded` or `failed`, or cancelled. Never
-   * within this call; once for many changes.
+   * Calls whenever the state changes or more is written, until it is `whole`, `recorded` or `failed`, or cancelled.
+   * Never within this call; once for many changes.
    */
   follow(changed: () => void): void
   /** What is being filled, from the state `filling` on. Null before, and when too many are held. */
@@ -191,7 +193,8 @@ export interface ResponseMemory {
   remove(entry: StoredEntry): void
 
   /**
-   * Goes through entries that this worker has stored, from where it has been left, and removes those which are of no use.
+   * Goes through entries that this worker has stored, from where it has been left, and removes those which are of no
+   * use.
    *
    * @param now by the clock of {@link EntryHead.until}
    * @param limit entries at most
