@@ -137,8 +137,8 @@ export interface Fill {
   /** An entry without body in place of what is there: a vary record, or that this key cannot be stored. */
   record(head: EntryHead): boolean
   /**
-   * Nothing is stored, what was there before stays. Those who wait for the head go on without it; who reads along has
-   * what was written, and no more comes.
+   * Nothing is stored, what was there before stays. Those who wait for the head go on without it; who reads along
+   * has what was written, and no more comes.
    */
   fail(): void
   /** What has been written so far, to be read by the one who fills. Null before the head, and when too many are held. */
