@@ -20,8 +20,10 @@ import {
   TICKET_LIFE,
 } from '../../cache/response-archive.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { OwnerPlaces } from '../owner-places.ts'
 import { PieceQueue } from './piece-queue.ts'
 import { PieceReader } from './piece-reader.ts'
+import { writePieces } from './piece-writer.ts'
 import {
   type Commit,
   type FoundRecords,
@@ -37,10 +39,8 @@ import {
   type OpenedVary,
   openPiece,
   openRecord,
-  PIECE_BYTES,
   piecesOf,
   RecordKeys,
-  sealPiece,
   sealResponse,
   sealVary,
 } from './sealed-record.ts'
@@ -60,8 +60,6 @@ export interface RecordArchiveOptions {
 
 /** Put at a time, by a worker; each has some pieces in memory. */
 const MAX_PUTS = 16
-/** Pieces of one body that are written at a time. */
-const WRITTEN_AHEAD = 4
 const PIECES = { inFlight: 32, patience: 3_000 } as const
 /** Vary records that a worker remembers, so that the variant is asked for in the same round trip. */
 const GUESSED_BYTES = 1_024 * 1_024
@@ -97,8 +95,7 @@ export class RecordArchive implements ResponseArchive {
   readonly #options: RecordArchiveOptions
   readonly #queue: PieceQueue
   readonly #guesses: OwnedLru<OpenedVary>
-  readonly #puts = new Map<string, number>()
-  #putting = 0
+  readonly #puts = new OwnerPlaces(() => MAX_PUTS - this.#puts.taken)
   #master: Uint8Array | undefined
   #keys = new RecordKeys(new Uint8Array(32))
   readonly #counts: Counts = {
@@ -239,20 +236,13 @@ export class RecordArchive implements ResponseArchive {
       ttl > 0
     if (!fits) return this.#settled('refused')
     if (this.#ended(ticket)) return this.#settled('late')
-    const own = this.#puts.get(ticket.owner) ?? 0
-    // An owner takes no more than is left to others, and one that has none gets one.
-    if (this.#putting >= MAX_PUTS || (own > 0 && own >= MAX_PUTS - this.#putting)) return this.#settled('full')
-    this.#putting++
-    this.#puts.set(ticket.owner, own + 1)
+    if (this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
     try {
       return this.#settled(await this.#put(ticket, record, source))
     } catch (error) {
       return this.#settled(error instanceof RecordFault ? error.reason : 'broken')
     } finally {
-      this.#putting--
-      const left = this.#puts.get(ticket.owner)! - 1
-      if (left > 0) this.#puts.set(ticket.owner, left)
-      else this.#puts.delete(ticket.owner)
+      this.#puts.giveBack(ticket.owner)
     }
   }
 
@@ -266,7 +256,8 @@ export class RecordArchive implements ResponseArchive {
     const count = piecesOf(body.bytes)
     let kept = false
     try {
-      const sealedPiece = await this.#writePieces(name, identity, keys, body, source, ttl)
+      const { records } = this.#options
+      const sealedPiece = await writePieces({ records, name, key: keys.key(body.token), identity, body, source, ttl })
       if (sealedPiece === undefined) return 'refused'
       const sealed = sealResponse(keys, identity, { head, salt: randomBytes(TOKEN_BYTES), body, sealedPiece })
       kept = await this.#commit(ticket, {
@@ -291,39 +282,6 @@ export class RecordArchive implements ResponseArchive {
     const place = variantAt(keys, identity, token, key)
     const expected = stays && variant?.name === place.name ? variant.expected : undefined
     return { ...place, vary: stays ? null : sealVary(keys, identity, token, bytes), expected }
-  }
-
-  /** @returns the sealed first piece, which goes into the record; undefined: the source is gone */
-  async #writePieces(
-    name: { readonly owner: string; readonly root: string; readonly token: Uint8Array },
-    identity: Buffer,
-    keys: RecordKeys,
-    body: { readonly token: Uint8Array; readonly bytes: number },
-    source: ArchiveSource,
-    ttl: Milliseconds,
-  ): Promise<Buffer | undefined> {
-    const key = keys.key(body.token)
-    const plain = Buffer.allocUnsafe(Math.min(PIECE_BYTES, body.bytes))
-    let gone = false
-    const sealed = (index: number): Buffer | undefined => {
-      const from = index * PIECE_BYTES
-      const piece = plain.subarray(0, Math.min(PIECE_BYTES, body.bytes - from))
-      gone ||= !source.copy(from, piece)
-      return gone ? undefined : sealPiece(key, identity, body, index, piece)
-    }
-    const count = piecesOf(body.bytes)
-    let next = 1
-    const write = async (): Promise<void> => {
-      while (next <= count) {
-        const index = next++
-        const bytes = sealed(index)
-        if (bytes === undefined) return
-        await this.#options.records.writePiece(name, index, bytes, ttl)
-      }
-    }
-    const results = await Promise.allSettled(Array.from({ length: Math.min(WRITTEN_AHEAD, count) }, write))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-    return sealed(0)
   }
 
   async #commit(ticket: Ticket, commit: Omit<Commit, 'root' | 'stamp'>): Promise<boolean> {

@@ -4,8 +4,9 @@
  * the whole key is authenticated along with the bytes, the name is only a digest of it.
  *
  * ```
- * format 1 · kind 1 · token 16 · pieces 4 │ vary:     sealed vary record
- *                                         │ response: body bytes 8 · head bytes 4 · salt 16 · sealed head · sealed piece
+ * format 1 · kind 1 · token 16 · pieces 4
+ *  │ vary:     sealed vary record
+ *  │ response: body bytes 8 · head bytes 4 · salt 16 · sealed head · sealed piece
  * ```
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'

@@ -24,6 +24,7 @@ import {
   TOKEN_BYTES,
 } from '../archive/records.ts'
 import { PIECE_BYTES } from '../archive/sealed-record.ts'
+import { OwnerPlaces } from '../owner-places.ts'
 import type { RedisAccess } from './redis-access.ts'
 import { RedisFault } from './redis-fault.ts'
 import { type RedisArgument, RedisScript } from './redis-script.ts'
@@ -140,30 +141,22 @@ const FULL = new RecordFault('full', 'the calls of the namespace take as much ro
 
 export class RedisRecords implements Records {
   readonly #options: RedisRecordsOptions
-  /** Lookups in flight by owner, of those that have any. */
-  readonly #lookups = new Map<string, number>()
+  /** Lookups in flight. */
+  readonly #places: OwnerPlaces
 
   constructor(options: RedisRecordsOptions) {
     this.#options = options
+    this.#places = new OwnerPlaces(() => options.lookups.free)
   }
 
-  /**
-   * An owner has no more lookups in flight than there is room left, so one with many clients leaves half of the room to
-   * others, and who has none in flight gets one.
-   */
   async find(owner: string, root: string, variant: string | null): Promise<FoundRecords> {
     const { lookups, time } = this.#options
-    const own = this.#lookups.get(owner) ?? 0
-    if (own > 0 && own >= lookups.free) throw FULL
-    this.#lookups.set(owner, own + 1)
+    if (!this.#places.take(owner)) throw FULL
     const begun = time.monotonic()
     try {
-      const reply = await run(lookups, FIND, keysOf(root, variant))
-      return foundOf(reply, begun)
+      return foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
     } finally {
-      const left = this.#lookups.get(owner)! - 1
-      if (left > 0) this.#lookups.set(owner, left)
-      else this.#lookups.delete(owner)
+      this.#places.giveBack(owner)
     }
   }
 
