@@ -5,13 +5,7 @@
  * size.
  */
 import type { BlockEncoder, FieldBlock } from '../message/field-block.ts'
-import type { FieldLayout, Fields } from '../message/fields.ts'
-
-/**
- * The fields lie in their bytes as lines, `name: value` and CRLF one behind the other. Not so where white space around
- * a value differs from one space before it: that is not part of the value and is not sent on (RFC 9112 §5.1).
- */
-export const LINES: FieldLayout = Symbol('HTTP/1.1 field lines')
+import { type Fields, LINES } from '../message/fields.ts'
 
 /** The fields as they stand in a head, without the empty line. */
 export function fieldsText(fields: Fields): string {

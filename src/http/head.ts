@@ -3,10 +3,9 @@
  * grammar is refused, in both directions, and nothing is repaired. No byte is copied and no string made for a field.
  */
 import type { Reason } from '../lib/reason.ts'
-import { Fields } from '../message/fields.ts'
+import { Fields, LINES } from '../message/fields.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { CHARS, DIGIT, FIELD, TARGET, TOKEN } from './chars.ts'
-import { LINES } from './field-lines.ts'
 
 const CR = 0x0d
 const LF = 0x0a

@@ -3,9 +3,8 @@
  * load tests), and as long as no table has changed it means the same section.
  */
 
-import type { Fields } from '../message/fields.ts'
+import { type Fields, LINES } from '../message/fields.ts'
 import type { HeadLimits } from '../message/head.ts'
-import { LINES } from './field-lines.ts'
 import type { HeaderSection, SectionKind } from './header-section.ts'
 
 /** Bytes of a block that is remembered: longer ones hold what differs each time. */

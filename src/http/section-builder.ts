@@ -2,8 +2,8 @@
  * Puts a section together from its fields as they are decoded, by the rules of HTTP/2 for their names, order and number
  * (RFC 9113 §8.2, §8.3) and within limits. Fields become lines of HTTP/1.1 in one buffer of the thread.
  */
+import { LINES } from '../message/fields.ts'
 import type { HeadLimits } from '../message/head.ts'
-import { LINES } from './field-lines.ts'
 import {
   HeaderSection,
   REQUEST_SECTION,

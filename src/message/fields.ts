@@ -12,6 +12,13 @@
  */
 export type FieldLayout = symbol
 
+/**
+ * The fields lie in their bytes as lines of HTTP/1.1, `name: value` and CRLF one behind the other (RFC 9112 §5). Not so
+ * where white space around a value differs from one space before it: that is not part of the value and is not sent on
+ * (§5.1).
+ */
+export const LINES: FieldLayout = Symbol('HTTP/1.1 field lines')
+
 /** Four offsets a field: name start, name end, value start, value end (white space around the value already cut). */
 const STRIDE = 4
 

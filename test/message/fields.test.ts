@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { fieldsText, LINES } from '../../src/http/field-lines.ts'
+import { fieldsText } from '../../src/http/field-lines.ts'
 import { INCOMPLETE, parseFields } from '../../src/http/head.ts'
-import { Fields, isFieldValue, looseName } from '../../src/message/fields.ts'
+import { Fields, isFieldValue, LINES, looseName } from '../../src/message/fields.ts'
 
 type Pair = readonly [name: string, value: string]
 
