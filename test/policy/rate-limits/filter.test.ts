@@ -284,11 +284,11 @@ describe('rate limits over all replicas', () => {
     const rig = new Rig()
     const local = limit({ name: 'local', requests: 1 })
     const filters = rig.filters([local, cluster({ name: 'b' }), cluster({ name: 'c', by: ['host'] })])
-    rig.redis = (key) => (key.startsWith('host') ? no : yes)
+    rig.redis = (key) => (key.startsWith('shop.example.com') ? no : yes)
     assert.deepEqual(await rig.statuses(filters, 1), [429])
     assert.deepEqual(rig.asked, [
       'shop shop/web\nb\nclient.ip 203.0.113.9',
-      'shop shop/web\nc host\nshop.example.com',
+      'shop shop/web\nc\nhost shop.example.com',
       'back shop shop/web\nb\nclient.ip 203.0.113.9',
     ])
     rig.redis = () => yes
