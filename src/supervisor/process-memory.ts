@@ -9,8 +9,6 @@ import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import { allocateLimits } from './limit-memory.ts'
 
-const _SERVING_CHECKPOINT =
-  'serving the checkpoint of an earlier process, because the API server has not been read completely since the start'
 /** Rows of the metrics: twice the number of listeners that settings may hold, and one row for all later names. */
 const LISTENERS = 513
 
