@@ -71,6 +71,14 @@ export interface SettingsObject {
     readonly namespace?: string
     readonly tls?: { readonly caSecretName?: string; readonly serverName?: string }
   }
+  readonly cache: {
+    /** Of all workers; 0 = a share of the memory. */
+    readonly memory: ByteQuantity
+    /** How long a request waits for another one's response. */
+    readonly collapseTimeout: Duration
+    /** Who gets the details in Cache-Status. */
+    readonly debugCIDRs: readonly string[]
+  }
   readonly stateDirectory?: string
   /** Of keys, one a line; see docs/kubernetes-source.md. */
   readonly stateKeyFile?: string

@@ -45,6 +45,12 @@ export interface WorkerSettings {
   readonly upstreams: UpstreamLimits
   /** What replicas share; null = the settings name no Redis. */
   readonly redis: RedisLocation | null
+  readonly cache: {
+    /** Milliseconds that a request waits for the response that another one is fetching. */
+    readonly collapseTimeout: number
+    /** Clients that get the details in Cache-Status. */
+    readonly debugCIDRs: readonly string[]
+  }
   /** Of this replica. */
   readonly topology: Topology
   readonly timeouts: {

@@ -1,6 +1,6 @@
 import type { SettingsObject } from '../api/settings.ts'
 import { ALONE, type Topology } from '../balance/topology.ts'
-import { parseBytes } from '../lib/quantity.ts'
+import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { TICKET_KEY_SECRET } from '../policy/secret-types.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
@@ -71,6 +71,10 @@ export function workerSettings(
       maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
     redis: redisLocation(settings),
+    cache: {
+      collapseTimeout: parseDuration(settings.cache.collapseTimeout),
+      debugCIDRs: settings.cache.debugCIDRs,
+    },
     topology,
     timeouts: { handshake: HANDSHAKE, requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:

@@ -100,6 +100,7 @@ export const PURE_PACKAGES: readonly string[] = [
   'ipaddr.js',
   'jose',
   're2js',
+  'structured-headers',
   'yaml',
 ]
 

@@ -159,6 +159,7 @@ describe('the chart', { concurrency: 2 }, () => {
       'admin.tokenFile': { settings: { admin: { tokenFile: '/token' } } },
       'signals.address': { signals: { port: 9903 } },
       'limits.memory': { settings: { limits: { memory: '384Mi' } } },
+      'cache.memory': { settings: { cache: { memory: '64Mi' } } },
       watchNamespaces: { watchNamespaces: ['team-a'] },
       stateDirectory: { state: { enabled: true } },
       stateKeyFile: { state: { enabled: true, keySecretName: 'key' } },

@@ -305,6 +305,7 @@ export function settingsWith(
     sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
     redis: null,
+    cache: { collapseTimeout: 5_000, debugCIDRs: [] },
     topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,

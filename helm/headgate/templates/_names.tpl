@@ -81,6 +81,7 @@ run; for these there are other pods, which must not be given what a kubelet stil
 {{- $settings := include "headgate.settings" . | fromYaml -}}
 {{- $start := pick $settings "admin" "signals" "watchNamespaces" "stateDirectory" "stateKeyFile" -}}
 {{- with (($settings.limits | default dict).memory) -}}{{- $_ := set $start "memory" . -}}{{- end -}}
+{{- with (($settings.cache | default dict).memory) -}}{{- $_ := set $start "cacheMemory" . -}}{{- end -}}
 {{- $ports := dict -}}
 {{- range $settings.listeners -}}{{- $_ := set $ports .name .port -}}{{- end -}}
 {{- $_ := set $start "ports" $ports -}}

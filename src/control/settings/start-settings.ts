@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../../api/settings.ts'
 
-type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals' | 'limits', string]
+type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals' | 'limits' | 'cache', string]
 
 /**
  * Where servers listen that no request of a client goes to, what is watched, where the process keeps what it knows, and
@@ -16,6 +16,7 @@ export const AT_START: readonly Path[] = [
   ['admin', 'tokenFile'],
   ['signals', 'address'],
   ['limits', 'memory'],
+  ['cache', 'memory'],
   ['watchNamespaces'],
   ['stateDirectory'],
   ['stateKeyFile'],
