@@ -47,6 +47,8 @@ export const KeyPart = {
   Varied: 19,
   /** The value of a varied field in the normal form of its syntax, see `vary.ts`. */
   Normalised: 20,
+  /** Another spelling of the name before it, followed by its {@link Value}. */
+  Spelling: 21,
 } as const
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
