@@ -139,11 +139,7 @@ export interface Fill {
    * has what was written, and no more comes.
    */
   fail(): void
-<<<<<<< HEAD
   /** What has been written, to be read by the one who fills. Null before the head, and when too many are held. */
-=======
-  /** What was written so far, to be read by the one who fills. Null before the head, and when too many are held. */
->>>>>>> main
   hold(): HeldEntry | null
 }
 

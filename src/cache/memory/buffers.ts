@@ -1,5 +1,6 @@
 /** The memory of responses as the supervisor has it: allocated once, it outlives every worker. */
 import { Doorbells } from '../../shared-memory/doorbells.ts'
+import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import { Claims } from './claims.ts'
 import { divideCache, EPOCH, SECRET } from './layout.ts'
 import { clearReader } from './readers.ts'
@@ -8,12 +9,6 @@ import { MemoryStatistics, Statistic } from './statistics.ts'
 
 /** A cache line, so that 64-bit numbers fit in everywhere. */
 const GRAIN = 64
-
-export interface CacheBuffers {
-  readonly memory: SharedArrayBuffer
-  /** Wake those who follow a fill of another worker. */
-  readonly bells: SharedArrayBuffer
-}
 
 /**
  * @param bytes at most, of entries and all that leads to them; pages that were never written to take no memory

@@ -1,8 +1,8 @@
 /** The memory of responses as one worker has it: see docs/decisions/0056. */
 import { Doorbells } from '../../shared-memory/doorbells.ts'
 import { HASHED, type HashState, hashBytes, hashPrefix } from '../../shared-memory/keyed-hash.ts'
+import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { Begun, EntryKey, ResponseMemory, StoredEntry } from '../response-memory.ts'
-import type { CacheBuffers } from './buffers.ts'
 import { type Claimed, RowState } from './claims.ts'
 import { FoundEntry, serialOf } from './entries.ts'
 import { FollowedFill, Followers } from './followed-fill.ts'
