@@ -31,7 +31,7 @@ export interface Rooms {
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
     ranks: [
-      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in'],
+      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in', 'cache'],
       ['resources'],
       ['endpoints', 'publish', 'key-sets'],
       ['health'],
@@ -44,6 +44,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       registration: 'registrations.ts',
       passwords: 'passwords.ts',
       'sign-in': 'sign-ins.ts',
+      cache: 'caches.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',

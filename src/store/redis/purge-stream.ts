@@ -19,6 +19,7 @@ const REACH_WITHIN: Milliseconds = 1_000
 /** Entries that Redis keeps; a replica that was away for more than those knows that it missed some. */
 const KEPT = 16_384
 const PAGE = 256
+const BETWEEN_PAGES: Milliseconds = 10
 
 /** One slot of a cluster. */
 const KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas'] as const
@@ -183,6 +184,8 @@ export class PurgeStream implements PurgeStore {
       if (this.#stopped) return
       if (says && this.#began) [this.#saidAt, this.#saidPosition] = [now, said]
       if (!(await this.#take(page))) continue
+      // So that other threads read what they are told before it is overwritten.
+      if (page.entries.length >= PAGE) await this.#pause(BETWEEN_PAGES)
       if (page.last <= this.#position && this.#saidPosition === this.#position) return
     }
   }
