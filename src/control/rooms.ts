@@ -17,6 +17,7 @@ import { namespacesUnder } from '../snapshot/host.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
+import { Archive } from './archive/archive.ts'
 import { Caches, type OwnListener } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
@@ -58,6 +59,7 @@ export class Rooms {
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
   readonly grants: GrantRequests
+  readonly archive: Archive
   readonly pipeline: Pipeline
   readonly keySets: KeySets
   readonly passwords: Passwords
@@ -98,6 +100,7 @@ export class Rooms {
     this.#providers = this.#createProviders(time)
     this.keySets = this.#createKeySets(time)
     this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
+    this.archive = new Archive({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
     this.caches = this.#createCaches(data, log, time)
@@ -114,6 +117,7 @@ export class Rooms {
     this.pipeline.stop()
     this.keySets.stop()
     this.passwords.stop()
+    void this.archive.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -251,6 +255,7 @@ export class Rooms {
         },
         ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        archiveAsked: (answer) => this.archive.ask(answer),
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),
