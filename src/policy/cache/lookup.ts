@@ -1,0 +1,121 @@
+/** What is stored for a request: by way of the record of its variants, and as far as it has not been purged. */
+import {
+  CacheFlag,
+  type CacheNumbers,
+  emptyNumbers,
+  expireAt,
+  FLAGS_OFFSET,
+  readNumbers,
+} from '../../cache/cache-numbers.ts'
+import { KeyPart, partOf } from '../../cache/key.ts'
+import { urlText } from '../../cache/purge-labels.ts'
+import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
+import { writeVariant } from '../../cache/vary.ts'
+import type { Clock, Milliseconds } from '../../lib/clock.ts'
+import type { Exchange } from '../exchange.ts'
+import { KEY, type KeyRule } from './request-key.ts'
+import { decodeVary } from './vary-record.ts'
+
+/** Of the last lookup; one object for all requests of the thread, valid in its turn. */
+export interface Lookup {
+  /** A response; null: there is none that could be used. */
+  entry: StoredEntry | null
+  /** Its numbers, a soft purge included. */
+  readonly numbers: CacheNumbers
+  /** The key in `KEY` is that of a variant: so long is the primary one before it. */
+  primaryLength: number
+  /** Names of the record of variants; null: there is none. */
+  names: readonly string[] | null
+  /** Serial of what is under the key and of no use, 0: nothing is. */
+  seen: number
+  /** What is there was purged, or says that responses cannot be stored. */
+  state: 'none' | 'found' | 'purged' | 'uncacheable'
+}
+
+const FOUND: Lookup = {
+  entry: null,
+  numbers: emptyNumbers(),
+  primaryLength: 0,
+  names: null,
+  seen: 0,
+  state: 'none',
+}
+
+export class Lookups {
+  readonly #memory: ResponseMemory
+  readonly #purges: Purges
+  readonly #clock: Clock
+
+  constructor(memory: ResponseMemory, purges: Purges, clock: Clock) {
+    this.#memory = memory
+    this.#purges = purges
+    this.#clock = clock
+  }
+
+  /**
+   * @param x of which `KEY` holds the primary key; behind the call it is the key of what was found, or would be
+   * @returns to be read in this turn, and the memory to be left then
+   */
+  find(x: Exchange, rule: KeyRule, now: Milliseconds): Lookup {
+    const found = FOUND
+    found.entry = null
+    found.names = null
+    found.seen = 0
+    found.state = 'none'
+    found.primaryLength = KEY.length
+    let entry = this.#memory.find(KEY)
+    if (entry !== null && entry.kind === EntryKind.Vary) {
+      // A purge of its key has purged its variants as well, each by its own labels.
+      found.names = decodeVary(entry.bytes, entry.headAt, entry.headBytes)
+      writeVariant(KEY, found.names, x.request)
+      entry = KEY.tooLong ? null : this.#memory.find(KEY)
+    }
+    if (entry === null) return found
+    if (entry.kind !== EntryKind.Response) {
+      if (entry.until > now) found.state = 'uncacheable'
+      found.seen = entry.serial
+      return found
+    }
+    readNumbers(entry.view, entry.numbersAt, found.numbers)
+    if (!this.survives(entry, rule, found.numbers, now)) {
+      found.state = 'purged'
+      found.seen = entry.serial
+      this.#memory.remove(entry)
+      return found
+    }
+    found.entry = entry
+    found.seen = entry.serial
+    found.state = 'found'
+    return found
+  }
+
+  /**
+   * Whether no purge concerns it; one that marks it as stale is written into it and its numbers. Costs a comparison
+   * where there has been none since.
+   */
+  survives(entry: EntryBytes, rule: KeyRule, numbers: CacheNumbers, now: Milliseconds = this.#clock.wall()): boolean {
+    const purges = this.#purges
+    if (entry.checked === purges.newest) return true
+    const verdict = purges.judge(
+      rule.namespaceLabel,
+      entry.checked,
+      new Float64Array(entry.bytes.buffer, entry.bytes.byteOffset + entry.subjectAt, entry.subjectBytes / 8),
+      entry.subjectBytes / 8,
+      () => urlOf(entry),
+    )
+    if (verdict === HARD) return false
+    if (verdict !== KEPT) {
+      entry.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale)
+      expireAt(numbers, now)
+    }
+    entry.checked = purges.last
+    return true
+  }
+}
+
+/** As prefixes of a purge see it. */
+function urlOf({ bytes, keyAt, keyBytes }: EntryBytes): string {
+  const part = (tag: KeyPart) => partOf(bytes, tag, keyAt, keyAt + keyBytes)
+  return urlText(part(KeyPart.Host) ?? '', part(KeyPart.Path) ?? '', part(KeyPart.Query))
+}
