@@ -50,7 +50,9 @@ export const KeyPart = {
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
 
-/** Set in the tag of a part whose text has characters that do not fit a byte: two bytes each (UTF-16, little-endian). */
+/**
+ * Set in the tag of a part whose text has characters that do not fit a byte: two bytes each (UTF-16, little-endian).
+ */
 const WIDE = 0x80
 /** A tag and three bytes of length. */
 const PART_HEAD = 4

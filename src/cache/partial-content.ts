@@ -42,8 +42,8 @@ export function combine(stored: Part, newer: Part): Combined | undefined {
 }
 
 /**
- * The head of what {@link combine} yields: 200 once it is the whole, else 206 with what it covers. The fields of the newer
- * one take the place of the stored ones (RFC 9111 §3.4).
+ * The head of what {@link combine} yields: 200 once it is the whole, else 206 with what it covers. The fields of the
+ * newer one take the place of the stored ones (RFC 9111 §3.4).
  *
  * @returns null: it is too large to be stored
  */

@@ -8,14 +8,16 @@ import { mix } from '../lib/hash.ts'
 /** Labels of one object besides those that each one has. */
 export const MAX_TAGS = 128
 /** Each object has these, at these positions: tags follow. */
-const [PATH, URL, ROUTE, RULE] = [0, 1, 2, 3]
-const FIXED_LABELS = 4
+const [NAMESPACE, PATH, URL, ROUTE, RULE] = [0, 1, 2, 3, 4]
+const FIXED_LABELS = 5
 export const MAX_LABELS = FIXED_LABELS + MAX_TAGS
 
 /** What kind of name a label is made of, so that a tag is no path. */
 export type LabelKind = 'path' | 'url' | 'prefix' | 'route' | 'rule' | 'tag' | 'group'
 
 export interface LabelledObject {
+  /** Of {@link namespaceLabel}: purges stay in their namespace. */
+  readonly namespace: number
   /** As the client asked for it, in normal form. */
   readonly host: string
   readonly path: string
@@ -82,7 +84,8 @@ export const groupLabel = (origin: string, group: string): number => labelOf('gr
  * @returns how many were written
  */
 export function writeLabels(into: Float64Array, object: LabelledObject, tags: readonly number[] = []): number {
-  const { host, path, query, chosen, route, rule } = object
+  const { namespace, host, path, query, chosen, route, rule } = object
+  into[NAMESPACE] = namespace
   into[PATH] = labelOf('path', host + path)
   into[URL] = chosen ? 0 : labelOf('url', urlText(host, path, query))
   into[ROUTE] = routeLabel(route)
@@ -91,6 +94,7 @@ export function writeLabels(into: Float64Array, object: LabelledObject, tags: re
   return FIXED_LABELS + tags.length
 }
 
+export const namespaceOf = (labels: Float64Array): number => labels[NAMESPACE]!
 export const pathLabel = (labels: Float64Array): number => labels[PATH]!
 export const hasChosenQuery = (labels: Float64Array): boolean => labels[URL] === 0
 

@@ -4,6 +4,7 @@
  */
 import type { PurgeLog } from '../shared-memory/purge-log.ts'
 import { PurgeHistory } from './purge-history.ts'
+import { namespaceOf } from './purge-labels.ts'
 import { decodePurge, encodePurge, type PurgeRecord } from './purge-record.ts'
 import { PurgeTable } from './purge-table.ts'
 
@@ -91,19 +92,18 @@ export class Purges {
   }
 
   /**
-   * @param namespace of `namespaceLabel`
    * @param checked the sequence at which the object was judged last; at first `last` of when its fetch began, which
    *   is to be `last` from now on when it is not {@link HARD}
    * @param labels of `writeLabels`
    * @param count how many of them there are
    * @param url its `urlText`; asked where it matters
    */
-  judge(namespace: number, checked: number, labels: Float64Array, count: number, url: () => string): PurgeVerdict {
+  judge(checked: number, labels: Float64Array, count: number, url: () => string): PurgeVerdict {
     this.refresh()
     const since = this.#counted(checked)
     if (since < this.#floor || this.#everything.hard > since) return HARD
     const soft = this.#everything.soft > since
-    const purges = this.#namespaces.get(namespace)
+    const purges = this.#namespaces.get(namespaceOf(labels))
     if (purges === undefined || purges.last <= since) return soft ? SOFT : KEPT
     if (purges.hard.purges(since, labels, count, url)) return HARD
     return soft || purges.soft.purges(since, labels, count, url) ? SOFT : KEPT

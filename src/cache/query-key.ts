@@ -2,9 +2,9 @@
  * Which parameters of a query are part of a cache key. What is not in the key is not sent upstream either, or the
  * request is not cached: otherwise one client could choose, by a parameter that no key holds, what all others get.
  *
- * So nothing depends on how an origin reads a query. Parameters stay as they were sent, only their names are decoded, to
- * be found in the lists; a second separator (`;`, `&amp;`), a name in another case or encoding, or a repeated name is
- * part of a text that is either in the key and sent, or neither.
+ * So nothing depends on how an origin reads a query. Parameters stay as they were sent, only their names are decoded,
+ * to be found in the lists; a second separator (`;`, `&amp;`), a name in another case or encoding, or a repeated name
+ * is part of a text that is either in the key and sent, or neither.
  */
 import { decodeFormText } from '../pattern/query.ts'
 

@@ -23,7 +23,9 @@ const UNSATISFIABLE: RangeAnswer = Object.freeze({ type: 'Unsatisfiable' })
 
 /** Whoever asks for more at once gets the whole (RFC 9110 §14.2: such requests are broken or an attack). */
 export const MAX_RANGES = 32
-/** What a part of a multipart response takes besides its bytes: ranges with less between them are joined (§15.3.7.2). */
+/**
+ * What a part of a multipart response takes besides its bytes: ranges with less between them are joined (§15.3.7.2).
+ */
 const PART_OVERHEAD = 160
 
 const UNIT = /^bytes=/i

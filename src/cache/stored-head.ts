@@ -4,8 +4,8 @@
  * parsed and no string is made. Memory, Redis and files keep the same bytes.
  *
  * Offsets, numbers little-endian: 0 version, 1 zero, 2 status, 4 number of fields, 6 ETag, 8 Last-Modified, 10 Date,
- * 12 Content-Range (indexes of fields, {@link NONE} where absent), 14 zero, 16 bytes of the lines, 20 the table (for each
- * field: length of the value, length of the name, flags), then the lines.
+ * 12 Content-Range (indexes of fields, {@link NONE} where absent), 14 zero, 16 bytes of the lines, 20 the table (for
+ * each field: length of the value, length of the name, flags), then the lines.
  */
 import { type Fields, LINES } from '../message/fields.ts'
 

@@ -1,4 +1,6 @@
-/** Fields of a response that are not stored with it (RFC 9111 §3.1), and those that an update leaves as they are (§3.2). */
+/**
+ * Fields of a response that are not stored with it (RFC 9111 §3.1), and those that an update leaves as they are (§3.2).
+ */
 import { type Fields, withoutOws } from '../message/fields.ts'
 
 const UNSTORED: ReadonlySet<string> = new Set([

@@ -1,9 +1,9 @@
 /**
  * The normal form of request fields that responses vary by, where their syntax says which spellings mean the same (RFC
- * 9111 §4.1): white space, several lines of one list, the case of types, codings and languages, the spelling of weights,
- * and the order of elements with different weights. Elements of one weight keep their order, since recipients may read
- * it as a preference (RFC 9110 §12.5.4). Any other field, and a value outside of its syntax, is compared byte by byte and
- * line by line.
+ * 9111 §4.1): white space, several lines of one list, the case of types, codings and languages, the spelling of
+ * weights, and the order of elements with different weights. Elements of one weight keep their order, since recipients
+ * may read it as a preference (RFC 9110 §12.5.4). Any other field, and a value outside of its syntax, is compared byte
+ * by byte and line by line.
  */
 import { type Fields, withoutOws } from '../message/fields.ts'
 

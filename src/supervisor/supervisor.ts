@@ -15,6 +15,7 @@ import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
+import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
@@ -118,6 +119,7 @@ export class Supervisor {
         process: ProcessBlock.allocate(workers),
         endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
         ...allocateLimits(memory.limit, workers, options.time.monotonic()),
+        purges: PurgeLog.allocate(workers + 1),
         journal: WorkJournal.allocate(),
         metrics: createMetrics({ workers, listeners: LISTENERS }),
         accessLog: Array.from({ length: workers }, () => LineRing.create()),

@@ -59,13 +59,13 @@ function recordOf(namespace: string, purge: Purge, soft = false): PurgeRecord {
 function judge(purges: Purges, checked: number, stored: Stored): PurgeVerdict {
   const { namespace, host, path, query, chosen = false, route = 'shop/web', rule = 'images', tags = [] } = stored
   const labels = new Float64Array(MAX_LABELS)
-  const own = { host, path, query, chosen, route, rule }
+  const own = { namespace: namespaceLabel(namespace), host, path, query, chosen, route, rule }
   const count = writeLabels(
     labels,
     own,
     tags.map((tag) => labelOf('tag', tag)),
   )
-  return purges.judge(namespaceLabel(namespace), checked, labels, count, () => urlText(host, path, query))
+  return purges.judge(checked, labels, count, () => urlText(host, path, query))
 }
 
 function rig(ringBytes?: number) {
