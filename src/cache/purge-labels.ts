@@ -10,10 +10,19 @@ export const MAX_TAGS = 128
 /** Each object has these, at these positions: tags follow. */
 const [NAMESPACE, PATH, URL, ROUTE, RULE] = [0, 1, 2, 3, 4]
 const FIXED_LABELS = 5
+/** Instead of a label of the URL. */
+const CHOSEN = 0
+const ANY = -1
 export const MAX_LABELS = FIXED_LABELS + MAX_TAGS
 
 /** What kind of name a label is made of, so that a tag is no path. */
 export type LabelKind = 'path' | 'url' | 'prefix' | 'route' | 'rule' | 'tag' | 'group'
+
+/**
+ * How the query of a key comes from that of a URL: as it is, by leaving parameters out or ordering them, or in another
+ * way, such as a rewrite, so that any query of the path may lead to it.
+ */
+export type QueryMatch = 'exact' | 'chosen' | 'any'
 
 export interface LabelledObject {
   /** Of {@link namespaceLabel}: purges stay in their namespace. */
@@ -23,8 +32,7 @@ export interface LabelledObject {
   readonly path: string
   /** Without `?`, as it stands in the key; undefined where there is none. */
   readonly query: string | undefined
-  /** The key holds some of the parameters only, or not in their order. */
-  readonly chosen: boolean
+  readonly match: QueryMatch
   /** `namespace/name` and name of the rule. */
   readonly route: string
   readonly rule: string
@@ -84,10 +92,10 @@ export const groupLabel = (origin: string, group: string): number => labelOf('gr
  * @returns how many were written
  */
 export function writeLabels(into: Float64Array, object: LabelledObject, tags: readonly number[] = []): number {
-  const { namespace, host, path, query, chosen, route, rule } = object
+  const { namespace, host, path, query, match, route, rule } = object
   into[NAMESPACE] = namespace
   into[PATH] = labelOf('path', host + path)
-  into[URL] = chosen ? 0 : labelOf('url', urlText(host, path, query))
+  into[URL] = match === 'exact' ? labelOf('url', urlText(host, path, query)) : match === 'chosen' ? CHOSEN : ANY
   into[ROUTE] = routeLabel(route)
   into[RULE] = ruleLabel(route, rule)
   for (let i = 0; i < tags.length; i++) into[FIXED_LABELS + i] = tags[i]!
@@ -96,7 +104,8 @@ export function writeLabels(into: Float64Array, object: LabelledObject, tags: re
 
 export const namespaceOf = (labels: Float64Array): number => labels[NAMESPACE]!
 export const pathLabel = (labels: Float64Array): number => labels[PATH]!
-export const hasChosenQuery = (labels: Float64Array): boolean => labels[URL] === 0
+export const queryMatch = (labels: Float64Array): QueryMatch =>
+  labels[URL] === CHOSEN ? 'chosen' : labels[URL] === ANY ? 'any' : 'exact'
 
 /**
  * Calls `found` with the label of each prefix by whole segments of host and path: `h`, `h/a`, `h/a/b`.

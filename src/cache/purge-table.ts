@@ -3,7 +3,7 @@
  * look-up for each of its labels. What there is no room for is forgotten, the oldest first, and objects that have not
  * been judged since count as purged.
  */
-import { eachPrefix, hasChosenQuery, pathLabel, queryParameters } from './purge-labels.ts'
+import { eachPrefix, pathLabel, queryMatch, queryParameters } from './purge-labels.ts'
 import type { PurgeRecord } from './purge-record.ts'
 
 /** Purges by URL of one path; more are one purge of the path with whatever query. */
@@ -82,17 +82,17 @@ export class PurgeTable {
     if (this.#all > since || this.#forgotten > since) return true
     for (let i = 0; i < count; i++) if ((this.#labels.get(labels[i]!) ?? 0) > since) return true
     if (this.#prefixes.size > 0 && eachPrefix(url(), (label) => (this.#prefixes.get(label) ?? 0) > since)) return true
-    return hasChosenQuery(labels) && this.#purgesUrl(since, pathLabel(labels), url)
+    return queryMatch(labels) !== 'exact' && this.#purgesUrl(since, labels, url)
   }
 
   /**
    * A key that holds some parameters only belongs to a URL if all of them stand there: which of the others it would
    * have held is not known here.
    */
-  #purgesUrl(since: number, path: number, url: () => string): boolean {
-    const purges = this.#urls.get(path)
+  #purgesUrl(since: number, labels: Float64Array, url: () => string): boolean {
+    const purges = this.#urls.get(pathLabel(labels))
     if (purges === undefined || purges.last <= since) return false
-    if (purges.any > since) return true
+    if (purges.any > since || queryMatch(labels) === 'any') return true
     const text = url()
     const question = text.indexOf('?')
     const own = question === -1 ? [] : queryParameters(text.slice(question + 1))

@@ -23,7 +23,15 @@ function verdict(purges: Purges, position: number, tag: string, history = HISTOR
   const checked = purges.sequenceOf(history, position)
   if (checked === -1) return -1
   const labels = new Float64Array(MAX_LABELS)
-  const object = { namespace: SHOP, host: 'h', path: '/', query: undefined, chosen: false, route: 'r', rule: 'r' }
+  const object = {
+    namespace: SHOP,
+    host: 'h',
+    path: '/',
+    query: undefined,
+    match: 'exact' as const,
+    route: 'r',
+    rule: 'r',
+  }
   return purges.judge(checked, labels, writeLabels(labels, object, [labelOf('tag', tag)]), () => 'h/')
 }
 

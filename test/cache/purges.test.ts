@@ -5,6 +5,7 @@ import {
   labelOf,
   MAX_LABELS,
   namespaceLabel,
+  type QueryMatch,
   routeLabel,
   ruleLabel,
   urlText,
@@ -19,7 +20,7 @@ interface Stored {
   readonly host: string
   readonly path: string
   readonly query?: string | undefined
-  readonly chosen?: boolean
+  readonly match?: QueryMatch
   readonly route?: string
   readonly rule?: string
   readonly tags?: readonly string[]
@@ -57,9 +58,9 @@ function recordOf(namespace: string, purge: Purge, soft = false): PurgeRecord {
 }
 
 function judge(purges: Purges, checked: number, stored: Stored): PurgeVerdict {
-  const { namespace, host, path, query, chosen = false, route = 'shop/web', rule = 'images', tags = [] } = stored
+  const { namespace, host, path, query, match = 'exact', route = 'shop/web', rule = 'images', tags = [] } = stored
   const labels = new Float64Array(MAX_LABELS)
-  const own = { namespace: namespaceLabel(namespace), host, path, query, chosen, route, rule }
+  const own = { namespace: namespaceLabel(namespace), host, path, query, match, route, rule }
   const count = writeLabels(
     labels,
     own,
@@ -90,14 +91,20 @@ suite('purges', () => {
     [
       'a URL with what the key leaves out',
       { what: 'url', ...here, path: '/a', query: 'utm=x&q=%31' },
-      { path: '/a', query: 'q=1', chosen: true },
+      { path: '/a', query: 'q=1', match: 'chosen' },
       true,
     ],
     [
       'a URL without a chosen parameter',
       { what: 'url', ...here, path: '/a', query: 'utm=x' },
-      { path: '/a', query: 'q=1', chosen: true },
+      { path: '/a', query: 'q=1', match: 'chosen' },
       false,
+    ],
+    [
+      'its path where the query is another one upstream',
+      { what: 'url', ...here, path: '/a', query: 'x=9' },
+      { path: '/a', query: 'y=1', match: 'any' },
+      true,
     ],
     ['another host', { what: 'url', host: 'x.example', path: '/img/a.png' }, {}, false],
     ['a prefix by segments', { what: 'prefix', ...here, path: '/img' }, {}, true],
@@ -233,7 +240,7 @@ suite('purges', () => {
       host,
       path,
       query,
-      chosen: fc.boolean(),
+      match: fc.constantFrom('exact' as const, 'chosen' as const, 'any' as const),
       route,
       rule,
       tags: fc.uniqueArray(tag),
@@ -261,7 +268,8 @@ function meets(purge: Purge, stored: Stored): boolean {
   switch (purge.what) {
     case 'url': {
       if (purge.host !== stored.host || purge.path !== stored.path) return false
-      if (stored.chosen !== true) return purge.query === stored.query
+      if (stored.match === 'any') return true
+      if (stored.match !== 'chosen') return purge.query === stored.query
       const parameters = (query: string | undefined): string[] => (query ?? '').split('&').filter((one) => one !== '')
       return parameters(stored.query).every((one) => parameters(purge.query).includes(one))
     }
