@@ -3,6 +3,8 @@
  * them; a test compares the two.
  */
 import { Registry } from 'prom-client'
+import { CACHE_RESULTS } from '../cache/results.ts'
+import { STORE_REASONS } from '../cache/verdicts.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -95,6 +97,15 @@ export class MetricsRegistry {
       counter('headgate_requests_total', 'Requests that ended, by listener, method, status.', () => this.#requests()),
       counter('headgate_requests_refused_total', 'Requests that the gateway rejected or aborted, by reason.', () =>
         REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
+      ),
+      counter('headgate_cache_requests_total', 'Requests of rules with a cache, by what became of them and why.', () =>
+        CACHE_RESULTS.map((name, i) => {
+          const [result = '', reason = ''] = name.split(' ')
+          return { labels: { result, reason }, value: this.#reader.sum(layout.cacheRequests + i) }
+        }),
+      ),
+      counter('headgate_cache_responses_total', 'Responses that were judged whether they are stored, by why not.', () =>
+        STORE_REASONS.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.cacheJudged + i) })),
       ),
       counter('headgate_requests_dry_run_denied_total', 'Requests that only a dryRun let pass.', () =>
         this.#total(layout.dryRunDenied),

@@ -34,6 +34,10 @@ const HISTOGRAM_CELLS = BUCKETS.length + 2
 /** Leaves cells for future reasons: the list is append-only, and cells must not move while threads are replaced. */
 const REASON_CELLS = Math.max(64, REASON_LIST.length)
 
+/** Rows of `CACHE_RESULTS` and `STORE_REASONS` of the cache, which are lists of a higher layer, and some to come. */
+const CACHE_RESULT_CELLS = 64
+const CACHE_JUDGED_CELLS = 32
+
 /** Longest Backend id with a row of its own, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 400
 
@@ -74,6 +78,8 @@ export class MetricsLayout {
   readonly mirrored: number
   readonly mirrorsDropped: number
   readonly dryRunDenied: number
+  readonly cacheRequests: number
+  readonly cacheJudged: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -112,6 +118,8 @@ export class MetricsLayout {
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.handshakes = take(HANDSHAKE_RESULTS.length)
     this.dryRunDenied = take(1)
+    this.cacheRequests = take(CACHE_RESULT_CELLS)
+    this.cacheJudged = take(CACHE_JUDGED_CELLS)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -293,6 +301,16 @@ export class WorkerMetrics {
   /** A request passed that `dryRun` alone did not deny. */
   dryRunDenied(): void {
     this.#cells[this.#layout.dryRunDenied]!++
+  }
+
+  /** A request of a rule with a cache. @param result row of its result */
+  cacheRequest(result: number): void {
+    this.#cells[this.#layout.cacheRequests + result]!++
+  }
+
+  /** A response that was judged whether it is stored. @param reason row of the reason */
+  cacheJudged(reason: number): void {
+    this.#cells[this.#layout.cacheJudged + reason]!++
   }
 
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */

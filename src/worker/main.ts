@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { NO_MEMORY } from '../cache/no-memory.ts'
+import { Purges } from '../cache/purges.ts'
 import { Connectors } from '../connector/connectors.ts'
 import { AccessLineWriter } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
@@ -18,6 +20,7 @@ import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-w
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { NamedPlaces } from '../shared-memory/named-places.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
+import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
@@ -66,6 +69,8 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   limits: new LimitTable(shared.limits),
   places: new NamedPlaces(shared.places, data.workers),
   remoteLimiters: (contents) => remoteLimits(contents, clock, random, log),
+  responses: NO_MEMORY,
+  purges: new Purges(new PurgeLog(shared.purges, data.workers + 1), index),
   metrics,
   registry: builtInFilters(),
   patterns,

@@ -4,7 +4,7 @@
  */
 import { CacheFlag, type CacheNumbers, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
 import { encodeHead, updateHead } from '../../cache/encode-head.ts'
-import { MAX_LABELS, writeLabels } from '../../cache/purge-labels.ts'
+import { type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import {
   type Begun,
@@ -47,12 +47,9 @@ export interface FetchRequest {
   readonly seen: number
   readonly storing: StoringRequest
   /** For purges. */
-  readonly host: string
-  readonly path: string
-  readonly query: string | undefined
-  readonly chosenQuery: boolean
-  readonly route: string
-  readonly ruleName: string
+  readonly labelled: LabelledObject
+  /** Scheme and authority. */
+  readonly origin: string
   /** Wall clock. */
   readonly sent: Milliseconds
   /** The last purge when it was sent. */
@@ -70,7 +67,7 @@ export type HeadOutcome =
   /** Its body is to be written. */
   | { readonly type: 'stored'; readonly fill: Fill }
   /** The stale response is current: this is its head now. */
-  | { readonly type: 'updated'; readonly head: Buffer; readonly numbers: CacheNumbers }
+  | { readonly type: 'updated'; readonly head: Buffer; readonly numbers: CacheNumbers; readonly stored: boolean }
   | { readonly type: 'not-stored'; readonly reason: StoreReason }
 
 export interface FetchServices {
@@ -78,7 +75,7 @@ export interface FetchServices {
   readonly rules: CacheRules
   readonly maxObjectBytes: number
   /** Labels of the tags in a response; null: more than an object may have. */
-  tagsOf(fields: Fields): readonly number[] | null
+  tagsOf(origin: string, fields: Fields): readonly number[] | null
   nextTurn(run: () => void): void
   wall(): Milliseconds
 }
@@ -148,7 +145,7 @@ export class Fetch {
     // Parts of a body are not put together.
     if (status === 206) return this.#refuse('Partial', status)
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
-    const tags = this.#services.tagsOf(fields)
+    const tags = this.#services.tagsOf(this.request.origin, fields)
     if (tags === null) return this.#refuse('TooLarge', status)
     const vary = varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
@@ -162,7 +159,7 @@ export class Fetch {
 
   /** Gives the fill its head, unless a purge has come meanwhile. */
   #begin(head: Buffer, numbers: CacheNumbers, tags: readonly number[], bodyBytes: number): StoreReason {
-    const count = writeLabels(LABELS, { ...this.request, rule: this.request.ruleName, chosen: this.request.chosenQuery }, tags)
+    const count = writeLabels(LABELS, this.request.labelled, tags)
     const verdict = this.#judge(count)
     if (verdict === HARD) {
       this.fail()
@@ -185,11 +182,10 @@ export class Fetch {
   }
 
   #judge(labels: number): number {
-    const { rule, began, host, path, query } = this.request
+    const { began, labelled } = this.request
     if (began === this.#purges.newest) return KEPT
-    return this.#purges.judge(rule.namespaceLabel, began, LABELS, labels, () =>
-      query === undefined ? host + path : `${host}${path}?${query}`,
-    )
+    const { host, path, query } = labelled
+    return this.#purges.judge(began, LABELS, labels, () => urlText(host, path, query))
   }
 
   /** The request was sent without a claim, and its response can be stored all the same. */
@@ -249,26 +245,41 @@ export class Fetch {
       this.fail()
       return { type: 'not-stored', reason: 'TooLarge' }
     }
-    this.#replaceHead(stale, head, verdict, merged)
-    return { type: 'updated', head, numbers: verdict.numbers }
+    const isStored = this.#replaceHead(stale, head, verdict, merged)
+    return { type: 'updated', head, numbers: verdict.numbers, stored: isStored }
   }
 
   /** Copies the body of what is stored behind its new head, in as many turns as it takes. */
-  #replaceHead(stale: StaleResponse, head: Buffer, verdict: StoreVerdict, merged: Fields): void {
+  #replaceHead(stale: StaleResponse, head: Buffer, { store, numbers }: StoreVerdict, merged: Fields): boolean {
     this.#fill ??= this.#lateClaim()
-    if (this.#fill === null) return
-    const tags = this.#services.tagsOf(merged)
+    if (this.#fill === null) return false
+    const { names, origin } = this.request
+    const tags = this.#services.tagsOf(origin, merged)
     const vary = varyOf(merged)
-    if (!verdict.store || tags === null || vary.type === 'any') return this.uncacheable()
-    if (vary.type === 'names' && !vary.names.every((name) => this.request.names?.includes(name))) return this.uncacheable()
-    if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return
+    const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
+    if (!store || tags === null || varies) {
+      this.uncacheable()
+      return false
+    }
+    if (this.#begin(head, numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
     const fill = this.#fill
     this.#fill = null
     copyBody(fill, stale.hold.retain(), this.#services.nextTurn)
+    return true
+  }
+
+  // ---- as the target of a FillStep ----
+
+  get fill(): Fill {
+    return this.#fill!
+  }
+
+  get maxBytes(): number {
+    return this.#services.maxObjectBytes
   }
 
   /** The body is whole. */
-  end(): void {
+  whole(): void {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return

@@ -17,6 +17,8 @@ export interface FillTarget {
   whole(): void
   /** It will not be stored, though the response goes on. */
   lost(tooLarge: boolean): void
+  /** It ends before its end. */
+  fail(): void
 }
 
 export class FillStep implements BodyStep {
@@ -82,7 +84,7 @@ export class FillStep implements BodyStep {
   abort(): void {
     if (this.#stores) {
       this.#stores = false
-      this.#target.fill.fail()
+      this.#target.fail()
     }
     this.#behind?.release()
     this.#behind = null

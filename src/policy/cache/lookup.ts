@@ -12,9 +12,9 @@ import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
-import type { Clock, Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { Exchange } from '../exchange.ts'
-import { KEY, type KeyRule } from './request-key.ts'
+import { KEY } from './request-key.ts'
 import { decodeVary } from './vary-record.ts'
 
 /** Of the last lookup; one object for all requests of the thread, valid in its turn. */
@@ -27,6 +27,7 @@ export interface Lookup {
   primaryLength: number
   /** Names of the record of variants; null: there is none. */
   names: readonly string[] | null
+  recordSerial: number
   /** Serial of what is under the key and of no use, 0: nothing is. */
   seen: number
   /** What is there was purged, or says that responses cannot be stored. */
@@ -38,6 +39,7 @@ const FOUND: Lookup = {
   numbers: emptyNumbers(),
   primaryLength: 0,
   names: null,
+  recordSerial: 0,
   seen: 0,
   state: 'none',
 }
@@ -45,28 +47,28 @@ const FOUND: Lookup = {
 export class Lookups {
   readonly #memory: ResponseMemory
   readonly #purges: Purges
-  readonly #clock: Clock
 
-  constructor(memory: ResponseMemory, purges: Purges, clock: Clock) {
+  constructor(memory: ResponseMemory, purges: Purges) {
     this.#memory = memory
     this.#purges = purges
-    this.#clock = clock
   }
 
   /**
    * @param x of which `KEY` holds the primary key; behind the call it is the key of what was found, or would be
    * @returns to be read in this turn, and the memory to be left then
    */
-  find(x: Exchange, rule: KeyRule, now: Milliseconds): Lookup {
+  find(x: Exchange, now: Milliseconds): Lookup {
     const found = FOUND
     found.entry = null
     found.names = null
+    found.recordSerial = 0
     found.seen = 0
     found.state = 'none'
     found.primaryLength = KEY.length
     let entry = this.#memory.find(KEY)
     if (entry !== null && entry.kind === EntryKind.Vary) {
       // A purge of its key has purged its variants as well, each by its own labels.
+      found.recordSerial = entry.serial
       found.names = decodeVary(entry.bytes, entry.headAt, entry.headBytes)
       writeVariant(KEY, found.names, x.request)
       entry = KEY.tooLong ? null : this.#memory.find(KEY)
@@ -78,7 +80,7 @@ export class Lookups {
       return found
     }
     readNumbers(entry.view, entry.numbersAt, found.numbers)
-    if (!this.survives(entry, rule, found.numbers, now)) {
+    if (!this.survives(entry, found.numbers, now)) {
       found.state = 'purged'
       found.seen = entry.serial
       this.#memory.remove(entry)
@@ -94,11 +96,10 @@ export class Lookups {
    * Whether no purge concerns it; one that marks it as stale is written into it and its numbers. Costs a comparison
    * where there has been none since.
    */
-  survives(entry: EntryBytes, rule: KeyRule, numbers: CacheNumbers, now: Milliseconds = this.#clock.wall()): boolean {
+  survives(entry: EntryBytes, numbers: CacheNumbers, now: Milliseconds): boolean {
     const purges = this.#purges
     if (entry.checked === purges.newest) return true
     const verdict = purges.judge(
-      rule.namespaceLabel,
       entry.checked,
       new Float64Array(entry.bytes.buffer, entry.bytes.byteOffset + entry.subjectAt, entry.subjectBytes / 8),
       entry.subjectBytes / 8,
