@@ -3,8 +3,6 @@
  * them; a test compares the two.
  */
 import { Registry } from 'prom-client'
-import { CACHE_RESULTS } from '../cache/results.ts'
-import { STORE_REASONS } from '../cache/verdicts.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -17,11 +15,12 @@ import {
   METHODS,
   PROXY_HEADER_REFUSALS,
 } from '../shared-memory/metric-labels.ts'
-import { MetricsReader } from '../shared-memory/metrics.ts'
+import { MetricsReader } from '../shared-memory/metrics-reader.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { type HistogramSample, type Labels, type MetricDefinition, register, type Sample } from './collector.ts'
+import { cacheDefinitions } from './cache-metrics.ts'
+import { counter, gauge, histogram, type Labels, type MetricDefinition, register, type Sample } from './collector.ts'
 import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'
 import { processDefinitions } from './process-metrics.ts'
 
@@ -54,6 +53,7 @@ export class MetricsRegistry {
     const groups = [
       this.#build(),
       this.#traffic(),
+      cacheDefinitions(this.#reader),
       this.#connections(),
       this.#upstream(),
       this.#backends(),
@@ -97,15 +97,6 @@ export class MetricsRegistry {
       counter('headgate_requests_total', 'Requests that ended, by listener, method, status.', () => this.#requests()),
       counter('headgate_requests_refused_total', 'Requests that the gateway rejected or aborted, by reason.', () =>
         REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
-      ),
-      counter('headgate_cache_requests_total', 'Requests of rules with a cache, by what became of them and why.', () =>
-        CACHE_RESULTS.map((name, i) => {
-          const [result = '', reason = ''] = name.split(' ')
-          return { labels: { result, reason }, value: this.#reader.sum(layout.cacheRequests + i) }
-        }),
-      ),
-      counter('headgate_cache_responses_total', 'Responses that were judged whether they are stored, by why not.', () =>
-        STORE_REASONS.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.cacheJudged + i) })),
       ),
       counter('headgate_requests_dry_run_denied_total', 'Requests that only a dryRun let pass.', () =>
         this.#total(layout.dryRunDenied),
@@ -385,18 +376,6 @@ export class MetricsRegistry {
       }
     return [...samples, ...others.values()]
   }
-}
-
-function counter(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
-  return { name, type: 'counter', help, read }
-}
-
-function gauge(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
-  return { name, type: 'gauge', help, read }
-}
-
-function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
-  return { name, type: 'histogram', help, read }
 }
 
 /** Series of certificates: each may be renewed by itself, and those that end first matter. */

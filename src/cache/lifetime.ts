@@ -44,10 +44,10 @@ function floorSecond(time: Milliseconds): Milliseconds {
 /** RFC 9111 §5.1: the first member counts; what is no number is ignored. */
 function ageValue(fields: Fields): Milliseconds {
   const value = fields.get('age')
-  return value === undefined ? 0 : (deltaSeconds(FIRST_MEMBER.exec(value)![1]) ?? 0) * SECOND
+  return value === undefined ? 0 : (deltaSeconds(FIRST_MEMBER.exec(value)?.[1]) ?? 0) * SECOND
 }
 
-const FIRST_MEMBER = /^([^\t ,]*)(?:[\t ]*,.*)?/s
+const FIRST_MEMBER = /^([^\t ,]+)[\t ]*(?:,|$)/
 
 /** @returns NaN where it is absent, broken, or stated twice with different values */
 function oneDate(fields: Fields, name: string, now: Milliseconds): Milliseconds {

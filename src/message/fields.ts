@@ -82,6 +82,21 @@ export class Fields {
     this.end -= start
   }
 
+  /** One with the same fields and bytes of its own, which is changed by itself. */
+  copy(): Fields {
+    const copy = new Fields()
+    copy.#bytes = this.#bytes
+    copy.#spans = this.#spans.slice(0, this.count * STRIDE)
+    copy.count = this.count
+    copy.end = this.end
+    copy.layout = this.layout
+    copy.#touched = this.#touched
+    copy.#added = this.#added === null ? null : [...this.#added]
+    copy.#unindexed = this.#unindexed === null ? null : [...this.#unindexed]
+    copy.detach()
+    return copy
+  }
+
   /** What the spans are offsets in. */
   get bytes(): Buffer {
     return this.#bytes

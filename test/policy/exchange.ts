@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { MemoryStores } from '../../src/cache/memory-store.ts'
-import { Purges } from '../../src/cache/purges.ts'
 import { OwnedLru } from '../../src/cache/owned-lru.ts'
+import { Purges } from '../../src/cache/purges.ts'
 import { GatewayError } from '../../src/lib/error.ts'
 import { WorkerPlaces } from '../../src/limit/places.ts'
 import { TableLimiters } from '../../src/limit/table-limiters.ts'
@@ -143,6 +143,7 @@ export function testDeps(): TestDeps {
     grants: { store: () => undefined },
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     mirrors: { begin: () => null },
+    background: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     signIns: NO_SIGN_INS,

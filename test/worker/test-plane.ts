@@ -23,7 +23,8 @@ import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
-import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
@@ -34,8 +35,8 @@ import type { FromWorker, ListenerSettings, WorkerListener, WorkerSettings } fro
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
-import { HeapResponses } from '../lib/memory/heap-responses.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
+import { HeapResponses } from '../lib/memory/heap-responses.ts'
 
 export interface Scope {
   after(end: () => void | Promise<void>): void

@@ -116,7 +116,9 @@ class EntryReader implements BodyControl {
 
   #fail(): void {
     this.abort()
-    this.#sink.fail(new GatewayError('UpstreamTruncated', 'the fetch of another request that it reads along has failed'))
+    this.#sink.fail(
+      new GatewayError('UpstreamTruncated', 'the fetch of another request that it reads along has failed'),
+    )
   }
 }
 

@@ -238,7 +238,13 @@ export class Fetch {
     const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
     const { status } = stored
     const merged = mergedFields(stored, fields)
-    const verdict = judgeStoring(request.storing, status, merged, { sent: request.sent, received }, this.#services.rules)
+    const verdict = judgeStoring(
+      request.storing,
+      status,
+      merged,
+      { sent: request.sent, received },
+      this.#services.rules,
+    )
     const head = updateHead(stored, fields, verdict.excluded, dateText(received))
     this.#services.cache.counts.judged(verdict.reason)
     if (head === null) {
@@ -292,7 +298,9 @@ export class Fetch {
     this.#fill = null
     if (!tooLarge) return
     const again = this.#lateClaim()
-    again?.record(recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + UNCACHEABLE_TIME, this.request.began))
+    again?.record(
+      recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + UNCACHEABLE_TIME, this.request.began),
+    )
   }
 
   fail(): void {

@@ -55,7 +55,14 @@ export class OriginResponses {
       case 'updated': {
         const stale: StaleResponse = { hold: fetch.stale!.hold, numbers: outcome.numbers }
         const result = request.result.replace('miss', 'revalidated') as CacheResult
-        return this.#serveStale(x, request, stale, result, { forwardedStatus: 304, stored: outcome.stored }, outcome.head)
+        return this.#serveStale(
+          x,
+          request,
+          stale,
+          result,
+          { forwardedStatus: 304, stored: outcome.stored },
+          outcome.head,
+        )
       }
       case 'stored':
         request.stored = true

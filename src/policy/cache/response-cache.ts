@@ -229,12 +229,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(
-            this.#requestOf(x, rule, found, content),
-            this.#fetching,
-            claim === 'later' ? null : claim,
-            stale,
-          )
+        : new Fetch(this.#requestOf(x, rule, found, content), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,
@@ -254,12 +249,7 @@ export class ResponseCache {
     return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
   }
 
-  #requestOf(
-    x: Exchange,
-    rule: KeyRule,
-    found: Lookup,
-    content: Uint8Array | null,
-  ): FetchRequest {
+  #requestOf(x: Exchange, rule: KeyRule, found: Lookup, content: Uint8Array | null): FetchRequest {
     x.request.detach()
     const bytes = KEY.copy()
     return {

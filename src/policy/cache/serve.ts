@@ -1,6 +1,7 @@
 /** A stored response as a response to a request: whole, a part of it, or that the client has it already. */
-import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
+
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
+import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
 import { BOUNDARY_BYTES, multipartOf } from '../../cache/multipart.ts'
 import { allowsRange, judgePreconditions } from '../../cache/preconditions.ts'
 import { type ByteRange, contentRange, rangesOf, unsatisfiedRange } from '../../cache/ranges.ts'
@@ -11,7 +12,7 @@ import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import { inPieces, type LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
-import { EntryBody, JoinedBody, SharedHold } from './entry-body.ts'
+import { EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
 
 /** The token that stands for this cache in Cache-Status. */
 export const CACHE_NAME = 'headgate'
@@ -57,7 +58,11 @@ export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
       if (asked.type === 'Ranges') return partial(fields, served, asked.ranges, length)
     }
   const { status } = head
-  return { status, fields: finished(fields, served), body: x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1) }
+  return {
+    status,
+    fields: finished(fields, served),
+    body: x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1),
+  }
 }
 
 /** The fields point into memory that others may get behind this turn. */
@@ -77,12 +82,7 @@ function unsatisfiable(stored: Fields, served: ServedEntry, length: number): Loc
   return { status: 416, fields: finished(fields, served), body: null }
 }
 
-function partial(
-  fields: Fields,
-  served: ServedEntry,
-  ranges: readonly ByteRange[],
-  length: number,
-): LocalResponse {
+function partial(fields: Fields, served: ServedEntry, ranges: readonly ByteRange[], length: number): LocalResponse {
   const [only] = ranges
   if (ranges.length === 1 && only !== undefined) {
     const own = finished(fields, served)

@@ -38,16 +38,17 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
   if (mode === 'Override' && defaultTTL === undefined)
     yield { path: ['mode'], message: 'is Override, which needs defaultTTL; state one, or write Standard' }
   for (const [i, selector] of (key?.by ?? []).entries()) {
-    const problem = IN_KEY.test(selector)
-      ? 'is part of every key; leave it out'
-      : checkTemplate(`%{${selector}}`)
+    const problem = IN_KEY.test(selector) ? 'is part of every key; leave it out' : checkTemplate(`%{${selector}}`)
     if (problem !== undefined) yield { path: ['key', 'by', i], message: problem }
   }
   for (const [i, name] of (key?.query?.exclude ?? []).entries())
     if (name.slice(0, -1).includes('*'))
       yield { path: ['key', 'query', 'exclude', i], message: 'has a * that is not at its end' }
   if (key?.query?.others !== undefined && key.query.include === undefined && key.query.exclude === undefined)
-    yield { path: ['key', 'query', 'others'], message: 'is about the rest beside include or exclude; state one of them' }
+    yield {
+      path: ['key', 'query', 'others'],
+      message: 'is about the rest beside include or exclude; state one of them',
+    }
   for (const [i, selector] of (bypass ?? []).entries()) {
     const problem = ALWAYS_THERE.test(selector)
       ? 'is part of every request, so that nothing would be stored'
@@ -55,7 +56,10 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
     if (problem !== undefined) yield { path: ['bypass', i], message: problem }
   }
   if (tags !== undefined && /^(set-cookie|cache-control|vary|etag|date|age|expires)$/i.test(tags.header))
-    yield { path: ['tags', 'header'], message: 'is a field with a meaning of its own; choose one such as surrogate-key' }
+    yield {
+      path: ['tags', 'header'],
+      message: 'is a field with a meaning of its own; choose one such as surrogate-key',
+    }
   if (more.maxObjectBytes !== undefined && parseBytes(more.maxObjectBytes) === 0)
     yield { path: ['maxObjectBytes'], message: 'is 0, so that nothing would be stored; write maxTTL: 0s for no cache' }
 }
@@ -69,7 +73,9 @@ export function planCache(value: CacheValue): CachePlan | undefined {
     mode,
     ...duration('defaultTtl', value.defaultTTL),
     ...duration('maxTtl', value.maxTTL),
-    ttlByCode: ttlByCode.flatMap(({ codes, ttl }) => codes.map((code) => [...rangeOf(code), parseDuration(ttl)] as const)),
+    ttlByCode: ttlByCode.flatMap(({ codes, ttl }) =>
+      codes.map((code) => [...rangeOf(code), parseDuration(ttl)] as const),
+    ),
     ...duration('staleWhileRevalidate', value.staleWhileRevalidate),
     ...duration('staleIfError', value.staleIfError),
     version,
