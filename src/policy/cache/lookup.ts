@@ -7,7 +7,8 @@ import {
   FLAGS_OFFSET,
   readNumbers,
 } from '../../cache/cache-numbers.ts'
-import { KeyPart, partOf } from '../../cache/key.ts'
+import { KeyPart } from '../../cache/key.ts'
+import { partOf } from '../../cache/key-text.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'

@@ -2,7 +2,7 @@
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
-import { urlOfKey } from '../../cache/key.ts'
+import { urlOfKey } from '../../cache/key-text.ts'
 import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
