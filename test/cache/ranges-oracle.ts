@@ -1,6 +1,6 @@
 /**
- * Ranges as RFC 9110 §14 says, slowly: character by character after its grammar, numbers of any length, and every byte of
- * the representation asked whether it belongs to the response.
+ * Ranges as RFC 9110 §14 says, slowly: character by character after its grammar, numbers of any length, and every byte
+ * of the representation asked whether it belongs to the response.
  */
 
 export interface Expectation {

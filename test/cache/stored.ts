@@ -9,7 +9,9 @@ import { Fields } from '../../src/message/fields.ts'
 export const NOW = Date.UTC(2026, 10, 29, 12)
 export const NOW_DATE = new Date(NOW).toUTCString()
 
-/** Fields as a codec leaves them: spans over bytes, in the spelling in which they were sent. @param lines `Name: value` */
+/**
+ * Fields as a codec leaves them: spans over bytes, in the spelling in which they were sent. @param lines `Name: value`
+ */
 export function received(...lines: readonly string[]): Fields {
   const fields = new Fields()
   fields.clear(Buffer.from(lines.map((line) => `${line}\r\n`).join(''), 'latin1'))
