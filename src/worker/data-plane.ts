@@ -129,6 +129,7 @@ export interface DataPlane {
   readonly backends: Backends
   readonly budget: UpstreamBudget
   readonly contents: ContentStore
+  readonly cache: WorkerCache
   /** Takes what control sends. */
   readonly messages: MessageLoop
 }
@@ -244,7 +245,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
   })
-  return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, messages }
+  return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, cache, messages }
 }
 
 function filterServices(

@@ -43,7 +43,7 @@ describe('a response that may be stored', () => {
     const second = await get(w)
     assert.deepEqual([second.status, second.body], [200, 'body of /a'])
     assert.equal(second.fields['cache-status'], 'headgate;hit;ttl=55')
-    assert.equal(second.fields['age'], '5')
+    assert.equal(second.fields.age, '5')
     assert.equal(w.asked.length, 1)
     await w.gateway.nothingLeft()
     assert.deepEqual(w.gateway.errors, [])

@@ -2,7 +2,7 @@
  * What one request fetches from the origin for all: what is to become of the response is decided at its head, whether
  * a client waits for it or not.
  */
-import { CacheFlag, type CacheNumbers, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
+import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
 import { encodeHead, updateHead } from '../../cache/encode-head.ts'
 import { type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
@@ -165,7 +165,7 @@ export class Fetch {
       this.fail()
       return 'Purged'
     }
-    if (verdict !== KEPT) numbers.flags |= CacheFlag.MarkedStale
+    if (verdict !== KEPT) expireAt(numbers, this.#services.wall())
     writeNumbers(NUMBERS_VIEW, 0, numbers)
     const stored = this.#fill!.head({
       kind: EntryKind.Response,
@@ -337,12 +337,12 @@ function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: numbe
 
 function mergedFields(stored: StoredHead, newer: Fields): Fields {
   const merged = new Fields()
-  const replaced = new Set<string>()
-  newer.forEach((name) => replaced.add(name))
   stored.fields(new Fields()).forEach((name, value) => {
-    if (!replaced.has(name)) merged.add(name, value)
+    if (!newer.has(name)) merged.add(name, value)
   })
-  newer.forEach((name, value) => merged.add(name, value))
+  newer.forEach((name, value) => {
+    merged.add(name, value)
+  })
   return merged
 }
 

@@ -1,20 +1,11 @@
 /** What is stored for a request: by way of the record of its variants, and as far as it has not been purged. */
-import {
-  CacheFlag,
-  type CacheNumbers,
-  emptyNumbers,
-  expireAt,
-  FLAGS_OFFSET,
-  readNumbers,
-} from '../../cache/cache-numbers.ts'
-import { KeyPart } from '../../cache/key.ts'
-import { partOf } from '../../cache/key-text.ts'
-import { urlText } from '../../cache/purge-labels.ts'
+import { type CacheNumbers, emptyNumbers, expireAt, readNumbers } from '../../cache/cache-numbers.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Exchange } from '../exchange.ts'
+import { judgePurges } from './purged.ts'
 import { KEY } from './request-key.ts'
 import { decodeVary } from './vary-record.ts'
 
@@ -98,26 +89,9 @@ export class Lookups {
    * where there has been none since.
    */
   survives(entry: EntryBytes, numbers: CacheNumbers, now: Milliseconds): boolean {
-    const purges = this.#purges
-    if (entry.checked === purges.newest) return true
-    const verdict = purges.judge(
-      entry.checked,
-      new Float64Array(entry.bytes.buffer, entry.bytes.byteOffset + entry.subjectAt, entry.subjectBytes / 8),
-      entry.subjectBytes / 8,
-      () => urlOf(entry),
-    )
+    const verdict = judgePurges(this.#purges, entry)
     if (verdict === HARD) return false
-    if (verdict !== KEPT) {
-      entry.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale)
-      expireAt(numbers, now)
-    }
-    entry.checked = purges.last
+    if (verdict !== KEPT) expireAt(numbers, now)
     return true
   }
-}
-
-/** As prefixes of a purge see it. */
-function urlOf({ bytes, keyAt, keyBytes }: EntryBytes): string {
-  const part = (tag: KeyPart) => partOf(bytes, tag, keyAt, keyAt + keyBytes)
-  return urlText(part(KeyPart.Host) ?? '', part(KeyPart.Path) ?? '', part(KeyPart.Query))
 }

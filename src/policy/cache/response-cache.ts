@@ -177,11 +177,10 @@ export class ResponseCache {
 
   /** The origin is asked, by this request or by one that is under way. */
   #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
-    const { x, rule, directives } = asking
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
-    const begun = this.#cache.memory.begin(KEY, rule.namespace, found.seen)
+    const begun = this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
     if (begun === 'none') return this.#forward(asking, found, result, 'later')
     if (begun === 'found')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
