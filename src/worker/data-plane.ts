@@ -42,6 +42,7 @@ import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
+import { WorkerArchives } from './archives.ts'
 import { Backends } from './backends.ts'
 import { WorkerCache } from './cache-services.ts'
 import { EndpointLoad } from './endpoint-load.ts'
@@ -142,6 +143,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.contentsChanged(ids)
     remoteLimits.contentsChanged()
     grants.contentsChanged()
+    archives.contentsChanged()
   })
   const remoteLimits = edges.remoteLimiters(contents)
   const grants = new WorkerGrantStores({
@@ -154,6 +156,15 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const cache = new WorkerCache(edges.responses, edges.purges, metrics)
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const archives = new WorkerArchives({
+    clock,
+    random,
+    randomBytes: (size) => edges.randomBytes(size),
+    contents,
+    key: () => sessionKeys.cacheKey,
+    askForFiles: () => edges.send({ type: 'ask-archive' }),
+    problem: (message) => edges.send({ type: 'problem', message }),
+  })
   const signIns = new WorkerSignIns({
     clock,
     random: (size) => edges.randomBytes(size),
@@ -229,7 +240,11 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
     remoteLimits.use(settings.redis)
+<<<<<<< HEAD
     cache.use(settings.cache)
+=======
+    archives.use(settings.redis)
+>>>>>>> main
     edges.settings(settings)
   }
   const messages = new MessageLoop({
@@ -239,6 +254,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     contents,
     signIns,
     grants,
+    archives,
     keySets,
     passwords,
     settings: useSettings,
