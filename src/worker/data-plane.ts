@@ -240,11 +240,8 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
     remoteLimits.use(settings.redis)
-<<<<<<< HEAD
     cache.use(settings.cache)
-=======
     archives.use(settings.redis)
->>>>>>> main
     edges.settings(settings)
   }
   const messages = new MessageLoop({
