@@ -61,7 +61,7 @@ export class Purges {
     return this.#known % CYCLE
   }
 
-  /** The sequence of the newest one, known here or not. */
+  /** The sequence of the last purge, whether it is known here or not yet. */
   get newest(): number {
     return this.#log.last
   }
