@@ -56,6 +56,11 @@ export class Purges {
     return this.#known % CYCLE
   }
 
+  /** The sequence of the last purge, whether it is known here or not yet. */
+  get newest(): number {
+    return this.#log.last
+  }
+
   /** Which history {@link position} is of; 0: there is none. */
   get history(): number {
     this.refresh()
