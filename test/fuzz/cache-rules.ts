@@ -9,6 +9,7 @@ import { parseRequestDirectives } from '../../src/cache/cache-control.ts'
 import { judgeReuse, mayServeOnError, reuseVerdict } from '../../src/cache/reuse.ts'
 import { judgeStoring } from '../../src/cache/storing.ts'
 import { DEFAULT_TARGETS } from '../../src/cache/targeted-fields.ts'
+import type { CacheRules, StoreVerdict } from '../../src/cache/verdicts.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { type CacheCase, modelVerdict } from './cache-model.ts'
 
@@ -68,7 +69,7 @@ const directive = fc.oneof(
   },
 )
 
-const line = fc
+export const cacheControl = fc
   .array(fc.tuple(directive, often(fc.constant(', '), fc.constantFrom(...SEPARATORS))), { maxLength: 4 })
   .map((pieces) =>
     pieces
@@ -91,7 +92,7 @@ const dateText = fc.oneof(
 )
 
 const field = fc.oneof(
-  { weight: 8, arbitrary: fc.tuple(fc.constant('cache-control'), line) },
+  { weight: 8, arbitrary: fc.tuple(fc.constant('cache-control'), cacheControl) },
   { weight: 2, arbitrary: fc.tuple(fc.constantFrom('date', 'expires', 'last-modified'), dateText) },
   {
     weight: 1,
@@ -113,7 +114,7 @@ const field = fc.oneof(
 )
 
 const requestField = fc.oneof(
-  { weight: 2, arbitrary: fc.tuple(fc.constant('cache-control'), line) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant('cache-control'), cacheControl) },
   fc.tuple(fc.constantFrom('authorization', 'cookie', 'range', 'accept'), fc.constant('x')),
 )
 
@@ -143,7 +144,7 @@ export const cacheCase: fc.Arbitrary<CacheCase> = fc.record(
       fc.integer({ min: -4_000, max: 90_000 }),
       fc.constantFrom(0, 1_000, 5_000, 10_000, 60_000, 2 ** 42),
     ),
-    again: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(line, { maxLength: 2 })),
+    again: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(cacheControl, { maxLength: 2 })),
   },
   { noNullPrototype: true },
 )
@@ -154,33 +155,77 @@ function fieldsOf(pairs: CacheCase['response']): Fields {
   return fields
 }
 
-/** Throws where the rules decide otherwise than the model. */
-export function checkCacheRules(given: CacheCase): void {
-  const model = modelVerdict({ ...given, sent: EPOCH + given.sent, received: EPOCH + given.received })
-  const { method, credentials, identityInKey, content, status, later } = given
-  const verdict = judgeStoring(
+function rulesOf(given: CacheCase): CacheRules {
+  const { override, defaultTtl, maxTtl, codeTtl, whileRevalidate, ifError, status } = given
+  return {
+    mode: override ? 'Override' : 'Standard',
+    targets: DEFAULT_TARGETS,
+    ...(defaultTtl === undefined ? {} : { defaultTtl }),
+    ...(maxTtl === undefined ? {} : { maxTtl }),
+    ...(codeTtl === undefined ? {} : { ttlByCode: new Map([[status, codeTtl]]) }),
+    ...(whileRevalidate === undefined ? {} : { staleWhileRevalidate: whileRevalidate }),
+    ...(ifError === undefined ? {} : { staleIfError: ifError }),
+  }
+}
+
+function verdictOf(given: CacheCase): StoreVerdict {
+  const { method, credentials, identityInKey, content, status, sent, received } = given
+  return judgeStoring(
     { method, fields: fieldsOf(given.request), credentials, identityInKey, content },
     status,
     fieldsOf(given.response),
-    { sent: EPOCH + given.sent, received: EPOCH + given.received },
-    {
-      mode: given.override ? 'Override' : 'Standard',
-      targets: DEFAULT_TARGETS,
-      ...(given.defaultTtl === undefined ? {} : { defaultTtl: given.defaultTtl }),
-      ...(given.maxTtl === undefined ? {} : { maxTtl: given.maxTtl }),
-      ...(given.codeTtl === undefined ? {} : { ttlByCode: new Map([[status, given.codeTtl]]) }),
-      ...(given.whileRevalidate === undefined ? {} : { staleWhileRevalidate: given.whileRevalidate }),
-      ...(given.ifError === undefined ? {} : { staleIfError: given.ifError }),
-    },
+    { sent: EPOCH + sent, received: EPOCH + received },
+    rulesOf(given),
   )
+}
+
+/** Throws where the rules decide otherwise than the model. */
+export function checkCacheRules(given: CacheCase): void {
+  const { sent, received, later } = given
+  const model = modelVerdict({ ...given, sent: EPOCH + sent, received: EPOCH + received })
+  const verdict = verdictOf(given)
   assert.equal(verdict.store, model.store, `stored by one alone: ${verdict.reason}`)
   assert.equal(verdict.reason === 'Stored', verdict.store)
   if (!verdict.store) return
   const directives = parseRequestDirectives(given.again)
-  const now = EPOCH + given.received + later
+  const now = EPOCH + received + later
   const { outcome, age, staleIfError } = judgeReuse(verdict.numbers, directives, now, reuseVerdict())
   assert.deepEqual({ store: true, outcome, age, onError: staleIfError }, model)
   assert.equal(mayServeOnError(verdict.numbers, directives, now), staleIfError)
+}
+
+const typed = fc.oneof(
+  fc
+    .tuple(fc.constantFrom('max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error'), fc.nat(90))
+    .map((p) => p.join('=')),
+  fc.constantFrom(
+    'no-store',
+    'private',
+    'no-cache',
+    'public',
+    'must-revalidate',
+    'proxy-revalidate',
+    'must-understand',
+  ),
+  fc.constantFrom('immutable', 'private="x-a"', 'no-cache="x-b, x-c"', 'x-unknown', 'none'),
+)
+
+/** Directives as both kinds of field can state them, each name once. */
+export const typedDirectives: fc.Arbitrary<readonly string[]> = fc.uniqueArray(typed, {
+  ...{ minLength: 1, maxLength: 5, selector: (text: string) => text.split('=')[0]! },
+})
+
+/** Throws where directives mean something else in a targeted field than in Cache-Control (RFC 9213 §2.2). */
+export function checkTargeted(given: CacheCase, directives: readonly string[], other: string): void {
+  const rest = given.response.filter(([name]) => name !== 'cache-control' && name !== 'expires')
+  const plain = [...rest, ['cache-control', directives.join(', ')] as const]
+  const hidden = [['cache-control', other] as const, ['expires', '0'] as const]
+  const targeted = [
+    ...rest,
+    ...hidden,
+    ['cdn-cache-control', directives.map((one) => `${one};p=1`).join(',\t')] as const,
+  ]
+  assert.deepEqual(verdictOf({ ...given, response: targeted }), verdictOf({ ...given, response: plain }))
 }
 
 /** A seed states what differs. */
