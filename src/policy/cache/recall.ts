@@ -16,6 +16,7 @@ import {
   readNumbers,
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
+import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import type { ArchiveHit, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
 import { type EntryHead, EntryKind, type Fill, type FillUnderWay, type HeldEntry } from '../../cache/response-memory.ts'
@@ -24,13 +25,15 @@ import { StoredHead } from '../../cache/stored-head.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
 
 /** What is looked for. */
 export interface RecallRequest {
   readonly rule: KeyRule
   /** The key without a variant; a copy. */
-  readonly primary: Uint8Array
+  readonly primary: EntryKey
   /** Of the request, whose values choose the variant. */
   readonly fields: Fields
   /** As purges by prefix see it. */
@@ -99,14 +102,20 @@ export class Recalls {
     return this.#tiered
   }
 
-  /** Where the history of purges is now; to be asked for when a request is sent. */
-  get place(): PurgePlace {
+  /** To be asked for when the request is sent to the origin: purges behind that concern its response. */
+  keepOf(rule: KeyRule, primary: Uint8Array, recalled: Recalled | null): KeepRequest {
     const { history, position } = this.#purges
-    return { history, position }
+    return {
+      rule,
+      primary,
+      place: { history, position },
+      ticket: recalled?.ticket ?? null,
+      same: recalled?.same === true,
+    }
   }
 
   /** Never rejects. */
-  async ask({ rule, primary, fields, url, known }: RecallRequest): Promise<Recalled> {
+  async ask({ rule, primary: { bytes: primary }, fields, url, known }: RecallRequest): Promise<Recalled> {
     const hit = await this.#archive.find({
       namespace: rule.namespace,
       primary,
@@ -235,6 +244,16 @@ export class Recalls {
     const response = decodeArchived(answer.head, rule.namespaceLabel)
     return response !== null && numbersOf(response).received >= received ? null : answer.ticket
   }
+}
+
+/** Of a request and what the memory has for it, in the turn of the lookup. */
+export function aboutOf(x: Exchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
+  const { host, originalPath, query } = x
+  const url = (): string => urlText(host, originalPath, query)
+  if (entry === null) return { known: null, url }
+  const { bytes, headAt, headBytes, bodyBytes } = entry
+  const head = Buffer.from(bytes.subarray(headAt, headAt + headBytes))
+  return { known: { head, bodyBytes, received: numbers.received }, url }
 }
 
 const AWAY: Recalled = Object.freeze({ ticket: null, found: null, same: false })

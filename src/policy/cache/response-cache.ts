@@ -17,12 +17,15 @@ import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
+import { type Claim, claimFor, followOf, keyCopy, placeOf } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { type Presence, presence } from './presence.ts'
+import { aboutOf, type Recalled, Recalls } from './recall.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
+import { forwardedOf, originOf, resultOf } from './result.ts'
 import { isLong, serve } from './serve.ts'
 import { tagLabels } from './tags.ts'
 
@@ -49,6 +52,10 @@ interface Asking {
   /** What it has waited for has failed. */
   failed: boolean
   collapsed: boolean
+  /** What the archive said, once it has been asked. */
+  recalled: Recalled | null
+  /** Of the key, taken before the archive was asked. */
+  claim: Claim | null
 }
 
 export class ResponseCache {
@@ -59,6 +66,7 @@ export class ResponseCache {
   readonly #lookups: Lookups
   readonly #bypass: readonly Presence[]
   readonly #fetching: FetchServices
+  readonly #recalls: Recalls | null
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
@@ -68,7 +76,10 @@ export class ResponseCache {
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#bypass = plan.bypass.map(presence)
+    const archive = cache.archives.of(plan.store)
+    this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache.purges, clock)
     this.#fetching = {
+      recalls: this.#recalls,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
@@ -97,6 +108,8 @@ export class ResponseCache {
       deadline: 0,
       failed: false,
       collapsed: false,
+      recalled: null,
+      claim: null,
     }
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => this.#look({ ...asking, content }))
@@ -131,11 +144,11 @@ export class ResponseCache {
     const found = this.#lookups.find(x, now)
     const { entry } = found
     try {
-      if (entry === null) return directives.onlyIfCached ? this.#refuse(x) : this.#fetch(asking, found, 'NotStored')
+      if (entry === null) return this.#fetch(asking, found, 'NotStored')
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
       switch (verdict.outcome) {
         case 'Fresh':
-          return this.#serve(asking, found, entry, asking.collapsed ? 'hit Collapsed' : 'hit Memory')
+          return this.#serve(asking, found, entry, hitOf(asking))
         case 'Stale':
           return this.#serve(asking, found, entry, 'stale MaxStale')
         case 'StaleWhileRevalidate':
@@ -177,15 +190,75 @@ export class ResponseCache {
 
   /** The origin is asked, by this request or by one that is under way. */
   #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
+    const claim = this.#claimOf(asking, found)
+    if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
+    if (found.entry === null && asking.directives.onlyIfCached) {
+      claim?.fill.fail()
+      return this.#refuse(asking.x)
+    }
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
-    if (alone !== null) return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
-    const begun = this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
+    if (alone !== null) {
+      claim?.fill.fail()
+      return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
+    }
+    const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
     if (begun === 'none') return this.#forward(asking, found, result, 'later')
     if (begun === 'found')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
+  }
+
+  /** What was taken for the archive, if it is of the key that has been found; where that is to be asked, a new one. */
+  #claimOf(asking: Asking, { state, seen, entry, numbers }: Lookup): Claim | null {
+    if (this.#recalls === null) return null
+    const { claim, recalled, directives, rule } = asking
+    asking.claim = null
+    if (claim !== null) {
+      if (Buffer.compare(claim.key.bytes, KEY.bytes.subarray(0, KEY.length)) === 0) return claim
+      claim.fill.fail()
+      return null
+    }
+    if (recalled !== null || state === 'uncacheable' || directives.noStore || directives.noCache) return null
+    // The archive's would have to be validated as well.
+    if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
+    const begun = this.#cache.memory.begin(KEY, rule.namespace, seen)
+    if (typeof begun === 'string') return null
+    if (begun.type === 'fill') return { fill: begun, key: keyCopy() }
+    begun.cancel()
+    return null
+  }
+
+  /** The archive is asked before the origin is; others wait meanwhile. */
+  async #recall(asking: Asking, found: Lookup, claim: Claim): Promise<RequestDecision> {
+    const { x, rule, directives } = asking
+    const recalls = this.#recalls!
+    const place = placeOf(x, rule, found, this.#cache)
+    asking.recalled = await recalls.ask({ ...place, ...aboutOf(x, found) })
+    if (x.ended) {
+      claim.fill.fail()
+      return undefined
+    }
+    const response = asking.recalled.found
+    const target = response === null ? null : claimFor(response.names, claim, place)
+    if (response === null || target === null) {
+      asking.claim = claim
+      try {
+        return this.#look(asking)
+      } finally {
+        // Where it was of no use to the end.
+        ;(asking.claim as Claim | null)?.fill.fail()
+      }
+    }
+    const now = this.#services.clock.wall()
+    // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
+    const keep = recalls.keepsInMemory || !isUsable(judgeReuse(response.numbers, directives, now, VERDICT))
+    const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
+    if (poured !== null && (!keep || poured.fetch !== null))
+      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
+    poured?.held.release()
+    return this.#look(asking)
   }
 
   #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
@@ -210,12 +283,8 @@ export class ResponseCache {
   }
 
   /** The request goes to the origin. */
-  #forward(
-    { x, rule, directives, content, collapsed }: Asking,
-    found: Lookup,
-    result: CacheResult,
-    claim: Fill | 'later' | 'never',
-  ): undefined {
+  #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
+    const { x, rule, directives, collapsed } = asking
     x.cacheResult = result
     const stale = claim === 'never' ? null : this.#staleOf(found)
     // Who fetches for others, or validates, asks for a whole response: the client's conditions are judged on that.
@@ -228,7 +297,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(this.#requestOf(x, rule, found, content), this.#fetching, claim === 'later' ? null : claim, stale)
+        : new Fetch(this.#requestOf(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,
@@ -248,7 +317,7 @@ export class ResponseCache {
     return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
   }
 
-  #requestOf(x: Exchange, rule: KeyRule, found: Lookup, content: Uint8Array | null): FetchRequest {
+  #requestOf({ x, rule, content, recalled }: Asking, found: Lookup): FetchRequest {
     x.request.detach()
     const bytes = KEY.copy()
     return {
@@ -278,6 +347,7 @@ export class ResponseCache {
       },
       sent: this.#services.clock.wall(),
       began: this.#cache.purges.newest,
+      keep: this.#recalls?.keepOf(rule, bytes.subarray(0, found.primaryLength), recalled) ?? null,
     }
   }
 
@@ -334,22 +404,22 @@ export class ResponseCache {
     return { key: urlOfKey(KEY.bytes, 0, KEY.length), detail }
   }
 
-  /** Sets {@link NUMBERS} and {@link VERDICT}. */
-  #isUsable(held: HeldEntry, directives: RequestDirectives, now: Milliseconds): boolean {
-    readNumbers(held.view, held.numbersAt, NUMBERS)
-    if (!this.#lookups.survives(held, NUMBERS, now)) return false
-    const { outcome } = judgeReuse(NUMBERS, directives, now, VERDICT)
-    return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
-  }
-
   /** Another request's response has begun. */
   #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
-    const { x, directives } = asking
-    const now = this.#services.clock.wall()
     const held = fetch.hold()
-    if (held === null || !this.#isUsable(held, directives, now)) {
-      fetch.cancel()
-      held?.release()
+    if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    fetch.cancel()
+    return this.#alone(asking, 'miss NotShared')
+  }
+
+  /** @param fetch what writes it; null: it is whole */
+  #serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay | null, result: CacheResult): RequestDecision {
+    const { x, directives, collapsed } = asking
+    const now = this.#services.clock.wall()
+    readNumbers(held.view, held.numbersAt, NUMBERS)
+    if (!this.#lookups.survives(held, NUMBERS, now) || !isUsable(judgeReuse(NUMBERS, directives, now, VERDICT))) {
+      fetch?.cancel()
+      held.release()
       return this.#alone(asking, 'miss NotShared')
     }
     const response = serve(x, {
@@ -357,34 +427,22 @@ export class ResponseCache {
       numbers: NUMBERS,
       age: VERDICT.age,
       now,
-      status: { ttl: VERDICT.ttl, collapsed: true, ...this.#detail(x, 'hit Collapsed') },
+      status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
       hold: new SharedHold(held),
       fetch,
       randomBytes: this.#services.randomBytes,
     })
     if (response === null) return undefined
-    this.#tell(x, 'hit Collapsed')
+    this.#tell(x, result)
     return { type: 'respond', response }
   }
 }
 
-function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
-  if (state === 'purged') return 'miss Purged'
-  if (state === 'uncacheable') return 'miss Uncacheable'
-  if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
-  return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
+function isUsable({ outcome }: ReuseVerdict): boolean {
+  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
 }
 
-/** RFC 9211 §2.2. */
-function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
-  if (result.startsWith('bypass')) return 'bypass'
-  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
-  return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
-    ? 'request'
-    : 'stale'
-}
-
-/** To which cache groups belong. */
-function originOf({ origin: { scheme, host, port } }: Exchange): string {
-  return `${scheme}://${authorityOf(scheme, host, port)}`
+function hitOf({ recalled, collapsed }: Asking): CacheResult {
+  if (recalled !== null && recalled.found !== null) return 'hit Archive'
+  return collapsed ? 'hit Collapsed' : 'hit Memory'
 }
