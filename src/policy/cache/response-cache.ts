@@ -1,7 +1,7 @@
 /** The way in: what is stored for a request, or who fetches it. */
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
+import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
@@ -10,7 +10,6 @@ import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { authorityOf } from '../../pattern/host.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
@@ -26,6 +25,7 @@ import type { CachePlan } from './plan.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { labelsOf } from './tags.ts'
+import { forwardedOf, originOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
@@ -380,25 +380,4 @@ export class ResponseCache {
     this.#tell(x, 'hit Collapsed')
     return { type: 'respond', response }
   }
-}
-
-function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
-  if (state === 'purged') return 'miss Purged'
-  if (state === 'uncacheable') return 'miss Uncacheable'
-  if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
-  return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
-}
-
-/** RFC 9211 §2.2. */
-function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
-  if (result.startsWith('bypass')) return 'bypass'
-  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
-  return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
-    ? 'request'
-    : 'stale'
-}
-
-/** To which cache groups belong. */
-function originOf({ origin: { scheme, host, port } }: Exchange): string {
-  return `${scheme}://${authorityOf(scheme, host, port)}`
 }
