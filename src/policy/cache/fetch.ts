@@ -343,7 +343,8 @@ function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: numbe
 function mergedFields(stored: StoredHead, newer: Fields): Fields {
   const merged = new Fields()
   stored.fields(new Fields()).forEach((name, value) => {
-    if (!newer.has(name)) merged.add(name, value)
+    // Without a Date the newer one is of when it has come, and the stored one says nothing of that.
+    if (name !== 'date' && !newer.has(name)) merged.add(name, value)
   })
   newer.forEach((name, value) => {
     merged.add(name, value)

@@ -8,20 +8,21 @@ import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/res
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import { mayCollapse } from '../../cache/storing.ts'
+import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
-import { type ValueReader, valueReader } from '../variables.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { type Presence, presence } from './presence.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { labelsOf } from './tags.ts'
@@ -58,7 +59,7 @@ export class ResponseCache {
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
-  readonly #bypass: readonly ValueReader[]
+  readonly #bypass: readonly Presence[]
   readonly #fetching: FetchServices
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -68,7 +69,7 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
-    this.#bypass = plan.bypass.map(valueReader)
+    this.#bypass = plan.bypass.map(presence)
     this.#fetching = {
       cache,
       rules,
@@ -117,7 +118,7 @@ export class ResponseCache {
     // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
     else if (requestBodyLength !== 0) return 'bypass RequestContent'
     if (x.upgrade !== null) return 'bypass Upgrade'
-    for (const read of this.#bypass) if (read(x) !== undefined) return 'bypass Condition'
+    for (const isPresent of this.#bypass) if (isPresent(x)) return 'bypass Condition'
     return isForOrigin(x.request) ? 'bypass Precondition' : null
   }
 
@@ -208,7 +209,7 @@ export class ResponseCache {
 
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
-    { x, directives, round, failed }: Asking,
+    { x, directives, content, round, failed }: Asking,
     { state, numbers, entry }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
@@ -219,7 +220,8 @@ export class ResponseCache {
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    return why === 'RequestNoCache' ? { stores: true } : null
+    if (why === 'RequestNoCache') return { stores: true }
+    return entry === null && !mayCollapse(this.#storingOf(x, content)) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
@@ -272,14 +274,7 @@ export class ResponseCache {
       names: found.names,
       recordSerial: found.recordSerial,
       seen: found.seen,
-      storing: {
-        method: x.method === 'HEAD' ? 'GET' : x.method,
-        fields: x.request,
-        credentials: hasCredential(x),
-        identityInKey: this.#keys.identifies(x),
-        keyedFields: this.#keys.fields,
-        content: content === null ? 'None' : 'InKey',
-      },
+      storing: this.#storingOf(x, content),
       origin: originOf(x),
       labelled: {
         namespace: rule.namespaceLabel,
@@ -292,6 +287,18 @@ export class ResponseCache {
       },
       sent: this.#services.clock.wall(),
       began: this.#cache.purges.newest,
+    }
+  }
+
+  #storingOf(x: Exchange, content: Uint8Array | null): StoringRequest {
+    return {
+      // A HEAD has a GET made in the background.
+      method: x.method === 'HEAD' ? 'GET' : x.method,
+      fields: x.request,
+      credentials: hasCredential(x),
+      identityInKey: this.#keys.identifies(x),
+      keyedFields: this.#keys.fields,
+      content: content === null ? 'None' : 'InKey',
     }
   }
 
