@@ -229,7 +229,9 @@ export class CacheBench {
       const row = results.toSorted((a, b) => b.fetches - a.fetches || b.last - a.last)[0]!
       this.#failed += results.reduce((sum, { failed }) => sum + failed, 0)
       const cells = [row.first, row.last].map((time) => time.toFixed(0).padStart(8))
-      say(`  ${name.padEnd(22)}${String(row.fetches).padStart(10)} ${cells.join(' ')} ${String(row.failed).padStart(8)}`)
+      say(
+        `  ${name.padEnd(22)}${String(row.fetches).padStart(10)} ${cells.join(' ')} ${String(row.failed).padStart(8)}`,
+      )
       rows.push(row)
     }
     return rows
