@@ -81,7 +81,11 @@ function isOther(pair: string, name: string): boolean {
   return own === '' || (PLAIN_NAME.test(own) && looseName(own) !== looseName(name))
 }
 
-/** Whether a request has a field of this name, or one that some servers do not tell from it. @param name in lower case */
+/**
+ * Whether a request has a field of this name, or one that some servers do not tell from it.
+ *
+ * @param name in lower case
+ */
 export function hasHeader(request: Fields, name: string): boolean {
   const loose = knownLooseName(name)
   for (let i = 0; i < request.count; i++) if (request.nameIsLoosely(i, loose) && !request.isRemoved(i)) return true

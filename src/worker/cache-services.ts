@@ -13,6 +13,8 @@ import type { WorkerSettings } from '../thread/messages.ts'
 /** Of the index that a sweep goes through at a time. */
 const SLOTS = 4_096
 
+const NO_ARCHIVES: ResponseArchives = { of: () => undefined }
+
 const NOBODY: CacheSettings = { collapseTimeout: 0, isTrusted: () => false }
 
 export class WorkerCache implements CacheServices {
@@ -22,7 +24,12 @@ export class WorkerCache implements CacheServices {
   readonly counts: CacheServices['counts']
   #settings = NOBODY
 
-  constructor(memory: ResponseMemory, purges: Purges, archives: ResponseArchives, metrics: WorkerMetrics) {
+  constructor(
+    memory: ResponseMemory,
+    purges: Purges,
+    metrics: WorkerMetrics,
+    archives: ResponseArchives = NO_ARCHIVES,
+  ) {
     this.memory = memory
     this.purges = purges
     this.archives = archives

@@ -167,7 +167,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
   })
-  const cache = new WorkerCache(edges.responses, edges.purges, edges.archives ?? archives, metrics)
+  const cache = new WorkerCache(edges.responses, edges.purges, metrics, edges.archives ?? archives)
   const signIns = new WorkerSignIns({
     clock,
     random: (size) => edges.randomBytes(size),

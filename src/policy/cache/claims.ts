@@ -1,5 +1,5 @@
 /** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
-import { NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
+import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
 import {
   type Begun,
   type EntryHead,
@@ -10,10 +10,12 @@ import {
   type ResponseMemory,
 } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
+import type { RequestDirectives } from '../../cache/verdicts.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Lookup } from './lookup.ts'
+import type { Recalled } from './recall.ts'
 import { KEY, type KeyRule } from './request-key.ts'
 import { encodeVary } from './vary-record.ts'
 
@@ -103,6 +105,47 @@ export function claimFor(names: readonly string[] | null, claim: Claim, place: V
   if (names === null || (known !== null && names.join() === known.join())) return claim
   if (known !== null && !known.every((name) => names.includes(name))) return null
   const fill = toVariant(claim.fill, place, names)
+  return fill === null ? null : { fill, key: keyCopy() }
+}
+
+/** A request of which the key is in `KEY`. */
+export interface KeyedRequest {
+  readonly x: Exchange
+  readonly rule: KeyRule
+  readonly directives: RequestDirectives
+  readonly content: Uint8Array | null
+  /** What the archive said; null: it was not asked. */
+  readonly recalled: Recalled | null
+}
+
+/** A request that may hold a claim while the archive is asked. */
+export interface Claiming extends KeyedRequest {
+  recalled: Recalled | null
+  claim: Claim | null
+}
+
+/**
+ * The claim that was taken for the archive, if it is of the key that is in `KEY` now; where the archive is still to be
+ * asked, a new one. Whoever gets it ends it.
+ *
+ * @returns null: another request has it, or there is no use in asking
+ */
+export function claimOf(
+  asking: Claiming,
+  { state, seen, entry, numbers }: Lookup,
+  memory: ResponseMemory,
+): Claim | null {
+  const { claim, recalled, directives, rule } = asking
+  asking.claim = null
+  if (claim !== null) {
+    if (Buffer.compare(claim.key.bytes, KEY.bytes.subarray(0, KEY.length)) === 0) return claim
+    claim.fill.fail()
+    return null
+  }
+  if (recalled !== null || state === 'uncacheable' || directives.noStore || directives.noCache) return null
+  // The archive's would have to be validated as well.
+  if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
+  const fill = fillOf(memory.begin(KEY, rule.namespace, seen))
   return fill === null ? null : { fill, key: keyCopy() }
 }
 

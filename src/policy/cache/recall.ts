@@ -19,7 +19,14 @@ import {
 import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import type { ArchiveHit, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
-import { type EntryHead, EntryKind, type Fill, type FillUnderWay, type HeldEntry } from '../../cache/response-memory.ts'
+import {
+  type EntryHead,
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type FillUnderWay,
+  type HeldEntry,
+} from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'

@@ -1,39 +1,39 @@
 /** The way in: what is stored for a request, or who fetches it. */
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
-import { urlOfKey } from '../../cache/key-text.ts'
-import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
+import type { CacheStatus } from '../../cache/cache-status.ts'
+import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
+import { urlText } from '../../cache/purge-labels.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import { mayCollapse } from '../../cache/storing.ts'
+import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { authorityOf } from '../../pattern/host.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
+import { fetchInBackground } from './background-fetch.ts'
+import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
-import { type Claim, claimFor, followOf, keyCopy, placeOf } from './claims.ts'
+import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
-import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
+import { Fetch, type FetchServices } from './fetch.ts'
+import { FetchRequests, staleOf } from './fetch-request.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { type Presence, presence } from './presence.ts'
-import { aboutOf, type Recalled, Recalls } from './recall.ts'
-import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
-import { forwardedOf, originOf, resultOf } from './result.ts'
+import { aboutOf, Recalls } from './recall.ts'
+import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
-import { tagLabels } from './tags.ts'
+import { labelsOf } from './tags.ts'
+import { forwardedOf, hitOf, originOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
-/** Bodies of QUERY that are part of a key. */
-const MAX_CONTENT = 64 * 1024
-
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
@@ -41,25 +41,20 @@ const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
 const NOTHING = Object.freeze({})
 
 /** A request on its way through the cache. */
-interface Asking {
-  readonly x: Exchange
-  readonly rule: KeyRule
-  readonly directives: RequestDirectives
-  readonly content: Uint8Array | null
+interface Asking extends Claiming {
   round: number
   /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
   deadline: Milliseconds
   /** What it has waited for has failed. */
   failed: boolean
   collapsed: boolean
-  /** What the archive said, once it has been asked. */
-  recalled: Recalled | null
-  /** Of the key, taken before the archive was asked. */
-  claim: Claim | null
+}
+
+function isUsable({ outcome }: ReuseVerdict): boolean {
+  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
 }
 
 export class ResponseCache {
-  readonly #plan: CachePlan
   readonly #keys: RequestKeys
   readonly #services: FilterServices
   readonly #cache: CacheServices
@@ -67,10 +62,10 @@ export class ResponseCache {
   readonly #bypass: readonly Presence[]
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
+  readonly #requests: FetchRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
-    this.#plan = plan
     this.#keys = keys
     this.#services = services
     this.#cache = cache
@@ -78,19 +73,20 @@ export class ResponseCache {
     this.#bypass = plan.bypass.map(presence)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache.purges, clock)
+    this.#requests = new FetchRequests(plan, keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
       recalls: this.#recalls,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
-      tagsOf: (origin, fields) => tagLabels(plan.tags, origin, fields),
+      tagsOf: (origin, fields) => labelsOf(plan.tags, origin, fields),
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
   }
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
-    const bypass = this.#bypassOf(x)
+    const bypass = bypassOf(x, this.#bypass)
     if (bypass !== null) {
       this.#tell(x, bypass)
       return undefined
@@ -120,19 +116,6 @@ export class ResponseCache {
     this.#cache.counts.request(result)
   }
 
-  /** Why a request is none of the cache's business. */
-  #bypassOf(x: Exchange): CacheResult | null {
-    const { method, requestBodyLength } = x
-    if (method === 'QUERY') {
-      if (requestBodyLength === undefined || requestBodyLength > MAX_CONTENT) return 'bypass RequestContent'
-    } else if (method !== 'GET' && method !== 'HEAD') return 'bypass Method'
-    // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
-    else if (requestBodyLength !== 0) return 'bypass RequestContent'
-    if (x.upgrade !== null) return 'bypass Upgrade'
-    for (const isPresent of this.#bypass) if (isPresent(x)) return 'bypass Condition'
-    return isForOrigin(x.request) ? 'bypass Precondition' : null
-  }
-
   /** Ends in this turn unless the request waits for another one. */
   #look(asking: Asking): RequestDecision | Promise<RequestDecision> {
     const { x, rule, directives } = asking
@@ -148,7 +131,7 @@ export class ResponseCache {
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
       switch (verdict.outcome) {
         case 'Fresh':
-          return this.#serve(asking, found, entry, hitOf(asking))
+          return this.#serve(asking, found, entry, hitOf(asking.recalled?.found != null, asking.collapsed))
         case 'Stale':
           return this.#serve(asking, found, entry, 'stale MaxStale')
         case 'StaleWhileRevalidate':
@@ -170,7 +153,8 @@ export class ResponseCache {
     return { type: 'respond', response: problemResponse('NotStored', x) }
   }
 
-  #serve({ x, collapsed }: Asking, found: Lookup, entry: StoredEntry, result: CacheResult): RequestDecision {
+  #serve(asking: Asking, found: Lookup, entry: StoredEntry, result: CacheResult): RequestDecision {
+    const { x, collapsed } = asking
     const held = x.method !== 'HEAD' && isLong(entry) ? entry.hold() : null
     const { age, ttl } = VERDICT
     const response = serve(x, {
@@ -185,12 +169,24 @@ export class ResponseCache {
     })
     if (response === null) return undefined
     this.#tell(x, result)
+    if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
     return { type: 'respond', response }
+  }
+
+  /** Unless it is being fetched already. */
+  #renew(asking: Asking, found: Lookup): void {
+    const { x, rule, content } = asking
+    const begun = this.#cache.memory.begin(KEY, rule.namespace, found.seen)
+    if (typeof begun === 'string') return
+    if (begun.type !== 'fill') return begun.cancel()
+    const request = this.#requests.of(asking, found)
+    const fetch = new Fetch(request, this.#fetching, begun, staleOf(found))
+    fetchInBackground(x, fetch, content, this.#services)
   }
 
   /** The origin is asked, by this request or by one that is under way. */
   #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
-    const claim = this.#claimOf(asking, found)
+    const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
     if (found.entry === null && asking.directives.onlyIfCached) {
       claim?.fill.fail()
@@ -208,26 +204,6 @@ export class ResponseCache {
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
-  }
-
-  /** What was taken for the archive, if it is of the key that has been found; where that is to be asked, a new one. */
-  #claimOf(asking: Asking, { state, seen, entry, numbers }: Lookup): Claim | null {
-    if (this.#recalls === null) return null
-    const { claim, recalled, directives, rule } = asking
-    asking.claim = null
-    if (claim !== null) {
-      if (Buffer.compare(claim.key.bytes, KEY.bytes.subarray(0, KEY.length)) === 0) return claim
-      claim.fill.fail()
-      return null
-    }
-    if (recalled !== null || state === 'uncacheable' || directives.noStore || directives.noCache) return null
-    // The archive's would have to be validated as well.
-    if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
-    const begun = this.#cache.memory.begin(KEY, rule.namespace, seen)
-    if (typeof begun === 'string') return null
-    if (begun.type === 'fill') return { fill: begun, key: keyCopy() }
-    begun.cancel()
-    return null
   }
 
   /** The archive is asked before the origin is; others wait meanwhile. */
@@ -268,7 +244,7 @@ export class ResponseCache {
 
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
-    { x, directives, round, failed }: Asking,
+    { x, directives, content, round, failed }: Asking,
     { state, numbers, entry }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
@@ -279,14 +255,15 @@ export class ResponseCache {
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    return why === 'RequestNoCache' ? { stores: true } : null
+    if (why === 'RequestNoCache') return { stores: true }
+    return entry === null && !mayCollapse(this.#requests.storing(x, content)) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
   #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
     const { x, rule, directives, collapsed } = asking
     x.cacheResult = result
-    const stale = claim === 'never' ? null : this.#staleOf(found)
+    const stale = claim === 'never' ? null : staleOf(found)
     // Who fetches for others, or validates, asks for a whole response: the client's conditions are judged on that.
     const conditions =
       stale === null && typeof claim === 'string' ? NO_CONDITIONS : takeFields(x.request, CONDITION_FIELDS)
@@ -297,7 +274,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(this.#requestOf(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
+        : new Fetch(this.#requests.of(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,
@@ -307,48 +284,9 @@ export class ResponseCache {
       fetch,
       conditions,
       stored: false,
+      unsent: false,
     })
     return undefined
-  }
-
-  /** Held, so that it can be served once it has been validated, or where the origin fails. */
-  #staleOf({ entry, numbers }: Lookup): StaleResponse | null {
-    const held = entry?.hold() ?? null
-    return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
-  }
-
-  #requestOf({ x, rule, content, recalled }: Asking, found: Lookup): FetchRequest {
-    x.request.detach()
-    const bytes = KEY.copy()
-    return {
-      rule,
-      key: { bytes, length: bytes.length },
-      primaryLength: found.primaryLength,
-      names: found.names,
-      recordSerial: found.recordSerial,
-      seen: found.seen,
-      storing: {
-        method: x.method,
-        fields: x.request,
-        credentials: hasCredential(x),
-        identityInKey: this.#keys.identifies(x),
-        keyedFields: this.#keys.fields,
-        content: content === null ? 'None' : 'InKey',
-      },
-      origin: originOf(x),
-      labelled: {
-        namespace: rule.namespaceLabel,
-        host: x.host,
-        path: x.originalPath,
-        query: x.query,
-        match: this.#plan.query === undefined ? 'exact' : 'chosen',
-        route: x.route,
-        rule: x.rule,
-      },
-      sent: this.#services.clock.wall(),
-      began: this.#cache.purges.newest,
-      keep: this.#recalls?.keepOf(rule, bytes.subarray(0, found.primaryLength), recalled) ?? null,
-    }
   }
 
   /** Waits for the fetch of another request, as long as that is of use. */
@@ -401,7 +339,7 @@ export class ResponseCache {
 
   #detail(x: Exchange, detail: CacheResult): Pick<CacheStatus, 'key' | 'detail'> {
     if (!this.#cache.settings.isTrusted(x.clientAddress)) return NOTHING
-    return { key: urlOfKey(KEY.bytes, 0, KEY.length), detail }
+    return { key: `${originOf(x)}${urlText('', x.originalPath, x.query)}`, detail }
   }
 
   /** Another request's response has begun. */
@@ -436,13 +374,4 @@ export class ResponseCache {
     this.#tell(x, result)
     return { type: 'respond', response }
   }
-}
-
-function isUsable({ outcome }: ReuseVerdict): boolean {
-  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
-}
-
-function hitOf({ recalled, collapsed }: Asking): CacheResult {
-  if (recalled !== null && recalled.found !== null) return 'hit Archive'
-  return collapsed ? 'hit Collapsed' : 'hit Memory'
 }

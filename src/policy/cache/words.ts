@@ -1,4 +1,4 @@
-/** What is told of a request: why it was sent on. */
+/** What is said of a request that goes to the origin: in metrics, the access log and Cache-Status. */
 import type { Forwarded } from '../../cache/cache-status.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
@@ -11,6 +11,12 @@ export function resultOf({ state, names, entry }: Lookup, why: ReuseReason): Cac
   if (state === 'uncacheable') return 'miss Uncacheable'
   if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
+}
+
+/** Of a response that is served without asking the origin. */
+export function hitOf(fromArchive: boolean, collapsed: boolean): CacheResult {
+  if (fromArchive) return 'hit Archive'
+  return collapsed ? 'hit Collapsed' : 'hit Memory'
 }
 
 /** RFC 9211 §2.2. */
