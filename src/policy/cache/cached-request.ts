@@ -10,6 +10,8 @@ import type { KeyRule } from './request-key.ts'
 export interface CachedRequest {
   readonly rule: KeyRule
   readonly directives: RequestDirectives
+  /** Of a QUERY; null: the request has none. */
+  readonly content: Uint8Array | null
   result: CacheResult
   forwarded: Forwarded
   /** It has waited for the fetch of another request. */
@@ -20,6 +22,8 @@ export interface CachedRequest {
   conditions: readonly (readonly [string, string])[]
   /** Its response is being stored. */
   stored: boolean
+  /** Its client has it, so that it is stored and not sent. */
+  unsent: boolean
 }
 
 export const CACHED_REQUEST = attribute<CachedRequest>('cached request')

@@ -33,7 +33,13 @@ export function updateStored(
   // RFC 9111 §4.2.3: of the newer response, which may come from another cache.
   const age = newer.get('age')
   if (age !== undefined) fields.add('age', age)
-  const verdict = judgeStoring({ ...storing, method: storing.method === 'HEAD' ? 'GET' : storing.method }, stored.status, fields, times, rules)
+  const verdict = judgeStoring(
+    { ...storing, method: storing.method === 'HEAD' ? 'GET' : storing.method },
+    stored.status,
+    fields,
+    times,
+    rules,
+  )
   if (age !== undefined) fields.remove('age')
   if (verdict.excluded.length === 0) return { head, verdict, fields }
   const without = encodeHead(stored.status, fields, verdict.excluded, date)
