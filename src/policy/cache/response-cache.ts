@@ -8,7 +8,8 @@ import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/res
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import { mayCollapse } from '../../cache/storing.ts'
+import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
@@ -208,7 +209,7 @@ export class ResponseCache {
 
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
-    { x, directives, round, failed }: Asking,
+    { x, directives, content, round, failed }: Asking,
     { state, numbers, entry }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
@@ -219,7 +220,8 @@ export class ResponseCache {
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    return why === 'RequestNoCache' ? { stores: true } : null
+    if (why === 'RequestNoCache') return { stores: true }
+    return entry === null && !mayCollapse(this.#storingOf(x, content)) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
@@ -273,14 +275,7 @@ export class ResponseCache {
       names: found.names,
       recordSerial: found.recordSerial,
       seen: found.seen,
-      storing: {
-        method: x.method === 'HEAD' ? 'GET' : x.method,
-        fields: x.request,
-        credentials: hasCredential(x),
-        identityInKey: this.#keys.identifies(x),
-        keyedFields: this.#keys.fields,
-        content: content === null ? 'None' : 'InKey',
-      },
+      storing: this.#storingOf(x, content),
       origin: originOf(x),
       labelled: {
         namespace: rule.namespaceLabel,
@@ -293,6 +288,18 @@ export class ResponseCache {
       },
       sent: this.#services.clock.wall(),
       began: this.#cache.purges.newest,
+    }
+  }
+
+  #storingOf(x: Exchange, content: Uint8Array | null): StoringRequest {
+    return {
+      // A HEAD has a GET made in the background.
+      method: x.method === 'HEAD' ? 'GET' : x.method,
+      fields: x.request,
+      credentials: hasCredential(x),
+      identityInKey: this.#keys.identifies(x),
+      keyedFields: this.#keys.fields,
+      content: content === null ? 'None' : 'InKey',
     }
   }
 
