@@ -1,8 +1,17 @@
 /** The key of a request: everything that may make its response another one than that of another request. */
 import { hash } from 'node:crypto'
-import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../cache/key.ts'
+import {
+  KeyPart,
+  KeyWriter,
+  keyPrefix,
+  writeContent,
+  writeIdentity,
+  writeSelector,
+  writeTarget,
+} from '../../cache/key.ts'
 import { namespaceLabel } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
+import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
@@ -23,8 +32,9 @@ const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'
 
 interface Selector {
   readonly name: string
-  /** Field of the request; null: another kind of value. */
+  /** Field or cookie of the request; both null: another kind of value. */
   readonly header: string | null
+  readonly cookie: string | null
   readonly read: ValueReader
 }
 
@@ -38,8 +48,10 @@ export class RequestKeys {
   readonly #selectors: readonly Selector[]
   readonly #rules = new Map<string, Map<string, KeyRule>>()
   #known = 0
-  /** Keys are of one client each where it has shown a credential. */
-  readonly byIdentity: boolean
+  /** Keys are to be of one client each where it has shown a credential. */
+  readonly #byIdentity: boolean
+  /** Names in lower case of fields that are part of every key. */
+  readonly fields: ReadonlySet<string>
 
   constructor(plan: CachePlan, policy: PolicySet) {
     this.#plan = plan
@@ -48,9 +60,11 @@ export class RequestKeys {
     this.#selectors = plan.by.map((name) => ({
       name,
       header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
+      cookie: name.startsWith('cookie:') ? name.slice('cookie:'.length) : null,
       read: valueReader(name),
     }))
-    this.byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
+    this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
+    this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
   }
 
   rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
@@ -90,47 +104,52 @@ export class RequestKeys {
    */
   write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
     writeTarget(KEY, rule.prefix, x)
-    for (const { name, header, read } of this.#selectors) {
-      if (header !== null) writeSelector(KEY, name, x.request.all(header))
+    for (const { name, header, cookie, read } of this.#selectors) {
+      if (header !== null) writeHeaderSelector(KEY, header, x.request)
+      else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
       else {
         const value = read(x)
         writeSelector(KEY, name, value === undefined ? NONE : [value])
       }
     }
     if (hasCredential(x)) this.#writeIdentity(x)
-    if (content !== null) this.#writeContent(x, content)
+    if (content !== null) writeContent(KEY, x.request, content)
     return !KEY.tooLong
   }
 
   /** Where the key names nobody, what clients with a credential get is still apart from what others do. */
   #writeIdentity(x: Exchange): void {
-    if (!this.byIdentity) return KEY.text(KeyPart.Identity, 'any')
-    const claims = x.get(CLAIMS)
-    writeIdentity(KEY, [
-      textOf(claimAt(claims, ISSUER)),
-      textOf(claimAt(claims, SUBJECT)),
-      x.get(CONSUMER),
-      x.clientCertificate?.fingerprint,
-    ])
+    if (this.identifies(x)) writeIdentity(KEY, identityOf(x))
+    else KEY.text(KeyPart.Identity, 'any')
   }
 
-  /** RFC 10008 §2.7: the content and what describes it. */
-  #writeContent(x: Exchange, content: Uint8Array): void {
-    for (const name of CONTENT_FIELDS)
-      for (const value of x.request.all(name)) {
-        KEY.text(KeyPart.ContentField, name)
-        KEY.text(KeyPart.Value, value)
-      }
-    KEY.raw(KeyPart.Content, content)
+  /**
+   * Whether the key is of this client alone. A credential without a subject, a consumer or a certificate names nobody,
+   * though keys were to be by one of them.
+   */
+  identifies(x: Exchange): boolean {
+    return (
+      this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
+    )
   }
 }
 
 const NONE: readonly string[] = Object.freeze([])
 const ISSUER = ['iss']
 const SUBJECT = ['sub']
-const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language']
 
-const textOf = (claim: unknown): string | undefined => (typeof claim === 'string' ? claim : undefined)
+/** An issuer alone names no one. */
+const ISSUER_PART = 0
+
+function identityOf(x: Exchange): readonly (string | undefined)[] {
+  const claims = x.get(CLAIMS)
+  const issuer = textOf(claimAt(claims, ISSUER))
+  return [issuer, textOf(claimAt(claims, SUBJECT)), x.get(CONSUMER), x.clientCertificate?.fingerprint]
+}
+
+function textOf(claim: unknown): string | undefined {
+  return typeof claim === 'string' && claim !== '' ? claim : typeof claim === 'number' ? `#${claim}` : undefined
+}
 
 /** The gateway has verified who the client is, by whatever it has shown. */
 export function hasCredential(x: Exchange): boolean {
