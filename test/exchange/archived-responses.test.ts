@@ -248,6 +248,33 @@ describe('a stale response in an archive', () => {
   })
 })
 
+describe('a stale response in an archive that has changed', () => {
+  it('is replaced with its body, for all replicas', async (t) => {
+    for (const store of ['Tiered', 'Redis']) {
+      const w = world(t, { store })
+      let version = 1
+      w.answer = (request) =>
+        request.respond(200, `version ${version}`, { 'cache-control': 'max-age=1', etag: `"${version}"` })
+      await w.get(0)
+      await w.put(1)
+      for (const gateway of w.replicas) await gateway.pass(2_000)
+      version = 2
+      // Also in the memory of the one that put it, which looks whether the archive has a newer one.
+      for (const [i, at] of ([0, 1] as const).entries()) {
+        assert.equal((await w.get(at)).body, 'version 2', `${store} ${at}`)
+        await w.put(2)
+        assert.equal(w.asked.length, 2, `${store} ${i}`)
+      }
+      version = 3
+      for (const gateway of w.replicas) await gateway.pass(2_000)
+      assert.equal((await w.get(1)).body, 'version 3')
+      await w.put(3)
+      assert.equal((await w.get(0)).body, 'version 3')
+      await over(w)
+    }
+  })
+})
+
 describe('purges', () => {
   it('concern what is in the archive, in each replica that has heard of them', async (t) => {
     const w = world(t)

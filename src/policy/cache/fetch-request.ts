@@ -36,7 +36,9 @@ export class FetchRequests {
   of({ x, rule, content, recalled }: KeyedRequest, found: Lookup): FetchRequest {
     x.request.detach()
     const key = keyCopy()
-    const { primaryLength, names, recordSerial, seen } = found
+    const { primaryLength, names, recordSerial, seen, entry, numbers } = found
+    const validated = entry === null ? null : numbers.received
+    const primary = key.bytes.subarray(0, primaryLength)
     return {
       rule,
       key,
@@ -57,7 +59,7 @@ export class FetchRequests {
       },
       sent: this.#clock.wall(),
       began: this.#purges.newest,
-      keep: this.#recalls?.keepOf(rule, key.bytes.subarray(0, primaryLength), recalled) ?? null,
+      keep: this.#recalls?.keepOf(rule, primary, recalled, validated) ?? null,
     }
   }
 

@@ -82,7 +82,7 @@ export interface KeepRequest {
   readonly place: PurgePlace
   /** Null: it is asked for when the response is whole. */
   readonly ticket: ArchiveTicket | null
-  /** See {@link Recalled.same}. */
+  /** The archive has the body: a new head is all it needs. Holds only where the origin has validated it. */
   readonly same: boolean
 }
 
@@ -109,16 +109,16 @@ export class Recalls {
     return this.#tiered
   }
 
-  /** To be asked for when the request is sent to the origin: purges behind that concern its response. */
-  keepOf(rule: KeyRule, primary: Uint8Array, recalled: Recalled | null): KeepRequest {
+  /**
+   * To be asked for when the request is sent to the origin: purges behind that concern its response.
+   *
+   * @param validated when the stale response was received that the request validates; null: none
+   */
+  keepOf(rule: KeyRule, primary: Uint8Array, recalled: Recalled | null, validated: Milliseconds | null): KeepRequest {
     const { history, position } = this.#purges
-    return {
-      rule,
-      primary,
-      place: { history, position },
-      ticket: recalled?.ticket ?? null,
-      same: recalled?.same === true,
-    }
+    const { ticket = null, found = null, same = false } = recalled ?? {}
+    const isFound = found !== null && found.numbers.received === validated && hasTag(found.response)
+    return { rule, primary, place: { history, position }, ticket, same: same || isFound }
   }
 
   /** Never rejects. */
@@ -279,8 +279,12 @@ function isSame(hit: ArchiveHit, response: ArchivedResponse, { head, bodyBytes, 
     hit.bodyBytes === bodyBytes &&
     numbersOf(response).received === received &&
     response.head.equals(head) &&
-    HEAD.at(response.head, 0).etag !== undefined
+    hasTag(response)
   )
+}
+
+function hasTag({ head }: ArchivedResponse): boolean {
+  return HEAD.at(head, 0).etag !== undefined
 }
 
 /** @returns undefined: it is too long */

@@ -261,7 +261,7 @@ export class ResponseCache {
 
   /** The request goes to the origin. */
   #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
-    const { x, rule, directives, collapsed } = asking
+    const { x, rule, directives, content, collapsed } = asking
     x.cacheResult = result
     const stale = claim === 'never' ? null : staleOf(found)
     // Who fetches for others, or validates, asks for a whole response: the client's conditions are judged on that.
@@ -278,6 +278,7 @@ export class ResponseCache {
     x.set(CACHED_REQUEST, {
       rule,
       directives,
+      content,
       result,
       forwarded: forwardedOf(found, result),
       collapsed,
