@@ -27,7 +27,7 @@ describe('the cache', () => {
   const the = () => rig
 
   before(async () => {
-    rig = await CacheRig.start(scope, POLICIES, manifests, { cache: { statusCIDRs: ['127.0.0.0/8'] } })
+    rig = await CacheRig.start(scope, POLICIES, manifests, { cache: { debugCIDRs: ['127.0.0.0/8'] } })
   })
 
   describe('what is stored (RFC 9111 §3)', PARALLEL, () => storing(the))

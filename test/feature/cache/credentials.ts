@@ -58,7 +58,7 @@ export function credentials(rig: () => CacheRig): void {
     ['header', { 'x-api-key': ANN }, { 'x-api-key': BEN }],
     ['cookie', { cookie: `key=${ANN}` }, { cookie: `key=${BEN}` }],
   ] as readonly [string, Fields, Fields][]) {
-    it(`§3.5 a key in a ${how}, which the gateway takes out, is a credential: its response is not stored`, async () => {
+    it(`RFC 9111 §3.5: a key in a ${how}, which the gateway takes out, is a credential: its response is not stored`, async () => {
       const page = rig().page('key.test', { fields: [FRESH] })
       await page.gets(1, 1, ann)
       assert.equal(page.last.fields.get('x-api-key'), undefined)
@@ -66,7 +66,7 @@ export function credentials(rig: () => CacheRig): void {
       await page.gets(3, 3, ann)
     })
 
-    it(`§3.5 a key in a ${how}: what is public is for all who have a key, and for nobody without`, async () => {
+    it(`RFC 9111 §3.5: a key in a ${how}: what is public is for all who have a key, and for nobody without`, async () => {
       const page = rig().page('key.test', { fields: ['cache-control: public, max-age=3600'] })
       await page.gets(1, 1, ann)
       await page.hits(ben)
@@ -77,7 +77,7 @@ export function credentials(rig: () => CacheRig): void {
     })
   }
 
-  it('§3.5 the consumer in the key: stored for each of them', async () => {
+  it('RFC 9111 §3.5: the consumer in the key: stored for each of them', async () => {
     const page = rig().page('consumer.test', { fields: [FRESH] })
     await page.gets(1, 1, { 'x-api-key': ANN })
     await page.gets(2, 2, { 'x-api-key': BEN })
@@ -86,7 +86,7 @@ export function credentials(rig: () => CacheRig): void {
     assert.equal((await page.get()).status, 401)
   })
 
-  it('§3.5 a claim in the key: each of two users gets their own, from whichever of their tokens', async () => {
+  it('RFC 9111 §3.5: a claim in the key: each of two users gets their own, from whichever of their tokens', async () => {
     const page = rig().page('claim.test', personal('max-age=3600'))
     const as = async (sub: string): Promise<string> => {
       const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' }, claims: { sub, jti: Math.random() } })
@@ -98,7 +98,7 @@ export function credentials(rig: () => CacheRig): void {
     assert.ok(page.asked.length <= 4, `asked ${page.asked.length} times`)
   })
 
-  it('§3.5 a session in a cookie, whose claims the origin is told: nothing is shared, nor what collapses', async () => {
+  it('RFC 9111 §3.5: a session in a cookie, whose claims the origin is told: nothing is shared, nor what collapses', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const page = rig().page('session.test', (asked) => ({ ...personal('max-age=3600')(asked), head: promise }))
     const answers = Array.from({ length: 10 }, async (_, at) => {

@@ -66,21 +66,21 @@ const ROWS: readonly Row[] = [
 export function directives(rig: () => CacheRig): void {
   table(rig, ROWS)
 
-  it('§5.2.1.7 only-if-cached of nothing is 504, and the origin hears nothing', async () => {
+  it('RFC 9111 §5.2.1.7: only-if-cached of nothing is 504, and the origin hears nothing', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     const answer = await page.get({ 'cache-control': 'only-if-cached' })
     assert.equal(answer.status, 504, shown(answer))
     assert.equal(page.asked.length, 0)
   })
 
-  it('§5.2.1.7 only-if-cached of what is stale is 504', async () => {
+  it('RFC 9111 §5.2.1.7: only-if-cached of what is stale is 504', async () => {
     const page = rig().page(STANDARD, { fields: STALE })
     await page.gets(1, 1)
     assert.equal((await page.get({ 'cache-control': 'only-if-cached' })).status, 504)
     assert.equal(page.asked.length, 1)
   })
 
-  it('§5.2.1.5 no-store of a request neither uses up nor replaces what is stored for others', async () => {
+  it('RFC 9111 §5.2.1.5: no-store of a request neither uses up nor replaces what is stored for others', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     await page.gets(1, 1)
     const answer = await page.get({ 'cache-control': 'no-store' })
@@ -88,14 +88,14 @@ export function directives(rig: () => CacheRig): void {
     await page.hits()
   })
 
-  it('§5.2.1.4 what no-cache brings replaces what was stored', async () => {
+  it('RFC 9111 §5.2.1.4: what no-cache brings replaces what was stored', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     await page.gets(1, 1)
     await page.gets(2, 2, { 'cache-control': 'no-cache' })
     await page.hits({}, 2)
   })
 
-  it('§5.2.1.4 what no-cache brings and may not be stored leaves nothing behind that is older', async () => {
+  it('RFC 9111 §5.2.1.4: what no-cache brings and may not be stored leaves nothing behind that is older', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] }, { fields: ['cache-control: no-store'] })
     await page.gets(1, 1)
     await page.gets(2, 2, { 'cache-control': 'no-cache' })
@@ -104,14 +104,14 @@ export function directives(rig: () => CacheRig): void {
     assert.ok([1, 3].map((number) => `${page.path} answer ${number}`).includes(third.text), third.text)
   })
 
-  it('§4.2.4 nothing stale is served because the origin fails, unless something says so', async () => {
+  it('RFC 9111 §4.2.4: nothing stale is served because the origin fails, unless something says so', async () => {
     const page = rig().page(STANDARD, { fields: STALE }, { status: 503, fields: ['cache-control: no-store'] })
     await page.gets(1, 1)
     assert.equal((await page.get()).status, 503)
   })
 
   for (const directive of ['must-revalidate', 'proxy-revalidate', 's-maxage=3600', 'no-cache'])
-    it(`§4.2.4 ${directive} forbids what is stale, also where the policy and the origin would allow it`, async () => {
+    it(`RFC 9111 §4.2.4: ${directive} forbids what is stale, also where the policy and the origin would allow it`, async () => {
       const allowed = 'stale-while-revalidate=9999, stale-if-error=9999'
       const fields = [`cache-control: max-age=3600, ${allowed}, ${directive}`, 'age: 5400', 'etag: "a"']
       const page = rig().page('stale.test', { fields }, { status: 503, fields: ['cache-control: no-store'] })

@@ -8,7 +8,7 @@ const UNSAFE = ['POST', 'PUT', 'DELETE', 'PATCH', 'FOO']
 
 export function invalidation(rig: () => CacheRig): void {
   for (const method of UNSAFE)
-    it(`§4.4 a ${method} without an error: what is stored for its URI is not used unasked`, async () => {
+    it(`RFC 9111 §4.4: a ${method} without an error: what is stored for its URI is not used unasked`, async () => {
       const page = rig().page(STANDARD, { fields: [FRESH] }, { status: 204 }, { fields: [FRESH] })
       await page.gets(1, 1)
       await page.hits()
@@ -17,12 +17,12 @@ export function invalidation(rig: () => CacheRig): void {
     })
 
   for (const status of [200, 201, 202, 204, 301, 303, 307])
-    it(`§4.4 a POST with ${status} invalidates`, () => after(rig(), { status }, 'gone'))
+    it(`RFC 9111 §4.4: a POST with ${status} invalidates`, () => after(rig(), { status }, 'gone'))
 
   for (const status of [400, 403, 404, 409, 500, 503])
-    it(`§4.4 a POST with ${status} does not`, () => after(rig(), { status }, 'kept'))
+    it(`RFC 9111 §4.4: a POST with ${status} does not`, () => after(rig(), { status }, 'kept'))
 
-  it('§4.4 safe methods do not', async () => {
+  it('RFC 9111 §4.4: safe methods do not', async () => {
     for (const method of ['OPTIONS', 'HEAD']) {
       const page = rig().page(STANDARD, { fields: [FRESH] })
       await page.gets(1, 1)
@@ -31,7 +31,7 @@ export function invalidation(rig: () => CacheRig): void {
     }
   })
 
-  it('§4.4 all variants of the URI are invalidated, and HEAD with them', async () => {
+  it('RFC 9111 §4.4: all variants of the URI are invalidated, and HEAD with them', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'vary: x-a'] })
     await page.gets(1, 1, { 'x-a': '1' })
     await page.gets(2, 2, { 'x-a': '2' })
@@ -41,7 +41,7 @@ export function invalidation(rig: () => CacheRig): void {
     await page.gets(5, 5, { 'x-a': '2' })
   })
 
-  it('§4.4 other queries of the path are other URIs', async () => {
+  it('RFC 9111 §4.4: other queries of the path are other URIs', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     await page.gets(1, 1, {}, '?a=1')
     await page.gets(2, 2, {}, '?a=2')
@@ -52,19 +52,19 @@ export function invalidation(rig: () => CacheRig): void {
 
   for (const name of ['location', 'content-location'])
     for (const form of ['path', 'absolute', 'relative', 'absolute with the port of the scheme', 'HOST in capitals'])
-      it(`§4.4 ${name} of the response, as ${form}, is invalidated too`, () =>
+      it(`RFC 9111 §4.4: ${name} of the response, as ${form}, is invalidated too`, () =>
         named(rig(), name, form, STANDARD, 'gone'))
 
   for (const name of ['location', 'content-location']) {
-    it(`§4.4 ${name} of another host is not: nobody empties the store of others`, () =>
+    it(`RFC 9111 §4.4: ${name} of another host is not: nobody empties the store of others`, () =>
       named(rig(), name, 'other host', 'other.test', 'kept'))
-    it(`§4.4 ${name} of another scheme or port is not`, async () => {
+    it(`RFC 9111 §4.4: ${name} of another scheme or port is not`, async () => {
       await named(rig(), name, 'other scheme', STANDARD, 'kept')
       await named(rig(), name, 'other port', STANDARD, 'kept')
     })
   }
 
-  it('§4.4 a Location that cannot be read is nothing', async () => {
+  it('RFC 9111 §4.4: a Location that cannot be read is nothing', async () => {
     for (const location of ['http://[', '//', 'http://:99999/', '\u00ff\u00fe', 'x'.repeat(4_000), '#a', '?']) {
       const page = rig().page(STANDARD, { fields: [FRESH] }, { status: 204, fields: [`location: ${location}`] })
       await page.gets(1, 1)
@@ -74,7 +74,7 @@ export function invalidation(rig: () => CacheRig): void {
     }
   })
 
-  it('RFC 9875 §3 an unsafe request invalidates the groups that its response names, of its origin alone', async () => {
+  it('RFC 9875 §3: an unsafe request invalidates the groups that its response names, of its origin alone', async () => {
     const grouped: Answer = { fields: [FRESH, 'cache-groups: "scripts", "of-the-test"'] }
     const one = rig().page(STANDARD, grouped)
     const other = rig().page(STANDARD, { fields: [FRESH, 'cache-groups: "styles"'] })
@@ -89,7 +89,7 @@ export function invalidation(rig: () => CacheRig): void {
     await elsewhere.hits()
   })
 
-  it('§4.4 a fetch that was under way before the unsafe request is not stored as if it were new', async () => {
+  it('RFC 9111 §4.4: a fetch that was under way before the unsafe request is not stored as if it were new', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const page = rig().page(STANDARD, { fields: [FRESH], rest: promise }, { status: 204 }, { fields: [FRESH] })
     const first = page.get()

@@ -64,7 +64,7 @@ const fetched = async (rig: CacheRig, answer: Answer = {}): Promise<Page> => {
 }
 
 function ofWhole(rig: () => CacheRig): void {
-  it('§14.2 one range of what is stored', async () => {
+  it('RFC 9110 §14.2: one range of what is stored', async () => {
     const page = await fetched(rig())
     for (const [range, status, bytes, content] of SINGLE) {
       const answer = await page.get({ range })
@@ -82,7 +82,7 @@ function ofWhole(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1, 'a range leaves the whole where it is')
   })
 
-  it('§14.2 Range is defined for GET alone', async () => {
+  it('RFC 9110 §14.2: Range is defined for GET alone', async () => {
     const page = await fetched(rig())
     const head = await page.send({ method: 'HEAD', headers: { range: 'bytes=0-4' } })
     assert.equal(head.status, 200)
@@ -90,7 +90,7 @@ function ofWhole(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1)
   })
 
-  it('§14.6 several ranges are parts of one body', async () => {
+  it('RFC 9110 §14.6: several ranges are parts of one body', async () => {
     const page = await fetched(rig())
     const answer = await page.get({ range: 'bytes=0-1, 10-12, -2' })
     assert.equal(page.asked.length, 1)
@@ -105,7 +105,7 @@ function ofWhole(rig: () => CacheRig): void {
     ])
   })
 
-  it('§14.2 many ranges, and such as overlap, cost no more than the whole', async () => {
+  it('RFC 9110 §14.2: many ranges, and such as overlap, cost no more than the whole', async () => {
     const page = await fetched(rig())
     for (const range of [Array(200).fill('0-35').join(','), Array(2_000).fill('0-').join(','), '0-,0-,0-,0-,0-']) {
       const answer = await page.get({ range: `bytes=${range}` })
@@ -115,7 +115,7 @@ function ofWhole(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1)
   })
 
-  it('§14.6 a boundary that stands in the body is not used', async () => {
+  it('RFC 9110 §14.6: a boundary that stands in the body is not used', async () => {
     const page = await fetched(rig())
     const first = await page.get({ range: 'bytes=0-1, 4-5' })
     if (first.status === 200) return
@@ -125,7 +125,7 @@ function ofWhole(rig: () => CacheRig): void {
     assert.equal(parts(answer).length, 2)
   })
 
-  it('§13.1.5 If-Range: by strong comparison, else the whole', async () => {
+  it('RFC 9110 §13.1.5: If-Range: by strong comparison, else the whole', async () => {
     const page = await fetched(rig())
     for (const [value, status] of IF_RANGE) {
       const answer = await page.get({ range: 'bytes=0-4', 'if-range': value })
@@ -135,26 +135,26 @@ function ofWhole(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1)
   })
 
-  it('§13.2.2 If-None-Match before Range', async () => {
+  it('RFC 9110 §13.2.2: If-None-Match before Range', async () => {
     const page = await fetched(rig())
     assert.equal((await page.get({ range: 'bytes=0-4', 'if-none-match': '"one"' })).status, 304)
     assert.equal((await page.get({ range: 'bytes=0-4', 'if-none-match': '"two"' })).status, 206)
   })
 
-  it('§14.2 a range of an error that is stored is the error', async () => {
+  it('RFC 9110 §14.2: a range of an error that is stored is the error', async () => {
     const page = await fetched(rig(), { status: 404 })
     const answer = await page.get({ range: 'bytes=0-4' })
     assert.equal(answer.status, 404, shown(answer))
     assert.equal(answer.text, WHOLE)
   })
 
-  it('§14.2 a range of an empty body', async () => {
+  it('RFC 9110 §14.2: a range of an empty body', async () => {
     const page = await fetched(rig(), { body: '' })
     assert.ok([200, 416].includes((await page.get({ range: 'bytes=0-4' })).status))
     assert.ok([200, 416].includes((await page.get({ range: 'bytes=-4' })).status))
   })
 
-  it('§4 a range of what is stale, which the origin says is still true', async () => {
+  it('RFC 9111 §4: a range of what is stale, which the origin says is still true', async () => {
     const page = rig().page(STANDARD, { fields: ['cache-control: max-age=0', TAG], body: WHOLE }, ({ fields }) =>
       fields.has('if-none-match') ? { status: 304, fields: [FRESH, TAG] } : ranged()({ fields } as Asked),
     )
@@ -167,7 +167,7 @@ function ofWhole(rig: () => CacheRig): void {
 }
 
 function ofParts(rig: () => CacheRig): void {
-  it('§3.3 a part is no answer to a request for the whole', async () => {
+  it('RFC 9111 §3.3: a part is no answer to a request for the whole', async () => {
     const page = rig().page(STANDARD, ranged())
     assert.equal((await page.get({ range: 'bytes=0-4' })).text, '01234')
     const whole = await page.get()
@@ -175,7 +175,7 @@ function ofParts(rig: () => CacheRig): void {
     assert.equal(whole.text, WHOLE)
   })
 
-  it('§3.3 a part is no answer to a request for another one', async () => {
+  it('RFC 9111 §3.3: a part is no answer to a request for another one', async () => {
     const page = rig().page(STANDARD, ranged())
     assert.equal((await page.get({ range: 'bytes=0-4' })).text, '01234')
     const other = await page.get({ range: 'bytes=2-9' })
@@ -183,7 +183,7 @@ function ofParts(rig: () => CacheRig): void {
     assert.equal(other.header('content-range'), 'bytes 2-9/36')
   })
 
-  it('§3.4 parts with another validator are not put together', async () => {
+  it('RFC 9111 §3.4: parts with another validator are not put together', async () => {
     const page = rig().page(
       STANDARD,
       ranged(),
@@ -196,7 +196,7 @@ function ofParts(rig: () => CacheRig): void {
     assert.ok([WHOLE, WHOLE.toUpperCase()].includes(whole.text), whole.text)
   })
 
-  it('§3.4 parts with a weak validator, or none, are not put together', async () => {
+  it('RFC 9111 §3.4: parts with a weak validator, or none, are not put together', async () => {
     for (const lines of [[FRESH, 'etag: W/"one"'], [FRESH]]) {
       const page = rig().page(STANDARD, ranged(lines), ranged(lines, WHOLE.toUpperCase()), ranged(lines))
       await page.get({ range: 'bytes=0-17' })
@@ -205,7 +205,7 @@ function ofParts(rig: () => CacheRig): void {
     }
   })
 
-  it('§3.3, §3.4 a part that lies about where it belongs is nobody else’s', async () => {
+  it('RFC 9111 §3.3, §3.4: a part that lies about where it belongs is nobody else’s', async () => {
     const lies = ['bytes 0-4/3', 'bytes 4-0/36', 'bytes 0-9/36', 'bytes */36', 'bytes 0-4', 'chars 0-4/36', '']
     for (const lie of lies) {
       const page = rig().page(
@@ -221,7 +221,7 @@ function ofParts(rig: () => CacheRig): void {
     }
   })
 
-  it('RFC 9110 §15.3.7 a 206 for a client that asked for the whole is not kept as the whole', async () => {
+  it('RFC 9110 §15.3.7: a 206 for a client that asked for the whole is not kept as the whole', async () => {
     const part: Answer = { status: 206, fields: [FRESH, TAG, 'content-range: bytes 0-4/36'], body: '01234' }
     const page = rig().page(STANDARD, part, { fields: [FRESH, TAG], body: WHOLE })
     await page.get()
@@ -229,7 +229,7 @@ function ofParts(rig: () => CacheRig): void {
     assert.equal(whole.text, WHOLE, shown(whole))
   })
 
-  it('§14.2 a first request with Range, of an origin that ignores it: the whole may be stored', async () => {
+  it('RFC 9110 §14.2: a first request with Range, of an origin that ignores it: the whole may be stored', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, TAG], body: WHOLE })
     const first = await page.get({ range: 'bytes=0-4' })
     assert.ok(first.status === 200 ? first.text === WHOLE : first.text === '01234', shown(first))

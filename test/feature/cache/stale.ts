@@ -24,7 +24,7 @@ const FAILURES: Readonly<Record<string, Answer>> = {
 }
 
 export function whileStale(rig: () => CacheRig): void {
-  it('§3 stale-while-revalidate: the stale response at once, one fetch behind it, then the new one', async () => {
+  it('RFC 5861 §3: stale-while-revalidate: the stale response at once, one fetch behind it, then the new one', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const page = rig().page(STANDARD, { fields: stale(WHILE) }, { fields: [FRESH], head: promise })
     await page.gets(1, 1)
@@ -40,7 +40,7 @@ export function whileStale(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 2)
   })
 
-  it('§3 stale-while-revalidate validates behind the client, by the stored tag', async () => {
+  it('RFC 5861 §3: stale-while-revalidate validates behind the client, by the stored tag', async () => {
     const page = rig().page(STANDARD, { fields: [...stale(WHILE), 'etag: "one"'] }, { status: 304, fields: [FRESH] })
     await page.gets(1, 1)
     assert.equal((await page.get()).text, `${page.path} answer 1`)
@@ -51,7 +51,7 @@ export function whileStale(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 2)
   })
 
-  it('§3 the fetch behind the client carries nothing of that client alone', async () => {
+  it('RFC 5861 §3: the fetch behind the client carries nothing of that client alone', async () => {
     const page = rig().page(STANDARD, { fields: stale(WHILE) }, { fields: [FRESH] })
     await page.gets(1, 1)
     const own = { range: 'bytes=0-1', 'if-none-match': '"x"', 'x-own': '1' }
@@ -61,13 +61,13 @@ export function whileStale(rig: () => CacheRig): void {
       assert.equal(page.last.fields.has(name), false, `${name} went to the origin`)
   })
 
-  it('§3 beyond stale-while-revalidate a client waits for the origin', async () => {
+  it('RFC 5861 §3: beyond stale-while-revalidate a client waits for the origin', async () => {
     const page = rig().page(STANDARD, { fields: stale('stale-while-revalidate=60') }, { fields: [FRESH] })
     await page.gets(1, 1)
     await page.gets(2, 2)
   })
 
-  it('§3 a client that asks for max-age or no-cache is not given what is stale', async () => {
+  it('RFC 5861 §3: a client that asks for max-age or no-cache is not given what is stale', async () => {
     for (const [at, directives] of ['no-cache', 'max-age=60', 'min-fresh=1', 'max-stale=10, max-age=0'].entries()) {
       const page = rig().page(STANDARD, { fields: stale(WHILE) }, { fields: [FRESH] })
       await page.gets(1, 1)
@@ -75,7 +75,7 @@ export function whileStale(rig: () => CacheRig): void {
     }
   })
 
-  it('§3 a fetch behind the client that fails leaves the stale response, and is not tried by every client', async () => {
+  it('RFC 5861 §3: a fetch behind the client that fails leaves the stale response, and is not tried by every client', async () => {
     const page = rig().page(STANDARD, { fields: stale(WHILE) }, { status: 503, fields: NO_STORE })
     await page.gets(1, 1)
     await page.get()
@@ -83,7 +83,7 @@ export function whileStale(rig: () => CacheRig): void {
     assert.equal((await page.get()).text, `${page.path} answer 1`)
   })
 
-  it('§3 staleWhileRevalidate of the policy, where the origin says nothing', async () => {
+  it('RFC 5861 §3: staleWhileRevalidate of the policy, where the origin says nothing', async () => {
     const old = { fields: ['cache-control: max-age=3600', 'age: 5400'] }
     const page = rig().page('stale.test', old, { fields: [FRESH] })
     await page.gets(1, 1)
@@ -92,7 +92,7 @@ export function whileStale(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 2)
   })
 
-  it('§3 what the origin says goes before the policy: stale-while-revalidate=0', async () => {
+  it('RFC 5861 §3: what the origin says goes before the policy: stale-while-revalidate=0', async () => {
     const page = rig().page('stale.test', { fields: stale('stale-while-revalidate=0') }, { fields: [FRESH] })
     await page.gets(1, 1)
     await page.gets(2, 2)
@@ -101,7 +101,7 @@ export function whileStale(rig: () => CacheRig): void {
 
 export function ifError(rig: () => CacheRig): void {
   for (const [failure, answer] of Object.entries(FAILURES))
-    it(`§4 stale-if-error: the stale response instead of ${failure}`, async () => {
+    it(`RFC 5861 §4: stale-if-error: the stale response instead of ${failure}`, async () => {
       const page = rig().page(STANDARD, { fields: stale(ERROR) }, answer, { fields: [FRESH] })
       await page.gets(1, 1)
       const second = await page.get()
@@ -111,7 +111,7 @@ export function ifError(rig: () => CacheRig): void {
       await eventually(async () => assert.equal((await page.get()).text, `${page.path} answer 3`))
     })
 
-  it('§4 stale-if-error is for failures: 404 and 403 are answers', async () => {
+  it('RFC 5861 §4: stale-if-error is for failures: 404 and 403 are answers', async () => {
     for (const status of [403, 404, 410, 429]) {
       const page = rig().page(STANDARD, { fields: stale(ERROR) }, { status, fields: NO_STORE })
       await page.gets(1, 1)
@@ -119,13 +119,13 @@ export function ifError(rig: () => CacheRig): void {
     }
   })
 
-  it('§4 beyond stale-if-error a failure is the answer', async () => {
+  it('RFC 5861 §4: beyond stale-if-error a failure is the answer', async () => {
     const page = rig().page(STANDARD, { fields: stale('stale-if-error=60') }, { status: 503, fields: NO_STORE })
     await page.gets(1, 1)
     assert.equal((await page.get()).status, 503)
   })
 
-  it('§4 stale-if-error of a request', async () => {
+  it('RFC 5861 §4: stale-if-error of a request', async () => {
     const fields = ['cache-control: max-age=3600', 'age: 5400']
     const page = rig().page(STANDARD, { fields }, { status: 503, fields: NO_STORE })
     await page.gets(1, 1)
@@ -134,7 +134,7 @@ export function ifError(rig: () => CacheRig): void {
     assert.equal((await page.get()).status, 503)
   })
 
-  it('§4 staleIfError of the policy, where the origin says nothing; and not where it says 0', async () => {
+  it('RFC 5861 §4: staleIfError of the policy, where the origin says nothing; and not where it says 0', async () => {
     const failure: Answer = { status: 503, fields: NO_STORE }
     // Beyond the policy's staleWhileRevalidate.
     const page = rig().page('stale.test', { fields: ['cache-control: max-age=3600', 'age: 9000'] }, failure)
@@ -145,7 +145,7 @@ export function ifError(rig: () => CacheRig): void {
     assert.equal((await strict.get()).status, 503)
   })
 
-  it('§4 a fetch that breaks behind its head is no case for stale-if-error: the client sees that it breaks', async () => {
+  it('RFC 5861 §4: a fetch that breaks behind its head is no case for stale-if-error: the client sees that it breaks', async () => {
     const page = rig().page(STANDARD, { fields: stale(ERROR) }, { fields: [FRESH], cut: 5 }, { fields: [FRESH] })
     await page.gets(1, 1)
     // A gateway that holds back the head until the body is there may give the stale one: but never a mixture.

@@ -129,7 +129,7 @@ export function storing(rig: () => CacheRig): void {
   table(rig, ROWS)
 
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'FOO'])
-    it(`§3 a response to ${method} is not stored`, async () => {
+    it(`RFC 9111 §3: a response to ${method} is not stored`, async () => {
       const page = rig().page(STANDARD, { fields: ['cache-control: public, max-age=3600'] })
       await page.send({ method, body: '' })
       await page.send({ method, body: '' })
@@ -137,7 +137,7 @@ export function storing(rig: () => CacheRig): void {
       page.is(await page.get(), 3, 3)
     })
 
-  it('§4 POST and the like go to the origin, whatever is stored', async () => {
+  it('RFC 9111 §4: POST and the like go to the origin, whatever is stored', async () => {
     for (const method of ['POST', 'OPTIONS', 'FOO']) {
       const page = rig().page(STANDARD, { fields: [FRESH] })
       await page.gets(1, 1)
@@ -145,7 +145,7 @@ export function storing(rig: () => CacheRig): void {
     }
   })
 
-  it('§4 HEAD is answered by what a GET stored', async () => {
+  it('RFC 9111 §4: HEAD is answered by what a GET stored', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'x-mark: yes'] })
     const whole = await page.gets(1, 1)
     const head = await page.send({ method: 'HEAD' })
@@ -155,7 +155,7 @@ export function storing(rig: () => CacheRig): void {
     assert.equal(head.text, '')
   })
 
-  it('§4 GET is not answered by what a HEAD brought', async () => {
+  it('RFC 9111 §4: GET is not answered by what a HEAD brought', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     const head = await page.send({ method: 'HEAD' })
     assert.equal(head.status, 200)
@@ -163,7 +163,7 @@ export function storing(rig: () => CacheRig): void {
     await page.hits({}, 2)
   })
 
-  it('§3.1 fields of one connection are not stored, nor those that Connection names', async () => {
+  it('RFC 9111 §3.1: fields of one connection are not stored, nor those that Connection names', async () => {
     const never = ['keep-alive: timeout=5', 'x-one-hop: 1', 'upgrade: h9c', 'te: trailers']
     const proxy = ['proxy-authenticate: Basic', 'proxy-authentication-info: a', 'proxy-connection: keep-alive']
     const fields = [FRESH, 'connection: x-one-hop, keep-alive, upgrade, te', 'x-kept: yes', ...never, ...proxy]
@@ -182,7 +182,7 @@ export function storing(rig: () => CacheRig): void {
     'private="x-secret, X-Other"',
     'private=x-secret, no-cache=x-other',
   ])
-    it(`§5.2.2 ${directive}: the rest is stored, these fields are not`, async () => {
+    it(`RFC 9111 §5.2.2: ${directive}: the rest is stored, these fields are not`, async () => {
       const fields = [`cache-control: max-age=3600, ${directive}`, 'x-secret: 1', 'x-other: 2', 'x-kept: yes']
       const page = rig().page(STANDARD, { fields })
       const first = await page.gets(1, 1)
@@ -193,7 +193,7 @@ export function storing(rig: () => CacheRig): void {
       assert.equal(hit.header('x-other'), undefined)
     })
 
-  it('§3 all other fields are stored as they are: unknown ones, several of a name, in their order', async () => {
+  it('RFC 9111 §3: all other fields are stored as they are: unknown ones, several of a name, in their order', async () => {
     const own = ['x-many: 1', 'x-other: é'.normalize('NFC'), 'X-Many: 2', 'link: <a>', 'link: <b>, <c>', 'x-empty:']
     const page = rig().page(STANDARD, { fields: [FRESH, ...own, 'content-type: text/plain; charset="utf-8"'] })
     const first = await page.gets(1, 1)
@@ -204,7 +204,7 @@ export function storing(rig: () => CacheRig): void {
     assert.equal(seen(hit).length, 7)
   })
 
-  it('§3 trailers of a chunked body are given to clients of the store or left out, never mixed into the head', async () => {
+  it('RFC 9111 §3: trailers of a chunked body are given to clients of the store or left out, never mixed into the head', async () => {
     const page = rig().page(STANDARD, {
       ...{ fields: [FRESH, 'trailer: x-sum'], framing: 'chunked' },
       trailers: ['x-sum: 17', 'cache-control: no-store'],
@@ -215,7 +215,7 @@ export function storing(rig: () => CacheRig): void {
     assert.equal(hit.header('cache-control'), 'max-age=3600')
   })
 
-  it('§3.3 a body that is cut off is never used for another client', async () => {
+  it('RFC 9111 §3.3: a body that is cut off is never used for another client', async () => {
     for (const framing of ['length', 'chunked'] as const) {
       const page = rig().page(STANDARD, { fields: [FRESH], framing, cut: 5 }, { fields: [FRESH] })
       await assert.rejects(page.get())

@@ -45,7 +45,7 @@ const ROWS: readonly Row[] = [
 export function targetedFields(rig: () => CacheRig): void {
   table(rig, ROWS)
 
-  it('RFC 9213 §2.2 a client is told Cache-Control as the origin said it', async () => {
+  it('RFC 9213 §2.2: a client is told Cache-Control as the origin said it', async () => {
     const page = rig().page(STANDARD, { fields: [cdn('max-age=3600'), 'cache-control: max-age=5'] })
     await page.gets(1, 1)
     assert.equal((await page.hits()).header('cache-control'), 'max-age=5')
@@ -69,7 +69,7 @@ export function cacheStatusField(rig: () => CacheRig): void {
     assert.equal(cacheStatus(await bypassed.get({ cookie: 'preview=1' })).fwd, 'bypass')
   })
 
-  it('RFC 9211 §2 what caches behind us said stays before what we say', async () => {
+  it('RFC 9211 §2: what caches behind us said stays before what we say', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'cache-status: "Behind";fwd=miss;stored'] })
     const first = await page.gets(1, 1)
     assert.match(first.header('cache-status') ?? 'none', /^"Behind";fwd=miss;stored, [^,]+$/, shown(first))

@@ -43,7 +43,7 @@ export function validation(rig: () => CacheRig): void {
 
 function ofClients(rig: () => CacheRig): void {
   for (const [rule, fields, status] of CONDITIONS)
-    it(`§4.3.2 ${rule}: ${status}, from what is fresh`, async () => {
+    it(`RFC 9111 §4.3.2: ${rule}: ${status}, from what is fresh`, async () => {
       const page = rig().page(STANDARD, { fields: [FRESH, TAG, MODIFIED, 'content-language: de', 'content-type: a/b'] })
       await page.gets(1, 1)
       const answer = await page.get(fields)
@@ -61,13 +61,13 @@ function ofClients(rig: () => CacheRig): void {
       assert.equal((await page.send({ method: 'HEAD', headers: fields })).status, status)
     })
 
-  it('§4.3.2 If-None-Match where the stored response has no tag is 200', async () => {
+  it('RFC 9111 §4.3.2: If-None-Match where the stored response has no tag is 200', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] })
     await page.gets(1, 1)
     await page.hits({ 'if-none-match': '"one"' })
   })
 
-  it('§4.3.2 If-Modified-Since where the stored response has no Last-Modified compares its Date', async () => {
+  it('RFC 9111 §4.3.2: If-Modified-Since where the stored response has no Last-Modified compares its Date', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, `date: ${date(-100)}`] })
     await page.gets(1, 1)
     assert.equal((await page.get({ 'if-modified-since': date(-200) })).status, 200)
@@ -75,7 +75,7 @@ function ofClients(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1)
   })
 
-  it('§4.3.2 conditions are nothing to a stored 404', async () => {
+  it('RFC 9111 §4.3.2: conditions are nothing to a stored 404', async () => {
     const page = rig().page(STANDARD, { status: 404, fields: [FRESH, TAG] })
     await page.get()
     const answer = await page.get({ 'if-none-match': '"one"' })
@@ -83,7 +83,7 @@ function ofClients(rig: () => CacheRig): void {
     assert.equal(page.asked.length, 1)
   })
 
-  it('§4.3.2 If-Match and If-Unmodified-Since are for the origin', async () => {
+  it('RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin', async () => {
     for (const fields of [{ 'if-match': '"two"' }, { 'if-unmodified-since': date(-9e8) }] as Fields[]) {
       const page = rig().page(STANDARD, { fields: [FRESH, TAG, MODIFIED] }, { status: 412, fields: [STALE] })
       await page.gets(1, 1)
@@ -92,7 +92,7 @@ function ofClients(rig: () => CacheRig): void {
     }
   })
 
-  it('§4.3.1 a condition of a client that finds nothing goes to the origin, whose 304 stores no page', async () => {
+  it('RFC 9111 §4.3.1: a condition of a client that finds nothing goes to the origin, whose 304 stores no page', async () => {
     const page = rig().page(STANDARD, ({ fields }) =>
       fields.get('if-none-match') === '"one"' ? { status: 304, fields: [FRESH, TAG] } : { fields: [FRESH, TAG] },
     )
@@ -103,7 +103,7 @@ function ofClients(rig: () => CacheRig): void {
     assert.match(plain.text, /^\/p\d+ answer \d$/)
   })
 
-  it('§4.3.2 a client with an older copy of what was stale and is validated gets 200, one with this copy 304', async () => {
+  it('RFC 9111 §4.3.2: a client with an older copy of what was stale and is validated gets 200, one with this copy 304', async () => {
     for (const [tag, status] of [
       ['"old"', 200],
       ['"one"', 304],
@@ -122,7 +122,7 @@ function ofClients(rig: () => CacheRig): void {
 }
 
 function ofOrigins(rig: () => CacheRig): void {
-  it('§4.3.1 a stale response is validated by its own tag and date, exactly as they came', async () => {
+  it('RFC 9111 §4.3.1: a stale response is validated by its own tag and date, exactly as they came', async () => {
     const page = rig().page(
       STANDARD,
       { fields: [STALE, 'etag: W/"a,b\\"', MODIFIED] },
@@ -136,7 +136,7 @@ function ofOrigins(rig: () => CacheRig): void {
     await page.hits()
   })
 
-  it('§4.3.3 a full response to a validation replaces what is stored', async () => {
+  it('RFC 9111 §4.3.3: a full response to a validation replaces what is stored', async () => {
     const page = rig().page(STANDARD, { fields: [STALE, TAG] }, { fields: [FRESH, 'etag: "two"'] })
     await page.gets(1, 1)
     await page.gets(2, 2)
@@ -144,7 +144,7 @@ function ofOrigins(rig: () => CacheRig): void {
     assert.equal(hit.header('etag'), '"two"')
   })
 
-  it('§4.3.3 a failure of a validation is the answer, and what is stored stays', async () => {
+  it('RFC 9111 §4.3.3: a failure of a validation is the answer, and what is stored stays', async () => {
     const page = rig().page(
       STANDARD,
       { fields: [STALE, TAG] },
@@ -158,7 +158,7 @@ function ofOrigins(rig: () => CacheRig): void {
     assert.equal(third.text, `${page.path} answer 1`)
   })
 
-  it('§4.3.4 a 304 that names another tag does not make the stored page fresh', async () => {
+  it('RFC 9111 §4.3.4: a 304 that names another tag does not make the stored page fresh', async () => {
     const page = rig().page(
       STANDARD,
       { fields: [STALE, TAG] },
@@ -173,7 +173,7 @@ function ofOrigins(rig: () => CacheRig): void {
     if (third.header('etag') === '"another"') assert.notEqual(third.text, `${page.path} answer 1`)
   })
 
-  it('§4.3.3 a 304 for a client that asked for a page, of an origin that was not asked a condition', async () => {
+  it('RFC 9111 §4.3.3: a 304 for a client that asked for a page, of an origin that was not asked a condition', async () => {
     const page = rig().page(STANDARD, { status: 304, fields: [FRESH, TAG] }, { fields: [FRESH, TAG] })
     await page.get()
     const second = await page.get()
@@ -181,7 +181,7 @@ function ofOrigins(rig: () => CacheRig): void {
     assert.equal(second.text, `${page.path} answer 2`)
   })
 
-  it('§4.3.1 a stored response without validators is fetched anew without conditions', async () => {
+  it('RFC 9111 §4.3.1: a stored response without validators is fetched anew without conditions', async () => {
     const page = rig().page(STANDARD, { fields: [STALE] }, { fields: [FRESH] })
     await page.gets(1, 1)
     await page.gets(2, 2)
@@ -191,7 +191,7 @@ function ofOrigins(rig: () => CacheRig): void {
 }
 
 function updates(rig: () => CacheRig): void {
-  it('§3.2 fields of a 304 replace those that are stored, but for those of the body and of one connection', async () => {
+  it('RFC 9111 §3.2: fields of a 304 replace those that are stored, but for those of the body and of one connection', async () => {
     const second: Answer = {
       status: 304,
       fields: [
@@ -216,7 +216,7 @@ function updates(rig: () => CacheRig): void {
     assert.equal(hit.header('set-cookie'), undefined, 'a cookie came out of the store')
   })
 
-  it('§4.3.4 a 304 makes it fresh by what it says: another max-age, Date and Age', async () => {
+  it('RFC 9111 §4.3.4: a 304 makes it fresh by what it says: another max-age, Date and Age', async () => {
     const page = rig().page(
       STANDARD,
       { fields: [STALE, TAG, 'age: 500', `date: ${date(-600)}`] },
@@ -229,7 +229,7 @@ function updates(rig: () => CacheRig): void {
     assert.equal(hit.header('cache-control'), 'max-age=100')
   })
 
-  it('§4.3.4 a 304 with no-store, private or another Vary is nothing to be used again', async () => {
+  it('RFC 9111 §4.3.4: a 304 with no-store, private or another Vary is nothing to be used again', async () => {
     for (const line of ['cache-control: no-store', 'cache-control: private, max-age=60', 'vary: *']) {
       const page = rig().page(
         STANDARD,
@@ -251,7 +251,7 @@ function updates(rig: () => CacheRig): void {
     ['another Last-Modified', [FRESH, TAG, `last-modified: ${date(-5)}`], 'gone'],
   ]
   for (const [rule, fields, after] of heads)
-    it(`§4.3.5 a HEAD with ${rule}: what a GET stored is ${after}`, async () => {
+    it(`RFC 9111 §4.3.5: a HEAD with ${rule}: what a GET stored is ${after}`, async () => {
       const page = rig().page(STANDARD, { fields: [STALE, TAG, MODIFIED, 'x-changed: old'] }, ({ method }) => {
         if (method !== 'HEAD') return { fields: [FRESH, 'etag: "two"'] }
         const length = String(`${page.path} answer 1`.length)

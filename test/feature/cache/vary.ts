@@ -51,14 +51,14 @@ const ROWS: readonly Row[] = [
 export function variants(rig: () => CacheRig): void {
   table(rig, ROWS)
 
-  it('§4.1 several variants are kept side by side', async () => {
+  it('RFC 9111 §4.1: several variants are kept side by side', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'vary: accept-language'] })
     const languages = ['de', 'en', 'fr', 'da']
     for (const [at, language] of languages.entries()) await page.gets(at + 1, at + 1, { 'accept-language': language })
     for (const [at, language] of languages.entries()) await page.hits({ 'accept-language': language }, at + 1)
   })
 
-  it('§4.1 a page that begins to vary by another field: no client gets what was stored for the other', async () => {
+  it('RFC 9111 §4.1: a page that begins to vary by another field: no client gets what was stored for the other', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH] }, { fields: [FRESH, 'vary: x-a'] })
     await page.gets(1, 1, { 'x-a': '1' })
     await page.gets(2, 2, { 'x-a': '2', 'cache-control': 'no-cache' })
@@ -68,7 +68,7 @@ export function variants(rig: () => CacheRig): void {
     assert.notEqual(other.text, `${page.path} answer 2`)
   })
 
-  it('§4.1 variants by other fields: each of the responses says by what it varies', async () => {
+  it('RFC 9111 §4.1: variants by other fields: each of the responses says by what it varies', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'vary: x-a'] }, { fields: [FRESH, 'vary: x-b'] })
     await page.gets(1, 1, { 'x-a': '1', 'x-b': '1' })
     await page.gets(2, 2, { 'x-a': '2', 'x-b': '2' })
@@ -77,7 +77,7 @@ export function variants(rig: () => CacheRig): void {
     assert.equal(mixed.text, `${page.path} answer 3`)
   })
 
-  it('§4.1 a request with several lines of a field is another one than with their first', async () => {
+  it('RFC 9111 §4.1: a request with several lines of a field is another one than with their first', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'vary: x-a'] })
     await page.gets(1, 1, { 'x-a': '1' })
     await page.gets(2, 2, { 'x-a': '1', 'X-A': '2' })
