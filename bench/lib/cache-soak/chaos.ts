@@ -1,0 +1,205 @@
+/** What happens meanwhile in the soak: content changes and is purged, Redis and workers and replicas fail. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { RedisServer } from '../../../test/lib/redis-server.ts'
+import { floorAt } from './clients.ts'
+import type { SoakGateway } from './replica.ts'
+import { TAGS, type Thing, versionAt, type World } from './world.ts'
+
+/**
+ * Milliseconds until a purge at one replica holds in the others, Redis being there; the issue's 100 and what a machine
+ * needs whose cores are all busy.
+ */
+const SPREAD = 3_000
+/** Until replicas are reconciled after Redis was away. */
+const RECONCILED = 10_000
+
+export interface Events {
+  changes: number
+  purges: number
+  purgesFailed: number
+  redisPaused: number
+  redisRestarted: number
+  redisSpoiled: number
+  workersEnded: number
+  replicasKilled: number
+}
+
+export interface Chaos {
+  readonly world: World
+  readonly hosts: readonly string[]
+  readonly replicas: readonly SoakGateway[]
+  readonly redis: RedisServer
+  readonly clock: () => number
+  readonly events: Events
+  /** Whether things fail besides changing. */
+  readonly faults: boolean
+}
+
+/** When Redis was not there last; purges sent then reach other replicas when it is back. */
+let away = Number.NEGATIVE_INFINITY
+
+export async function run(chaos: Chaos, until: () => boolean): Promise<void> {
+  const loops = [every(40, until, () => change(chaos)), every(250, until, () => purge(chaos))]
+  if (chaos.faults) {
+    loops.push(every(7_000, until, () => troubleRedis(chaos)))
+    loops.push(every(11_000, until, () => endWorker(chaos)))
+    loops.push(every(31_000, until, () => killReplica(chaos)))
+  }
+  await Promise.all(loops)
+}
+
+async function every(mean: number, until: () => boolean, work: () => Promise<void> | void): Promise<void> {
+  for (;;) {
+    const end = performance.now() + mean * (0.5 + Math.random())
+    while (performance.now() < end && !until()) await delay(Math.min(200, Math.max(1, end - performance.now())))
+    if (until()) return
+    await work()
+  }
+}
+
+function change({ world, clock, events }: Chaos): void {
+  const thing = oneOf(world.things)
+  thing.began.push(clock())
+  events.changes++
+}
+
+/** After the answer, no replica that it reached serves anything older than what was there before it was sent. */
+async function purge(chaos: Chaos): Promise<void> {
+  const { world, replicas, clock, events } = chaos
+  const replica = oneOf(replicas)
+  if (!replica.alive) return
+  const host = oneOf(chaos.hosts)
+  const thing = oneOf(world.of(host))
+  const kind = oneOf(['url', 'url', 'url', 'prefix', 'tag', 'rule', 'soft'] as const)
+  const { body, hit } = purgeOf(kind, thing)
+  const sent = clock()
+  const versions = new Map(world.things.filter(hit).map((each) => [each, versionAt(each, sent)]))
+  const done = await post(replica, body)
+  if (!done) {
+    events.purgesFailed++
+    return
+  }
+  events.purges++
+  // What is only marked stale may still be served while it is validated.
+  if (kind === 'soft') return
+  const now = clock()
+  for (const other of replicas) {
+    const since = other === replica ? now : now + (sent - away < RECONCILED ? RECONCILED : SPREAD)
+    for (const [each, version] of versions) floorAt(other, each, version, since)
+  }
+}
+
+export function purgeOf(
+  kind: string,
+  thing: Thing,
+): { readonly body: object; readonly hit: (thing: Thing) => boolean } {
+  const { host, path, tag } = thing
+  const folder = path.slice(0, path.lastIndexOf('/') + 1)
+  switch (kind) {
+    case 'prefix':
+      return {
+        body: { prefix: `http://${host}${folder}` },
+        hit: (each) => each.host === host && each.path.startsWith(folder),
+      }
+    case 'tag':
+      return {
+        body: { namespace: 'default', tag: `tag-${Number(tag.slice(4)) % TAGS}` },
+        hit: (each) => each.tag === tag,
+      }
+    case 'rule':
+      return { body: { namespace: 'default', route: routeOf(host), rule: 'all' }, hit: (each) => each.host === host }
+    case 'soft':
+      return { body: { url: `http://${host}${path}`, soft: true }, hit: (each) => each === thing }
+    default:
+      return { body: { url: `http://${host}${path}` }, hit: (each) => each === thing }
+  }
+}
+
+export const routeOf = (host: string): string => host.replaceAll('.', '-')
+
+async function post(replica: SoakGateway, body: object): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${replica.adminPort}/api/v1/cache/purge`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(5_000),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${response.status} ${text}`)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function troubleRedis({ redis, clock, events }: Chaos): Promise<void> {
+  const what = oneOf(['pause', 'restart', 'spoil', 'forget'] as const)
+  if (what === 'pause') {
+    events.redisPaused++
+    redis.pause()
+    await delay(200 + Math.random() * 2_000)
+    redis.resume()
+  } else if (what === 'restart') {
+    events.redisRestarted++
+    await redis.kill()
+    await delay(Math.random() * 2_000)
+    await redis.run()
+  } else await spoil(redis, what).then(() => events.redisSpoiled++)
+  away = clock()
+}
+
+/** Data that is cut, or of somebody else, or gone: never served. */
+async function spoil(redis: RedisServer, what: 'spoil' | 'forget'): Promise<void> {
+  if (what === 'forget') {
+    await redis.admin.flushall()
+    return
+  }
+  let cursor = '0'
+  const keys: string[] = []
+  do {
+    const [next, found] = await redis.admin.scan(cursor, 'COUNT', 500)
+    cursor = next
+    keys.push(...found)
+  } while (cursor !== '0' && keys.length < 2_000)
+  for (const key of keys) {
+    if (Math.random() < 0.8) continue
+    const type = await redis.admin.type(key)
+    const other = oneOf(keys)
+    if (type === 'string') {
+      const bytes = await redis.admin.getBuffer(key)
+      if (bytes === null) continue
+      const ways = [
+        () => redis.admin.set(key, bytes.subarray(0, bytes.length >> 1), 'KEEPTTL'),
+        () => redis.admin.setrange(key, Math.floor(Math.random() * bytes.length), 'spoiled'),
+        () => redis.admin.copy(other, key, 'REPLACE'),
+        () => redis.admin.set(key, 'foreign', 'KEEPTTL'),
+      ]
+      await oneOf(ways)()
+    } else if (type === 'hash') {
+      const [field] = await redis.admin.hkeys(key)
+      if (field !== undefined) await redis.admin.hset(key, field, 'spoiled')
+    }
+  }
+}
+
+async function endWorker({ replicas, events }: Chaos): Promise<void> {
+  const replica = oneOf(replicas)
+  if (!replica.alive) return
+  await replica.endWorker().then(
+    () => events.workersEnded++,
+    () => {},
+  )
+}
+
+async function killReplica({ replicas, events }: Chaos): Promise<void> {
+  const replica = oneOf(replicas)
+  await replica.kill()
+  events.replicasKilled++
+  await delay(Math.random() * 1_000)
+  await replica.run()
+}
+
+function oneOf<T>(list: readonly T[]): T {
+  return list[Math.floor(Math.random() * list.length)]!
+}
