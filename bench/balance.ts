@@ -238,6 +238,7 @@ const deps: FilterServices = {
   grants: { store: () => undefined },
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   mirrors: { begin: () => null },
+  background: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   providers: { request: () => Promise.reject(new Error('nothing is called here')) },
   signIns: NO_SIGN_INS,

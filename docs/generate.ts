@@ -1,6 +1,6 @@
 /**
  * Writes docs/reference/{route,backend,settings}.md from the descriptions in the schemas, so that the reference equals
- * the output of `kubectl explain`.
+ * the output of `kubectl explain`, and docs/reference/cache-rules.md from the titles of tests.
  *
  *     node docs/generate.ts            write
  *     node docs/generate.ts --check    fail where a page differs
@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { UNBUILT, type Unbuilt } from '../src/api/not-implemented.ts'
 import type { Schema } from '../src/api/schema-dialect.ts'
+import { CACHE_RULES_PAGE, cacheRulesPage } from './cache-rules.ts'
 import { wrapProse } from './wrap-prose.ts'
 
 const root = new URL('../', import.meta.url)
@@ -167,7 +168,7 @@ function escapeCell(text: string): string {
 }
 
 if (import.meta.main) {
-  for (const [name, content] of generatedPages()) {
+  for (const [name, content] of [...generatedPages(), [CACHE_RULES_PAGE, cacheRulesPage()] as const]) {
     const file = new URL(name, root)
     if (!process.argv.includes('--check')) writeFileSync(file, content)
     else if (readFileSync(file, 'utf8') !== content) {

@@ -141,7 +141,7 @@ export interface Fill {
    * has what was written, and no more comes.
    */
   fail(): void
-  /** What has been written so far, to be read by the one who fills. Null before the head, and when too many are held. */
+  /** What was written so far, to be read by the one who fills. Null before the head, and when too many are held. */
   hold(): HeldEntry | null
 }
 

@@ -65,7 +65,7 @@ export const STORE_REASONS = [
   'Partial',
   /** Neither an explicit lifetime nor anything that allows an estimate (RFC 9111 §3). */
   'NoLifetime',
-  /** Not fresh when it arrived, with nothing to validate it with and never to be served stale. */
+  /** Never to be served without validation, with nothing to validate it with. */
   'AlreadyStale',
   /** It ended before its end (RFC 9111 §3.3). Decided by who reads it. */
   'Incomplete',
@@ -153,20 +153,4 @@ export interface RequestDirectives {
   readonly maxStale: Milliseconds
   /** −1 where absent (RFC 5861 §4). */
   readonly staleIfError: Milliseconds
-}
-
-/** The functions of `storing.ts`, `reuse.ts` and `invalidation.ts`, for who builds on them before they land. */
-export interface CacheLaw {
-  judgeStoring(
-    request: StoringRequest,
-    status: number,
-    fields: Fields,
-    times: ResponseTimes,
-    rules: CacheRules,
-  ): StoreVerdict
-  /** Cheap where the request has no such field. */
-  requestDirectives(fields: Fields): RequestDirectives
-  judgeReuse(numbers: CacheNumbers, request: RequestDirectives, now: Milliseconds, into: ReuseVerdict): ReuseVerdict
-  /** Asked again when the origin has failed: time has passed since the verdict. */
-  mayServeOnError(numbers: CacheNumbers, request: RequestDirectives, now: Milliseconds): boolean
 }

@@ -12,7 +12,7 @@ import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { AccessRecord } from './access-log.ts'
-import type { ProxyExchange } from './exchange.ts'
+import type { ClientLeft, ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 
 const REASON_INDEX: ReadonlyMap<Reason, number> = new Map(REASON_LIST.map((reason, index) => [reason, index]))
@@ -61,13 +61,14 @@ const RECORD: AccessRecord = {
 /** The summary of the exchange, for filters. */
 export function summaryOf(x: ProxyExchange): ExchangeSummary {
   const { now } = x.context.timers
+  const { left } = x
   return {
-    status: x.status,
+    status: left === null ? x.status : left.status,
     bytesIn: bytesInOf(x),
     bytesOut: bytesOutOf(x),
     attempts: x.attempts,
-    reason: x.reason,
-    duration: now - x.startedAt,
+    reason: left === null ? x.reason : 'ClientGone',
+    duration: (left === null ? now : left.at) - x.startedAt,
     upstreamDuration: upstreamDurationOf(x, now),
   }
 }
@@ -86,11 +87,20 @@ function upstreamDurationOf(x: ProxyExchange, now: number): number {
   return (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt
 }
 
+/** What became of the rest of a response whose client had left. */
+function afterClient(x: ProxyExchange, { detail }: ClientLeft): string {
+  const rest = x.reason === null ? 'the rest was fetched' : `then ${x.reason}${x.detail === '' ? '' : `, ${x.detail}`}`
+  return `${detail}; ${rest}`
+}
+
 export function recordExchange(x: ProxyExchange): void {
   const { timers, clock, metrics, accessLog } = x.context
   const now = timers.touch()
   const wall = clock.wall()
-  const duration = now - x.startedAt
+  const { left } = x
+  const duration = (left === null ? now : left.at) - x.startedAt
+  const reason = left === null ? x.reason : 'ClientGone'
+  const status = left === null ? x.status : left.status
   const upstream = upstreamDurationOf(x, now)
   const bytesIn = bytesInOf(x)
   const bytesOut = bytesOutOf(x)
@@ -99,9 +109,9 @@ export function recordExchange(x: ProxyExchange): void {
   const ended = ENDED
   ended.listener = peer.listener.metricsRow
   ended.method = methodClass(x.method)
-  ended.status = x.status
+  ended.status = status
   ended.grpc = call === null ? NO_GRPC_CALL : grpcClass(call.status)
-  ended.reason = x.reason === null ? -1 : REASON_INDEX.get(x.reason)!
+  ended.reason = reason === null ? -1 : REASON_INDEX.get(reason)!
   ended.backendRow = x.backend === null ? -1 : x.backend.metricsRow
   ended.durationMs = duration
   ended.upstreamMs = upstream
@@ -111,7 +121,7 @@ export function recordExchange(x: ProxyExchange): void {
   const dryRun = x.get(DRY_RUN)
   if (dryRun !== undefined) metrics.dryRunDenied()
   const record = RECORD
-  record.time = wall - duration
+  record.time = wall - (now - x.startedAt)
   record.id = x.id
   record.client = x.clientAddress
   record.listener = peer.listener.name
@@ -120,10 +130,10 @@ export function recordExchange(x: ProxyExchange): void {
   record.path = x.originalPath
   record.query = x.query
   record.protocol = x.incoming.protocol
-  record.status = x.status
+  record.status = status
   record.grpcStatus = call === null ? NO_GRPC_STATUS : call.status
-  record.reason = x.reason ?? ''
-  record.detail = x.detail
+  record.reason = reason ?? ''
+  record.detail = left === null ? x.detail : afterClient(x, left)
   record.note = x.get(NOTE) ?? ''
   record.dryRun = dryRun ?? ''
   record.consumer = x.get(CONSUMER) ?? ''

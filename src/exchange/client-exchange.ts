@@ -3,11 +3,12 @@ import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'
 import { nextAttempt, slow, timedOut } from './attempt-loop.ts'
+import { clientLeaves } from './client-leaves.ts'
 import { leaseDue } from './credential-lease.ts'
 import { overdue } from './deadlines.ts'
 import { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
-import { clientGone, cut, fail } from './failure.ts'
+import { cut, fail } from './failure.ts'
 import { RequestBody } from './request-body.ts'
 
 export class ClientExchange extends ProxyExchange implements DownstreamHandler {
@@ -43,7 +44,7 @@ export class ClientExchange extends ProxyExchange implements DownstreamHandler {
   }
 
   onClientGone(detail: string): void {
-    if (!this.ended) clientGone(this, detail)
+    if (!this.ended) clientLeaves(this, detail)
   }
 
   expired(now: number): void {

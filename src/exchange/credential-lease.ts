@@ -18,8 +18,12 @@ const DETAIL = 'the credential that opened the stream is not good any more'
 /** The response's head goes to the client. */
 export function followResponse(x: ProxyExchange, head: ResponseHead): void {
   if (x.leaseAt > 0 || x.get(LEASE) === undefined) return
-  const type = head.fields.get('content-type')
-  if (x.call !== null || (type !== undefined && /^text\/event-stream *(;|$)/i.test(type))) follow(x)
+  if (x.call !== null || isEventStream(head)) follow(x)
+}
+
+/** Of few responses the length is not known, and those of a known length end by themselves. */
+function isEventStream({ bodyLength, fields }: ResponseHead): boolean {
+  return bodyLength === undefined && /^text\/event-stream *(;|$)/i.test(fields.get('content-type') ?? '')
 }
 
 /** The request has passed the filters: the client of a call may send for hours before anything comes back. */

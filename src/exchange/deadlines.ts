@@ -12,6 +12,8 @@ export interface Progress {
   readonly retryAt: number
   /** When the attempt is slow; 0 = never. */
   readonly hedgeAt: number
+  /** When it is over without a client; 0 = there is one. */
+  readonly unattendedUntil: number
   /** When the credential of a stream is looked at; 0 = never. */
   readonly leaseAt: number
   readonly attempt: {
@@ -29,6 +31,7 @@ export function nextDeadline(x: Progress): number {
   if (limits === null) return 0
   let next = Number.POSITIVE_INFINITY
   if (limits.request > 0) next = x.startedAt + limits.request
+  if (x.unattendedUntil > 0) next = Math.min(next, x.unattendedUntil)
   if (x.leaseAt > 0) next = Math.min(next, x.leaseAt)
   if (attempt !== null) {
     if (x.hedgeAt > 0 && !attempt.answered) next = Math.min(next, x.hedgeAt)
@@ -46,6 +49,7 @@ export function overdue(x: Progress, now: number): GatewayError | null {
   const { limits, attempt, body } = x
   if (limits === null) return null
   if (limits.request > 0 && now >= x.startedAt + limits.request) return new GatewayError('RequestTimeout')
+  if (x.unattendedUntil > 0 && now >= x.unattendedUntil) return new GatewayError('RequestTimeout', 'without a client')
   const idle = limits.idle > 0 && now >= x.lastActivity + limits.idle
   if (attempt === null)
     return x.retryAt === 0 && idle ? new GatewayError('RequestTimeout', 'a filter took too long') : null

@@ -21,7 +21,8 @@ export function finish(x: ProxyExchange): void {
     linked.leave()
   }
   context.active--
-  recordExchange(x)
+  if (x.unattendedUntil > 0) context.unattended.remove(x)
+  if (!x.background) recordExchange(x)
 }
 
 /** Its places at the Backend are others' again. */

@@ -11,6 +11,7 @@ import type { AttemptObserver } from './attempt-observer.ts'
 import { ClientResolver } from './client-address.ts'
 import { HostCache } from './host-cache.ts'
 import { LoopGuard } from './loop-guard.ts'
+import { UnattendedExchanges } from './unattended.ts'
 
 export interface ExchangeServices {
   /** Row of this worker in every ledger. */
@@ -34,6 +35,7 @@ export interface ExchangeContext extends ExchangeServices {
   clients: ClientResolver
   accessLog: AccessLog
   loops: LoopGuard
+  readonly unattended: UnattendedExchanges
   /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
   active: number
   /** Those of them that are streams of a client's HTTP/2 connection. */
@@ -52,6 +54,7 @@ export function createExchangeContext(services: ExchangeServices): ExchangeConte
     clients: new ClientResolver(null),
     accessLog: NO_LOG,
     loops: new LoopGuard({ seed: '', passes: 1 }),
+    unattended: new UnattendedExchanges(),
     active: 0,
     streams: 0,
   }

@@ -103,6 +103,15 @@ export interface CurrentBody {
   abort(): void
 }
 
+/** When the client left, and what it was told by then. */
+export interface ClientLeft {
+  /** Monotonic milliseconds. */
+  readonly at: number
+  /** Of the response; 0 = none of it. */
+  readonly status: number
+  readonly detail: string
+}
+
 /** The body of a local response in flight. */
 export interface LocalBody {
   /** The client takes bytes again. */
@@ -119,7 +128,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   // What came
   readonly context: ExchangeContext
-  readonly downstream: Downstream
+  downstream: Downstream
   incoming: IncomingRequest
   readonly method: string
   request: Fields
@@ -168,6 +177,12 @@ export abstract class ProxyExchange implements Exchange, Timed {
    */
   restOnly = false
   status = 0
+  /** Not null: the exchange goes on without its client. */
+  left: ClientLeft | null = null
+  /** Of an exchange without a client: when it is over, monotonic milliseconds; 0 = there is one. */
+  unattendedUntil = 0
+  /** A filter has begun it, and no client ever asked: it is in no log. */
+  background = false
   reason: Reason | null = null
   /** Details of the failure, for the log. */
   detail = ''
@@ -297,6 +312,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
   set<T>(key: Attribute<T>, value: T): void {
     this.#attributes ??= new Attributes()
     this.#attributes.set(key, value)
+  }
+
+  protected shareAttributes(other: ProxyExchange): void {
+    this.#attributes = other.#attributes
   }
 
   get signal(): AbortSignal {

@@ -53,6 +53,7 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
     discardBody(given)
     return x.fail(new GatewayError('ProtocolNotAllowed', 'the rule answers by itself'))
   }
+  if (x.left !== null) return withoutClient(x, given)
   const response = x.call === null ? given : callResponse(x, x.call, given)
   const { status, fields, reason } = response
   const body = bodyFor(x, response)
@@ -89,6 +90,12 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   else sent.stream(body, steps)
   // The source, or a step, may take its time.
   if (!x.ended) x.watch()
+}
+
+/** Nobody is left to whom it could go. */
+function withoutClient(x: ProxyExchange, response: LocalResponse): void {
+  discardBody(response)
+  finish(x)
 }
 
 /** A large one goes out in pieces. */

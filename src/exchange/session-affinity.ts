@@ -29,6 +29,7 @@ export function pickForSession(
  * part of a split.
  */
 export function addSession(x: ProxyExchange, fields: Fields): void {
+  if (x.background) return
   if (x.splitCookie !== null) fields.add('set-cookie', `${x.splitCookie}; Path=/; ${attributesOf(x, 'Lax')}`)
   const affinity = x.backend?.affinity
   if (affinity == null || x.endpoint === null || x.endpoint === x.sessionEndpoint) return

@@ -82,6 +82,21 @@ export class Fields {
     this.end -= start
   }
 
+  /** One with the same fields and bytes of its own, which is changed by itself. */
+  copy(): Fields {
+    const copy = new Fields()
+    copy.#bytes = this.#bytes
+    copy.#spans = this.#spans.slice(0, this.count * STRIDE)
+    copy.count = this.count
+    copy.end = this.end
+    copy.layout = this.layout
+    copy.#touched = this.#touched
+    copy.#added = this.#added === null ? null : [...this.#added]
+    copy.#unindexed = this.#unindexed === null ? null : [...this.#unindexed]
+    copy.detach()
+    return copy
+  }
+
   /** What the spans are offsets in. */
   get bytes(): Buffer {
     return this.#bytes
@@ -277,7 +292,7 @@ export class Fields {
    * forbids: CR, LF, NUL and other controls
    */
   add(name: string, value: string): void {
-    if (!FIELD_NAME.test(name)) throw new TypeError(`not a field name in lower case: ${JSON.stringify(name)}`)
+    if (!isFieldName(name)) throw new TypeError(`not a field name in lower case: ${JSON.stringify(name)}`)
     if (!isFieldValue(value)) throw new TypeError(`not a field value for ${name}: ${JSON.stringify(value)}`)
     const own = isPadded(value) ? withoutOws(value) : value
     if (this.#added === null) this.#added = [name, own]
@@ -305,6 +320,17 @@ export class Fields {
 
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** Names that were found good: the same few are added to message after message. */
+const KNOWN_NAMES = new Set<string>()
+const MAX_KNOWN_NAMES = 512
+
+function isFieldName(name: string): boolean {
+  if (KNOWN_NAMES.has(name)) return true
+  if (!FIELD_NAME.test(name)) return false
+  if (KNOWN_NAMES.size < MAX_KNOWN_NAMES) KNOWN_NAMES.add(name)
+  return true
+}
 
 /** RFC 9110 §5.5, as Latin-1 characters. */
 export function isFieldValue(value: string): boolean {

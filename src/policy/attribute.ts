@@ -14,16 +14,28 @@ export function attribute<T>(name: string): Attribute<T> {
   return Object.freeze({ name })
 }
 
-/** The attributes of one exchange: for whoever implements `Exchange`, made when the first one is set. */
+/**
+ * The attributes of one exchange: for whoever implements `Exchange`, made when the first one is set. There are a few at
+ * most, so a list is searched and made faster than a map.
+ */
 export class Attributes {
-  readonly #values = new Map<object, unknown>()
+  /** Key, value, key, value … */
+  readonly #entries: unknown[] = []
 
   get<T>(key: Attribute<T>): T | undefined {
-    return this.#values.get(key) as T | undefined
+    const entries = this.#entries
+    for (let i = 0; i < entries.length; i += 2) if (entries[i] === key) return entries[i + 1] as T
+    return undefined
   }
 
   set<T>(key: Attribute<T>, value: T): void {
-    this.#values.set(key, value)
+    const entries = this.#entries
+    for (let i = 0; i < entries.length; i += 2)
+      if (entries[i] === key) {
+        entries[i + 1] = value
+        return
+      }
+    entries.push(key, value)
   }
 }
 

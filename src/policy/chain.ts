@@ -45,6 +45,7 @@ export interface Chain {
   readonly requestBody: readonly Hook<RequestBodyHook>[] | null
   /** In reverse order: the innermost sees the upstream's bytes first. */
   readonly responseBody: readonly Hook<ResponseBodyHook>[] | null
+  readonly clientGone: readonly Hook<(x: Exchange) => number>[] | null
   readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
   /** Fields that a client cannot send in trailers; null when there are none. */
@@ -94,6 +95,7 @@ export function composeChain(
     response: reversed(hooks(filters, (filter) => filter.onResponse?.bind(filter))),
     requestBody: hooks(filters, (filter) => filter.requestBody?.bind(filter)),
     responseBody: reversed(hooks(filters, (filter) => filter.responseBody?.bind(filter))),
+    clientGone: hooks(filters, (filter) => filter.onClientGone?.bind(filter)),
     end: hooks(filters, (filter) => filter.onEnd?.bind(filter)),
     warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
     requestFields: fieldsOf(filters),

@@ -3,6 +3,7 @@
  * Returning a plain value keeps the request synchronous; a promise is for filters that must wait.
  */
 
+import type { Milliseconds } from '../lib/clock.ts'
 import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { LocalResponse } from '../message/local-response.ts'
@@ -64,6 +65,15 @@ export interface Filter {
   requestBody?(x: Exchange): RequestBodyStep | undefined
   /** A step that changes the length says so in `head.bodyLength`. */
   responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | undefined
+  /**
+   * The client has left, while its request is complete and an upstream is to give the response, or gives it. Where some
+   * filter wants that, the exchange goes on as if the client read at once what is sent: through all filters, with its
+   * places, limits and time-outs, but at most so long. The summary says what the client got. Not called where there
+   * are too many such exchanges.
+   *
+   * @returns milliseconds; 0 = nobody needs the response
+   */
+  onClientGone?(x: Exchange): Milliseconds
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
   onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */

@@ -14,6 +14,7 @@ import type { RemoteLimiters } from '../limit/remote-limiter.ts'
 import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
+import type { BackgroundExchanges } from './background.ts'
 import type { Contents } from './contents.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProviderClient } from './provider-client.ts'
@@ -107,6 +108,8 @@ export interface FilterServices {
   readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
   readonly mirrors: Mirrors
+  /** Requests that are made once more, for nobody but the filter. */
+  readonly background: BackgroundExchanges
   /** Calls to servers that no Backend describes. */
   readonly providers: ProviderClient
   /** Sign-ins of browsers at OpenID providers. */

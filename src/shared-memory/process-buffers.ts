@@ -11,6 +11,8 @@ export interface SharedBuffers {
   readonly limits: SharedArrayBuffer
   /** For `new NamedPlaces(…)`. */
   readonly places: PlaceBuffers
+  /** For `new PurgeLog(…)`, whose writers are the workers by their indexes, and control behind them. */
+  readonly purges: SharedArrayBuffer
   /** For `new WorkJournal(…)`. */
   readonly journal: SharedArrayBuffer
   /** Metric cells of all workers. */

@@ -11,11 +11,7 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
-import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
-import { LineRing } from '../shared-memory/line-ring.ts'
-import { createMetrics } from '../shared-memory/metrics.ts'
-import { ProcessBlock } from '../shared-memory/process-block.ts'
-import { WorkJournal } from '../shared-memory/work-journal.ts'
+import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import type { ResolvedPorts, ThreadLog, WorkerToMain } from '../thread/thread-data.ts'
@@ -23,10 +19,10 @@ import type { ProcessShare } from '../thread/worker-settings.ts'
 import { claimConfiguredPorts, signalsAddress } from './configured-ports.ts'
 import { type ConnectionCapacity, connectionLimit, connectionLimitWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './file-descriptors.ts'
-import { allocateLimits } from './limit-memory.ts'
 import { ListenerPorts } from './listener-ports.ts'
 import { type MetricsExposition, MetricsRequests } from './metrics-requests.ts'
 import { claimPorts, formatAddress } from './ports.ts'
+import { allocateBuffers } from './process-memory.ts'
 import { openSignalsServer } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
 
@@ -39,8 +35,6 @@ const FLUSH_TIMEOUT: Milliseconds = 1_000
 
 const SERVING_CHECKPOINT =
   'serving the checkpoint of an earlier process, because the API server has not been read completely since the start'
-/** Rows of the metrics: twice the number of listeners that settings may hold, and one row for all later names. */
-const LISTENERS = 513
 /** Time after the drain deadline for the workers' last messages. */
 const DRAIN_SLACK: Milliseconds = 500
 
@@ -114,15 +108,10 @@ export class Supervisor {
     this.#descriptors = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
-      shared: {
-        process: ProcessBlock.allocate(workers),
-        endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
-        ...allocateLimits(memory.limit, workers, options.time.monotonic()),
-        journal: WorkJournal.allocate(),
-        metrics: createMetrics({ workers, listeners: LISTENERS }),
-        accessLog: Array.from({ length: workers }, () => LineRing.create()),
-        processLog: options.processLog,
-      },
+      shared: allocateBuffers(
+        { memoryLimit: memory.limit, workers, endpointSlots: options.endpointSlots, processLog: options.processLog },
+        options.time.monotonic(),
+      ),
       workers,
       reusePort: options.reusePort,
       control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },

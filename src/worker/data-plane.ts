@@ -10,6 +10,7 @@ import { OwnedLru } from '../cache/owned-lru.ts'
 import type { ConnectorContext } from '../connector/connectors.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
+import { BackgroundExchanges } from '../exchange/background.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { createExchangeContext, type ExchangeContext } from '../exchange/exchange-context.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
@@ -254,6 +255,7 @@ function filterServices(
     randomBytes,
     timers: clock,
     client: new UpstreamClient(context, find),
+    background: new BackgroundExchanges((run) => void clock.nextTurn(run)),
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),
     ...given,
     stores: new MemoryStores(STORE_BOUNDS, clock),

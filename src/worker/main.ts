@@ -24,6 +24,7 @@ import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
 import { HELD_BODIES } from '../transport/held-memory.ts'
 import { createDataPlane } from './data-plane.ts'
+import { drainWorker } from './drain.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { Listeners } from './listeners.ts'
 import { RefusedProxyHeaders } from './refused-proxy-headers.ts'
@@ -137,7 +138,7 @@ function send(message: WorkerToMain): void {
 }
 
 async function drain(grace: number): Promise<void> {
-  await listeners.drain(grace, () => context.active)
+  await drainWorker(listeners, context, grace)
   send({ type: 'drained' })
 }
 

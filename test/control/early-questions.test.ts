@@ -18,6 +18,7 @@ import { LineRing } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics } from '../../src/shared-memory/metrics.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
+import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 import { WorkJournal } from '../../src/shared-memory/work-journal.ts'
 import { eventually, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
@@ -39,6 +40,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
       metrics: createMetrics({ workers: 1 }),
       limits: LimitTable.allocate(16, [1, 2], 0),
       places: NamedPlaces.allocate(1, 8),
+      purges: PurgeLog.allocate(2),
       journal: WorkJournal.allocate(),
       accessLog: [LineRing.create(65_536)],
       processLog,

@@ -257,3 +257,28 @@ describe('the fields of a message', () => {
       assert.throws(() => fields.set('x', bad), TypeError)
     })
 })
+
+describe('a copy of fields', () => {
+  it('has bytes of its own and is changed by itself, whatever was removed, added or kept out of tables', () => {
+    const bytes = Buffer.from('xxa: 1\r\nb: 2\r\nc: 3\r\n', 'latin1')
+    const fields = new Fields()
+    fields.clear(bytes)
+    fields.push(2, 3, 5, 6)
+    fields.keepUnindexed()
+    fields.push(8, 9, 11, 12)
+    fields.push(14, 15, 17, 18)
+    fields.end = 20
+    fields.layout = LINES
+    fields.remove('c')
+    fields.add('d', '4')
+    const copy = fields.copy()
+    bytes.fill('#')
+    assert.equal(fieldsText(copy), 'a: 1\r\nb: 2\r\nd: 4\r\n')
+    assert.deepEqual([copy.isUnindexed(0), copy.isUnindexed(1), copy.untouched], [false, true, false])
+    copy.remove('a')
+    copy.remove('d')
+    copy.add('e', '5')
+    assert.equal(fieldsText(copy), 'b: 2\r\ne: 5\r\n')
+    assert.deepEqual([fields.count, fields.isRemoved(0), fields.added], [3, false, ['d', '4']])
+  })
+})

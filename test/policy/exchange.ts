@@ -136,6 +136,7 @@ export function testDeps(): TestDeps {
     grants: { store: () => undefined },
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     mirrors: { begin: () => null },
+    background: { begin: () => null },
     providers: { request: () => Promise.reject(new Error('no provider in this test')) },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     signIns: NO_SIGN_INS,

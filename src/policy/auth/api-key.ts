@@ -1,5 +1,6 @@
 /** The method `apiKey`: a key is looked up by its digest, so nothing is compared that a client could measure. */
-import { type ApiKeys, digestOf, MAX_API_KEY, readApiKeys } from '../../auth/api-keys.ts'
+import { type ApiKey, type ApiKeys, digestOf, MAX_API_KEY, readApiKeys } from '../../auth/api-keys.ts'
+import { KnownCredentials } from '../../auth/known-credentials.ts'
 import type { FilterServices } from '../services.ts'
 import { type CredentialLease, type LeaseState, leaseState } from './lease.ts'
 import { type AuthMethod, type Judgement, leaseAfter } from './method.ts'
@@ -8,13 +9,29 @@ import type { ApiKeyPlan } from './plan.ts'
 /** Keys as they were read from the bytes of a Secret, for all rules that use it. */
 const READ_KEYS = new WeakMap<Uint8Array, ApiKeys>()
 
+type KeyServices = Pick<FilterServices, 'clock' | 'contents' | 'randomBytes'>
+
+/** Made once for a key that keeps coming. */
+interface GoodKey {
+  readonly key: ApiKey
+  readonly judgement: Judgement
+}
+
+/** Of one version of the Secret: another begins anew. */
+interface SecretKeys {
+  readonly bytes: Uint8Array
+  readonly byDigest: ApiKeys
+  readonly known: KnownCredentials<GoodKey>
+}
+
 export class ApiKeyMethod implements AuthMethod {
   readonly kept = false
   readonly claimsToHeaders = []
   readonly #plan: ApiKeyPlan
-  readonly #services: Pick<FilterServices, 'clock' | 'contents'>
+  readonly #services: KeyServices
+  #keys: SecretKeys | undefined = undefined
 
-  constructor(plan: ApiKeyPlan, services: Pick<FilterServices, 'clock' | 'contents'>) {
+  constructor(plan: ApiKeyPlan, services: KeyServices) {
     this.#plan = plan
     this.#services = services
   }
@@ -37,22 +54,37 @@ export class ApiKeyMethod implements AuthMethod {
   }
 
   judge(text: string): Judgement {
-    const bytes = this.#services.contents.get(this.#plan.content)
-    if (bytes === undefined) return { fault: 'unavailable' }
-    let keys = READ_KEYS.get(bytes)
-    if (keys === undefined) READ_KEYS.set(bytes, (keys = readApiKeys(Buffer.from(bytes).toString('utf8'))))
-    const key = text.length > MAX_API_KEY ? undefined : keys.get(digestOf(text))
-    if (key === undefined) return { fault: 'invalid' }
-    if (key.expires <= this.#services.clock.wall()) return { fault: 'expired' }
-    return { claims: key.labels, consumer: key.consumer, lease: new ApiKeyLease(this, text) }
+    const keys = this.#current()
+    if (keys === undefined) return { fault: 'unavailable' }
+    const good = keys.known.get(text) ?? this.#find(keys, text)
+    if (good === undefined) return { fault: 'invalid' }
+    return good.key.expires <= this.#services.clock.wall() ? { fault: 'expired' } : good.judgement
   }
 
   /** Of a key that is good. */
   left(text: string): LeaseState {
-    const { clock, contents } = this.#services
-    const bytes = contents.get(this.#plan.content)
-    const key = bytes === undefined ? undefined : READ_KEYS.get(bytes)?.get(digestOf(text))
-    return key === undefined ? 'CredentialInvalid' : leaseState(key.expires, clock.wall())
+    const keys = this.#current()
+    const good = keys === undefined ? undefined : this.#find(keys, text)
+    return good === undefined ? 'CredentialInvalid' : leaseState(good.key.expires, this.#services.clock.wall())
+  }
+
+  #current(): SecretKeys | undefined {
+    const bytes = this.#services.contents.get(this.#plan.content)
+    if (bytes === undefined) return undefined
+    if (this.#keys?.bytes === bytes) return this.#keys
+    let byDigest = READ_KEYS.get(bytes)
+    if (byDigest === undefined) READ_KEYS.set(bytes, (byDigest = readApiKeys(Buffer.from(bytes).toString('utf8'))))
+    this.#keys = { bytes, byDigest, known: new KnownCredentials(this.#services.randomBytes(8)) }
+    return this.#keys
+  }
+
+  #find({ byDigest, known }: SecretKeys, text: string): GoodKey | undefined {
+    const key = text.length > MAX_API_KEY ? undefined : byDigest.get(digestOf(text))
+    if (key === undefined) return undefined
+    const { labels: claims, consumer } = key
+    const good = { key, judgement: { claims, consumer, lease: new ApiKeyLease(this, text) } }
+    known.remember(text, good)
+    return good
   }
 }
 

@@ -77,7 +77,8 @@ export function rateLimitFilter(
 
 function limitOf(plan: RateLimitPlan, owner: string, origin: string, services: FilterServices): Limit {
   const { name, rate, by, cluster, when } = plan
-  const scope = { owner, name: `${origin}\n${name}` }
+  // What is counted belongs to what it is counted by: another list begins anew.
+  const scope = { owner, name: `${origin}\n${name}\n${by.join(' ')}` }
   return {
     plan,
     key: keyReader(by),

@@ -13,20 +13,18 @@ export type KeyReader = (x: Exchange) => string | undefined
 
 /** @returns undefined where a value is missing */
 export function keyReader(by: readonly string[]): KeyReader {
-  // What is counted belongs to what it is counted by: another list begins anew.
-  const prefix = `${by.join(' ')}\n`
-  const [first, ...others] = by.map(valueReader)
+  const readers = by.map(valueReader)
+  const [first] = readers
   if (first === undefined) throw new TypeError('a limit is by something')
-  if (others.length === 0)
-    return (x) => {
-      const value = first(x)
-      return value === undefined ? undefined : prefix + short(value)
-    }
-  return (x) => joined(x, prefix, [first, ...others])
+  if (readers.length > 1) return (x) => joined(x, readers)
+  return (x) => {
+    const value = first(x)
+    return value === undefined ? undefined : short(value)
+  }
 }
 
-function joined(x: Exchange, prefix: string, readers: readonly ValueReader[]): string | undefined {
-  let key = prefix
+function joined(x: Exchange, readers: readonly ValueReader[]): string | undefined {
+  let key = ''
   for (const reader of readers) {
     const value = reader(x)
     if (value === undefined) return undefined
@@ -41,6 +39,7 @@ export function clientKey(x: Exchange): string {
   return `client\n${networkOf(x.clientAddress, CUSTOMER_BITS)}`
 }
 
+/** No value passes for a list of them, or for what stands where one is missing: only those have line breaks. */
 function short(value: string): string {
-  return value.length > MAX_KEY ? hash('sha256', value, 'base64') : value
+  return value.length > MAX_KEY || value.includes('\n') ? hash('sha256', value, 'base64') : value
 }

@@ -7,7 +7,7 @@ import type { RedisLocation } from '../../snapshot/redis-location.ts'
 import type { RedisConfig } from './connection.ts'
 import { RedisClient, type RedisClientBounds, type RedisClientEdges } from './redis-client.ts'
 import { RedisFault } from './redis-fault.ts'
-import type { RedisScript } from './redis-script.ts'
+import type { RedisArgument, RedisScript } from './redis-script.ts'
 
 export interface RedisAccessEdges {
   readonly contents: Contents
@@ -81,7 +81,7 @@ export class RedisAccess {
    * @param keys without the prefix
    * @throws {RedisFault} rejects with it, at the deadline at the latest
    */
-  run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  run(script: RedisScript, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
     const client = this.#client
     if (client === null) return Promise.reject(this.#missing === null ? NOT_NAMED : this.#waits)
     const prefix = this.keyPrefix

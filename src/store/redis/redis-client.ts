@@ -8,7 +8,7 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { Circuit } from './circuit.ts'
 import { connect, type RedisConfig, type RedisConnection } from './connection.ts'
 import { RedisFault } from './redis-fault.ts'
-import type { RedisScript } from './redis-script.ts'
+import type { RedisArgument, RedisScript } from './redis-script.ts'
 
 export interface RedisClientEdges {
   readonly time: TimerClock
@@ -80,10 +80,10 @@ export class RedisClient {
   }
 
   /**
-   * @returns what the script returns; strings as text
+   * @returns what the script returns; strings as text, or as bytes where the script says so
    * @throws {RedisFault} rejects with it, at the deadline at the latest
    */
-  run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  run(script: RedisScript, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
     const connection = this.#connection
     if (connection === null || !this.#circuit.closed) return Promise.reject(this.#away)
     if (this.#inFlight >= this.#circuit.room || this.#unsettled >= this.#bounds.inFlight * UNSETTLED)
@@ -257,15 +257,17 @@ export class RedisClient {
 
 async function evaluate(
   connection: RedisConnection,
-  { digest, source }: RedisScript,
+  { digest, source, bytes }: RedisScript,
   keys: readonly string[],
-  args: readonly (string | number)[],
+  args: readonly RedisArgument[],
 ): Promise<unknown> {
   try {
+    if (bytes) return await connection.callBuffer('EVALSHA', digest, keys.length, ...keys, ...args)
     return await connection.evalsha(digest, keys.length, ...keys, ...args)
   } catch (error) {
     // After a restart, a failover, or SCRIPT FLUSH.
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
+    if (bytes) return connection.callBuffer('EVAL', source, keys.length, ...keys, ...args)
     return connection.eval(source, keys.length, ...keys, ...args)
   }
 }

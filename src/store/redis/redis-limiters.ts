@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto'
 import type { Admission, LimiterQuota, LimiterRate, LimiterScope } from '../../limit/limiter.ts'
 import type { RemoteLimiter, RemoteLimiters } from '../../limit/remote-limiter.ts'
+import { OwnerPlaces } from '../owner-places.ts'
 import type { RedisAccess } from './redis-access.ts'
 import { RedisFault } from './redis-fault.ts'
 import { RedisScript } from './redis-script.ts'
@@ -66,11 +67,12 @@ type Calls = Pick<RedisAccess, 'run' | 'free'>
 
 export class RedisLimiters implements RemoteLimiters {
   readonly #redis: Calls
-  /** Calls in flight by owner, of those that have any. */
-  readonly #calls = new Map<string, number>()
+  /** Of calls in flight: one that has many limits, or many clients, leaves others theirs. */
+  readonly #places: OwnerPlaces
 
   constructor(redis: Calls) {
     this.#redis = redis
+    this.#places = new OwnerPlaces(() => redis.free)
   }
 
   open({ owner, name }: LimiterScope, rate: LimiterRate | LimiterQuota): RemoteLimiter {
@@ -87,21 +89,12 @@ export class RedisLimiters implements RemoteLimiters {
     }
   }
 
-  /**
-   * An owner has no more calls in flight than there is room left, so one that has many limits, or many clients, leaves
-   * half of the room to others, two of them leave a third, and who has none in flight gets one.
-   */
   async #run(owner: string, script: RedisScript, key: string, args: readonly number[]): Promise<unknown> {
-    const calls = this.#calls
-    const own = calls.get(owner) ?? 0
-    if (own > 0 && own >= this.#redis.free) throw FULL
-    calls.set(owner, own + 1)
+    if (!this.#places.take(owner)) throw FULL
     try {
       return await this.#redis.run(script, [key], args)
     } finally {
-      const left = calls.get(owner)! - 1
-      if (left > 0) calls.set(owner, left)
-      else calls.delete(owner)
+      this.#places.giveBack(owner)
     }
   }
 }

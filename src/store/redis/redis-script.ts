@@ -5,9 +5,15 @@ export class RedisScript {
   readonly source: string
   /** SHA-1, as EVALSHA wants it. */
   readonly digest: string
+  /** Whether strings of the reply are bytes, not text. */
+  readonly bytes: boolean
 
-  constructor(source: string) {
+  constructor(source: string, { bytes = false }: { readonly bytes?: boolean } = {}) {
     this.source = source
     this.digest = hash('sha1', source, 'hex')
+    this.bytes = bytes
   }
 }
+
+/** Of a key's value or another argument; bytes are sent as they are. */
+export type RedisArgument = string | number | Buffer

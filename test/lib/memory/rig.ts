@@ -1,4 +1,5 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
+import type { ExchangeContext } from '../../../src/exchange/exchange-context.ts'
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
 import type { Rules } from '../../compile/world.ts'
@@ -101,6 +102,11 @@ export class MemoryGateway implements TransportGateway {
   /** Secrets and ConfigMaps change without tables. @param bytes null: it is withdrawn */
   content(id: string, bytes: Uint8Array | null): void {
     this.#plane.plane.messages.accept({ type: 'contents', contents: [{ id, bytes }] })
+  }
+
+  /** What its exchanges share. */
+  get context(): ExchangeContext {
+    return this.#plane.plane.context
   }
 
   get connections(): number {

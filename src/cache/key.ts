@@ -1,0 +1,269 @@
+/**
+ * Cache keys as bytes: a sequence of parts, each with a tag, its length and its text. The order of the parts is fixed
+ * and none is ever cut, so two requests have one key exactly when all their parts are the same; an absent part and an
+ * empty one are different. Stores compare whole keys and use hashes of them only to find them.
+ *
+ * The key of a variant (RFC 9111 §4.1) is the primary key with what `Vary` names behind it, so whatever reads the parts
+ * of a primary key, such as a purge, reads those of its variants.
+ */
+
+/** Tags of parts, in the order in which they stand in a key. */
+export const KeyPart = {
+  Namespace: 1,
+  /** The Route and the rule in it, by name. */
+  Route: 2,
+  Rule: 3,
+  /** A digest of what shapes the request that is sent upstream. */
+  Policy: 4,
+  /** Stated by the user: another one makes everything anew. */
+  Version: 5,
+  /** Absent for GET and HEAD, which have one key (RFC 9110 §9.3.2). */
+  Method: 6,
+  Scheme: 7,
+  /** As the client names it, normalised. */
+  Host: 8,
+  /** Absent where it is the default of the scheme. */
+  Port: 9,
+  /** As the client asks for it, normalised. */
+  Path: 10,
+  /** As it is sent upstream, see `query-key.ts`; absent where the target has none. */
+  Query: 11,
+  /** The path that is sent upstream, where it is another one. */
+  UpstreamPath: 12,
+  /** The host that is sent upstream, where it is another one. */
+  UpstreamHost: 13,
+  /** `header:accept-language`, followed by a {@link Value} for each value, none where it is absent. */
+  Selector: 14,
+  /** Belongs to the {@link Selector}, the {@link Identity} or the {@link Varied} name before it. */
+  Value: 15,
+  /** Whose response it is: followed by a {@link Value} for issuer, subject, consumer. */
+  Identity: 16,
+  /** Fields that describe the content of a request (RFC 10008 §2.7), name and {@link Value}. */
+  ContentField: 17,
+  /** The whole content of a request. */
+  Content: 18,
+  /** Name that `Vary` states, followed by a {@link Value} for each field line, or by one {@link Normalised}. */
+  Varied: 19,
+  /** The value of a varied field in the normal form of its syntax, see `vary.ts`. */
+  Normalised: 20,
+} as const
+
+export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
+
+/**
+ * Set in the tag of a part whose text has characters that do not fit a byte: two bytes each (UTF-16, little-endian).
+ */
+const WIDE = 0x80
+/** A tag and three bytes of length. */
+const PART_HEAD = 4
+
+/** A key that would be longer is none: the request is not cached. Room for {@link MAX_KEY_CONTENT} and a long URL. */
+export const MAX_KEY_BYTES = 128 * 1024
+/** Content of a request (QUERY) that may be part of a key. */
+export const MAX_KEY_CONTENT = 64 * 1024
+
+/**
+ * Writes keys into one buffer of the thread: {@link bytes} up to {@link length} is valid until the next {@link begin}.
+ * {@link MAX_KEY_BYTES} bound it.
+ */
+export class KeyWriter {
+  bytes: Buffer = Buffer.allocUnsafeSlow(1024)
+  length = 0
+  #tooLong = false
+
+  /** @param prefix parts that all keys of a policy begin with, see {@link keyPrefix} */
+  begin(prefix: Uint8Array): void {
+    this.#tooLong = false
+    this.length = 0
+    if (!this.#room(prefix.length)) return
+    this.bytes.set(prefix, 0)
+    this.length = prefix.length
+  }
+
+  /** Back to a primary key, which was written up to this length. */
+  cutTo(length: number): void {
+    this.length = length
+    this.#tooLong = false
+  }
+
+  /** The key cannot be had: it is too long. */
+  get tooLong(): boolean {
+    return this.#tooLong
+  }
+
+  text(tag: KeyPart, text: string): void {
+    const { length } = text
+    if (!this.#room(PART_HEAD + length)) return
+    const { bytes } = this
+    const start = this.length + PART_HEAD
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code > 0xff) {
+        this.#wide(tag, text)
+        return
+      }
+      bytes[start + i] = code
+    }
+    this.#head(tag, length)
+  }
+
+  raw(tag: KeyPart, content: Uint8Array): void {
+    if (!this.#room(PART_HEAD + content.length)) return
+    this.bytes.set(content, this.length + PART_HEAD)
+    this.#head(tag, content.length)
+  }
+
+  /** The bytes of a field value, without a string of it. */
+  span(tag: KeyPart, from: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    if (!this.#room(PART_HEAD + length)) return
+    const { bytes } = this
+    const at = this.length + PART_HEAD
+    for (let i = 0; i < length; i++) bytes[at + i] = from[start + i]!
+    this.#head(tag, length)
+  }
+
+  /** A copy of the key of its own. */
+  copy(): Buffer {
+    return Buffer.from(this.bytes.subarray(0, this.length))
+  }
+
+  #wide(tag: KeyPart, text: string): void {
+    if (!this.#room(PART_HEAD + 2 * text.length)) return
+    // UTF-16 keeps lone surrogates apart, which UTF-8 makes one character of.
+    this.bytes.write(text, this.length + PART_HEAD, 'utf16le')
+    this.#head(tag | WIDE, 2 * text.length)
+  }
+
+  #head(tag: number, length: number): void {
+    const { bytes, length: at } = this
+    bytes[at] = tag
+    bytes[at + 1] = length & 0xff
+    bytes[at + 2] = (length >>> 8) & 0xff
+    bytes[at + 3] = length >>> 16
+    this.length = at + PART_HEAD + length
+  }
+
+  #room(more: number): boolean {
+    if (this.#tooLong) return false
+    const needed = this.length + more
+    if (needed > MAX_KEY_BYTES) {
+      this.#tooLong = true
+      return false
+    }
+    if (needed > this.bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.min(MAX_KEY_BYTES, Math.max(needed, 2 * this.bytes.length)))
+      this.bytes.copy(grown, 0, 0, this.length)
+      this.bytes = grown
+    }
+    return true
+  }
+}
+
+/** What all keys of the requests that one policy caches begin with. */
+export interface KeyScope {
+  readonly namespace: string
+  /** `namespace/name`. */
+  readonly route: string
+  readonly rule: string
+  /** Digest of the policies that shape what is sent upstream. */
+  readonly policy: string
+  /** '' where the user states none. */
+  readonly version: string
+}
+
+export function keyPrefix(scope: KeyScope): Buffer {
+  const writer = new KeyWriter()
+  writer.begin(new Uint8Array(0))
+  writer.text(KeyPart.Namespace, scope.namespace)
+  writer.text(KeyPart.Route, scope.route)
+  writer.text(KeyPart.Rule, scope.rule)
+  writer.text(KeyPart.Policy, scope.policy)
+  writer.text(KeyPart.Version, scope.version)
+  return writer.copy()
+}
+
+/** What of a request is always part of its key. */
+export interface KeyTarget {
+  readonly method: string
+  /** As the client names it; its host is in normal form. */
+  readonly origin: { readonly scheme: 'http' | 'https'; readonly host: string; readonly port: number }
+  /** What the client asks for, in normal form. */
+  readonly originalPath: string
+  /** What is sent upstream. */
+  readonly path: string
+  /** As it is sent upstream, after `query-key.ts`. */
+  readonly query: string | undefined
+  /** Undefined: the host of the client is sent upstream. */
+  readonly upstreamHost: string | undefined
+}
+
+/** Writes prefix and target; selectors, identity and content follow. */
+export function writeTarget(writer: KeyWriter, prefix: Uint8Array, target: KeyTarget): void {
+  const { method, origin, originalPath, path, query, upstreamHost } = target
+  writer.begin(prefix)
+  if (method !== 'GET' && method !== 'HEAD') writer.text(KeyPart.Method, method)
+  writer.text(KeyPart.Scheme, origin.scheme)
+  writer.text(KeyPart.Host, origin.host)
+  if (origin.port !== (origin.scheme === 'https' ? 443 : 80)) writer.text(KeyPart.Port, String(origin.port))
+  writer.text(KeyPart.Path, originalPath)
+  if (query !== undefined) writer.text(KeyPart.Query, query)
+  if (path !== originalPath) writer.text(KeyPart.UpstreamPath, path)
+  if (upstreamHost !== undefined) writer.text(KeyPart.UpstreamHost, upstreamHost)
+}
+
+/** @param values one for each field line, or the one value; none: it is absent */
+export function writeSelector(writer: KeyWriter, name: string, values: readonly string[]): void {
+  writer.text(KeyPart.Selector, name)
+  for (const value of values) writer.text(KeyPart.Value, value)
+}
+
+/** @param values in a fixed order; undefined where one is absent */
+export function writeIdentity(writer: KeyWriter, values: readonly (string | undefined)[]): void {
+  for (let i = 0; i < values.length; i++) {
+    writer.text(KeyPart.Identity, String(i))
+    const value = values[i]
+    if (value !== undefined) writer.text(KeyPart.Value, value)
+  }
+}
+
+/** The next part at `start` of a key; `bytes` may hold foreign data. */
+export interface KeyPartSpan {
+  tag: number
+  wide: boolean
+  start: number
+  end: number
+}
+
+/** @returns where the part behind it begins, or −1 where there is none that is whole */
+export function nextPart(bytes: Uint8Array, start: number, end: number, into: KeyPartSpan): number {
+  if (start + PART_HEAD > end) return -1
+  const length = bytes[start + 1]! | (bytes[start + 2]! << 8) | (bytes[start + 3]! << 16)
+  const tag = bytes[start]!
+  into.tag = tag & ~WIDE
+  into.wide = (tag & WIDE) !== 0
+  into.start = start + PART_HEAD
+  into.end = into.start + length
+  return into.end > end ? -1 : into.end
+}
+
+const SPAN: KeyPartSpan = { tag: 0, wide: false, start: 0, end: 0 }
+
+/** The text of the first part with this tag, undefined where there is none. */
+export function partOf(key: Buffer, tag: KeyPart, start = 0, end = key.length): string | undefined {
+  for (let at = start; at >= 0 && at < end; ) {
+    at = nextPart(key, at, end, SPAN)
+    if (at < 0) return undefined
+    if (SPAN.tag === tag) return key.toString(SPAN.wide ? 'utf16le' : 'latin1', SPAN.start, SPAN.end)
+  }
+  return undefined
+}
+
+/** The URL that the key stands for, as the client asked; for people and for purges. */
+export function urlOfKey(key: Buffer, start = 0, end = key.length): string {
+  const port = partOf(key, KeyPart.Port, start, end)
+  const query = partOf(key, KeyPart.Query, start, end)
+  const host = `${partOf(key, KeyPart.Host, start, end)}${port === undefined ? '' : `:${port}`}`
+  const path = partOf(key, KeyPart.Path, start, end)
+  return `${partOf(key, KeyPart.Scheme, start, end)}://${host}${path}${query === undefined ? '' : `?${query}`}`
+}

@@ -1,0 +1,143 @@
+/**
+ * What an object can be purged by, as hashes of 52 bits, which are all that is kept of its tags. They have no secret,
+ * since all replicas must agree on them: whoever finds two names with one hash has both purged, in its own namespace.
+ */
+import { hash } from 'node:crypto'
+import { mix } from '../lib/hash.ts'
+
+/** Labels of one object besides those that each one has. */
+export const MAX_TAGS = 128
+/** Each object has these, at these positions: tags follow. */
+const [NAMESPACE, PATH, URL, ROUTE, RULE] = [0, 1, 2, 3, 4]
+const FIXED_LABELS = 5
+/** Instead of a label of the URL. */
+const CHOSEN = 0
+const ANY = -1
+export const MAX_LABELS = FIXED_LABELS + MAX_TAGS
+
+/** What kind of name a label is made of, so that a tag is no path. */
+export type LabelKind = 'path' | 'url' | 'prefix' | 'route' | 'rule' | 'tag' | 'group'
+
+/**
+ * How the query of a key comes from that of a URL: as it is, by leaving parameters out or ordering them, or in another
+ * way, such as a rewrite, so that any query of the path may lead to it.
+ */
+export type QueryMatch = 'exact' | 'chosen' | 'any'
+
+export interface LabelledObject {
+  /** Of {@link namespaceLabel}: purges stay in their namespace. */
+  readonly namespace: number
+  /** As the client asked for it, in normal form. */
+  readonly host: string
+  readonly path: string
+  /** Without `?`, as it stands in the key; undefined where there is none. */
+  readonly query: string | undefined
+  readonly match: QueryMatch
+  /** `namespace/name` and name of the rule. */
+  readonly route: string
+  readonly rule: string
+}
+
+const STEP_A = 0x01000193
+const STEP_B = 0x5bd1e995
+
+/** Two independent halves, so that a text can be hashed up to several places in one pass. */
+let a = 0
+let b = 0
+
+function begin(kind: LabelKind): void {
+  a = 0x811c9dc5
+  b = 0x9747b28c
+  absorb(kind)
+  absorb('\n')
+}
+
+function absorb(text: string): void {
+  for (let i = 0; i < text.length; i++) absorbUnit(text.charCodeAt(i))
+}
+
+function absorbUnit(unit: number): void {
+  a = Math.imul(a ^ unit, STEP_A)
+  b = Math.imul(b ^ unit, STEP_B)
+  b ^= b >>> 15
+}
+
+/** Never 0, which stands for none. */
+const finish = (): number => mix(a) * 2 ** 20 + (mix(b) >>> 12) + 1
+
+export function labelOf(kind: LabelKind, text: string): number {
+  begin(kind)
+  absorb(text)
+  return finish()
+}
+
+/** A namespace is not to be confused with another one even by who may name namespaces. */
+export function namespaceLabel(namespace: string): number {
+  return Number.parseInt(hash('sha256', namespace, 'hex').slice(0, 13), 16) + 1
+}
+
+/** Host, path and query in one text, as prefixes see it. */
+export const urlText = (host: string, path: string, query: string | undefined): string =>
+  query === undefined ? host + path : `${host}${path}?${query}`
+
+export const routeLabel = (route: string): number => labelOf('route', route)
+export const ruleLabel = (route: string, rule: string): number => labelOf('rule', `${route}\n${rule}`)
+/** Of cache groups (RFC 9875), which belong to an origin. */
+export const groupLabel = (origin: string, group: string): number => labelOf('group', `${origin}\n${group}`)
+
+/**
+ * Writes the labels of an object.
+ *
+ * @param tags of {@link labelOf} or {@link groupLabel}, {@link MAX_TAGS} at most
+ * @returns how many were written
+ */
+export function writeLabels(into: Float64Array, object: LabelledObject, tags: readonly number[] = []): number {
+  const { namespace, host, path, query, match, route, rule } = object
+  into[NAMESPACE] = namespace
+  into[PATH] = labelOf('path', host + path)
+  into[URL] = match === 'exact' ? labelOf('url', urlText(host, path, query)) : match === 'chosen' ? CHOSEN : ANY
+  into[ROUTE] = routeLabel(route)
+  into[RULE] = ruleLabel(route, rule)
+  for (let i = 0; i < tags.length; i++) into[FIXED_LABELS + i] = tags[i]!
+  return FIXED_LABELS + tags.length
+}
+
+export const namespaceOf = (labels: Float64Array): number => labels[NAMESPACE]!
+export const pathLabel = (labels: Float64Array): number => labels[PATH]!
+export const queryMatch = (labels: Float64Array): QueryMatch =>
+  labels[URL] === CHOSEN ? 'chosen' : labels[URL] === ANY ? 'any' : 'exact'
+
+/**
+ * Calls `found` with the label of each prefix by whole segments of host and path: `h`, `h/a`, `h/a/b`.
+ *
+ * @param found true ends it
+ */
+export function eachPrefix(url: string, found: (label: number) => boolean): boolean {
+  begin('prefix')
+  for (let i = 0; i < url.length; i++) {
+    const unit = url.charCodeAt(i)
+    if (unit === QUESTION) break
+    if (unit === SLASH && found(finish())) return true
+    absorbUnit(unit)
+  }
+  return found(finish())
+}
+
+const SLASH = 0x2f
+const QUESTION = 0x3f
+
+/** The decoded parameters of a query, as a purge by URL compares them. */
+export function queryParameters(query: string): string[] {
+  return query
+    .split('&')
+    .filter((parameter) => parameter !== '')
+    .map((parameter) => decode(parameter.replaceAll('+', ' ')))
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,180 @@
+/** Whether a response is stored (RFC 9111 §3), and the numbers by which it is reused. */
+import type { Milliseconds } from '../lib/clock.ts'
+import type { Fields } from '../message/fields.ts'
+import { ABSENT, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
+import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
+import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'
+import { isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
+import { controllingDirectives } from './targeted-fields.ts'
+import type { CacheRules, ResponseTimes, StoreReason, StoreVerdict, StoringRequest } from './verdicts.ts'
+
+const SECOND = 1_000
+
+/**
+ * @param status of the response that would be stored: after a 304 that of the stored one
+ * @param fields of the response that would be stored: after a 304 the stored ones as updated by it (RFC 9111 §3.2)
+ */
+export function judgeStoring(
+  request: StoringRequest,
+  status: number,
+  fields: Fields,
+  times: ResponseTimes,
+  rules: CacheRules,
+): StoreVerdict {
+  const early = refusedRequest(request) ?? refusedStatus(request, status, fields)
+  if (early !== undefined) return refusal(early)
+  const { directives, targeted } = controllingDirectives(fields, rules.targets)
+  const credentials = request.credentials || request.fields.has('authorization')
+  const refused =
+    refusedByDirectives(status, directives) ??
+    (credentials && !request.identityInKey && !allowsEveryone(directives) ? 'Credentials' : undefined) ??
+    refusedByFields(fields)
+  if (refused !== undefined) return refusal(refused)
+  const dates = responseDates(fields, times)
+  const lifetime = lifetimeOf(
+    { status, fields, directives, targeted, dates, received: times.received, estimable: isEstimable(request) },
+    rules,
+  )
+  if (isSwitchedOff(lifetime, dates)) return refusal('NoLifetime')
+  const numbers = numbersOf({ status, fields, directives, dates, lifetime, times, credentials }, rules)
+  if (!isStated(directives, lifetime, numbers)) return refusal('NoLifetime')
+  if (!isReusable(numbers)) return refusal('AlreadyStale')
+  return { store: true, reason: 'Stored', numbers, excluded: directives.excluded }
+}
+
+/** An operator's lifetime of 0 says that the response is not to be stored. */
+function isSwitchedOff(lifetime: Lifetime | undefined, { initialAge }: ResponseDates): boolean {
+  return lifetime !== undefined && (lifetime.flags & CacheFlag.Configured) !== 0 && lifetime.span <= initialAge
+}
+
+/**
+ * Whether a lifetime may be estimated. Not of what was asked for with a cookie: an origin that says nothing of caching
+ * may well answer each user otherwise. Not of QUERY either, of which an origin that says nothing may know nothing.
+ */
+function isEstimable({ method, fields }: StoringRequest): boolean {
+  return method === 'GET' && !fields.has('cookie')
+}
+
+function refusal(reason: StoreReason): StoreVerdict {
+  return { store: false, reason, numbers: emptyNumbers(), excluded: [] }
+}
+
+function refusedRequest({ method, content, fields }: StoringRequest): StoreReason | undefined {
+  // RFC 9110 §9.2.3, RFC 10008 §2.7. HEAD has nothing to store, and POST is not understood.
+  if (method !== 'GET' && method !== 'QUERY') return 'Method'
+  if (content === 'NotInKey') return 'RequestContent'
+  if (fields.has('cache-control') && parseRequestDirectives(fields.all('cache-control')).noStore)
+    return 'RequestNoStore'
+  return undefined
+}
+
+function refusedStatus(request: StoringRequest, status: number, fields: Fields): StoreReason | undefined {
+  if (!isStorable(status)) return 'Status'
+  if (status === PARTIAL_CONTENT) return isCombinable(request, fields) ? undefined : 'Partial'
+  // A range of a whole would be served as the whole (RFC 9110 §14.4).
+  return fields.has('content-range') ? 'Partial' : undefined
+}
+
+const SINGLE_RANGE = /^bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i
+const MULTIPART = /^multipart\/byteranges(?:[\t ;]|$)/i
+const STRONG_TAG = /^"[\x21\x23-\x7e\x80-\xff]*"$/
+
+/** RFC 9111 §3.3, §3.4: one range of bytes, as asked for, of what a strong validator identifies. */
+function isCombinable(request: StoringRequest, fields: Fields): boolean {
+  if (request.method !== 'GET' || !request.fields.has('range')) return false
+  const ranges = fields.all('content-range')
+  const [, first, last, length] = (ranges.length === 1 && SINGLE_RANGE.exec(ranges[0]!)) || []
+  if (first === undefined || Number(first) > Number(last) || Number(last) >= Number(length === '*' ? Infinity : length))
+    return false
+  const tags = fields.all('etag')
+  return !MULTIPART.test(fields.get('content-type') ?? '') && tags.length === 1 && STRONG_TAG.test(tags[0]!)
+}
+
+function refusedByDirectives(status: number, directives: ResponseDirectives): StoreReason | undefined {
+  if (directives.mustUnderstand && !isUnderstood(status)) return 'Status'
+  // RFC 9111 §5.2.2.3: `no-store` beside it is for those who do not understand.
+  if (directives.noStore && (!directives.mustUnderstand || directives.broken)) return 'NoStore'
+  return directives.private ? 'Private' : undefined
+}
+
+/** RFC 9111 §3.5. */
+function allowsEveryone({ broken, public: all, mustRevalidate, sMaxAge }: ResponseDirectives): boolean {
+  return !broken && (all || mustRevalidate || sMaxAge !== ABSENT)
+}
+
+const STAR = /(?:^|,)[\t ]*\*[\t ]*(?:,|$)/
+
+function refusedByFields(fields: Fields): StoreReason | undefined {
+  if (fields.has('set-cookie') || fields.has('set-cookie2')) return 'SetCookie'
+  return fields.all('vary').some((value) => STAR.test(value)) ? 'VaryAny' : undefined
+}
+
+interface Judged {
+  readonly status: number
+  readonly fields: Fields
+  readonly directives: ResponseDirectives
+  readonly dates: ResponseDates
+  readonly lifetime: Lifetime | undefined
+  readonly times: ResponseTimes
+  readonly credentials: boolean
+}
+
+function numbersOf(judged: Judged, rules: CacheRules): CacheNumbers {
+  const { status, directives, dates, lifetime, times } = judged
+  return {
+    status,
+    flags: flagsOf(judged),
+    born: times.received - dates.initialAge,
+    received: times.received,
+    lifetime: lifetime?.span ?? 0,
+    staleWhileRevalidate: windowOf(directives, directives.staleWhileRevalidate, rules.staleWhileRevalidate),
+    // A stored error is no better than the next one.
+    staleIfError: windowOf(directives, directives.staleIfError, status < 500 ? rules.staleIfError : 0),
+    date: dates.date,
+    lastModified: dates.lastModified,
+  }
+}
+
+/** The operator's counts where the origin says nothing, and what cannot be read is not nothing. */
+function windowOf(directives: ResponseDirectives, stated: number, configured: Milliseconds | undefined): Milliseconds {
+  if (directives.broken) return 0
+  return stated === ABSENT ? Math.floor((configured ?? 0) / SECOND) * SECOND : stated * SECOND
+}
+
+function flagsOf({ status, fields, directives, dates, lifetime, credentials }: Judged): number {
+  const { noCache, broken, mustRevalidate, proxyRevalidate, sMaxAge, immutable } = directives
+  let flags = lifetime?.flags ?? 0
+  if (noCache || broken) flags |= CacheFlag.AlwaysValidate
+  if (mustRevalidate || proxyRevalidate || sMaxAge !== ABSENT) flags |= CacheFlag.NeverStale
+  if (immutable && !broken) flags |= CacheFlag.Immutable
+  if (credentials) flags |= CacheFlag.Credentials
+  if (status === PARTIAL_CONTENT) flags |= CacheFlag.Partial
+  if (isTag(fields.get('etag')) || !Number.isNaN(dates.lastModified)) flags |= CacheFlag.Validator
+  if (dates.lastModified + SECOND <= dates.date) flags |= CacheFlag.StrongLastModified
+  return flags
+}
+
+const TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+
+function isTag(value: string | undefined): boolean {
+  return value !== undefined && TAG.test(value)
+}
+
+/**
+ * RFC 9111 §3, last requirement: a lifetime is stated or may be estimated, or the response says itself that it may be
+ * stored. Without a lifetime only what can be validated is worth it.
+ */
+function isStated(directives: ResponseDirectives, lifetime: Lifetime | undefined, numbers: CacheNumbers): boolean {
+  if (lifetime !== undefined) return true
+  const said = directives.public || directives.noCache || directives.mustRevalidate || directives.proxyRevalidate
+  return said && (numbers.flags & CacheFlag.Validator) !== 0
+}
+
+/** Whether any request at all could get it: fresh, stale, or after a validation. */
+function isReusable(numbers: CacheNumbers): boolean {
+  const { flags, lifetime, received, born } = numbers
+  if (flags & CacheFlag.Validator) return true
+  if (flags & CacheFlag.AlwaysValidate) return false
+  if (lifetime > received - born) return true
+  return !(flags & CacheFlag.NeverStale) && (numbers.staleWhileRevalidate > 0 || numbers.staleIfError > 0)
+}

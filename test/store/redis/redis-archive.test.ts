@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
+import { ContentStore } from '../../../src/policy/contents.ts'
+import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
+import { RecordArchive } from '../../../src/store/archive/record-archive.ts'
+import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
+import { MAX_REDIS_BODY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+import {
+  archiveSuite,
+  bytes,
+  found,
+  HOUR,
+  keyOf,
+  put,
+  putVariant,
+  sourceOf,
+  ticketOf,
+} from '../../suite/response-archive.ts'
+
+/** Wide: these tests are of what happens, and a machine under test may be slow. */
+const DEADLINE = 10_000
+
+const closing: (() => unknown)[] = []
+after(() => Promise.all(closing.map((close) => close())))
+
+const EDGES = { contents: new ContentStore(), time: systemTimers, random: () => 0, report: () => {} }
+
+type Settings = Pick<RedisLocation, 'mode' | 'addresses'>
+
+async function accessOf(settings: Settings, deadline = DEADLINE): Promise<RedisAccess> {
+  const access = new RedisAccess({ deadline, inFlight: 256 }, EDGES)
+  closing.push(() => access.stop())
+  access.use({ keyPrefix: 'hg', ...settings })
+  while (!access.answers) await pause(5)
+  return access
+}
+
+async function recordsOf(settings: Settings, time: { monotonic(): number } = systemTimers): Promise<RedisRecords> {
+  return new RedisRecords({ lookups: await accessOf(settings), bulk: await accessOf(settings), time, randomBytes })
+}
+
+function archiveWith(records: RedisRecords, master: Uint8Array = new Uint8Array(32)): RecordArchive {
+  return new RecordArchive({
+    name: 'Redis',
+    records,
+    master: () => master,
+    time: systemTimers,
+    randomBytes,
+    deadline: DEADLINE,
+    maxBodyBytes: MAX_REDIS_BODY,
+  })
+}
+
+describe('the archive in Redis', { skip: NO_REDIS }, () => {
+  let server: RedisServer
+  let archives: RecordArchive[]
+  before(async () => {
+    server = await RedisServer.start()
+    closing.push(() => server.stop())
+    const settings = { mode: 'Single', addresses: [server.address] } as const
+    const keys = [undefined, undefined, new Uint8Array(32).fill(1)]
+    archives = await Promise.all(keys.map(async (key) => archiveWith(await recordsOf(settings), key)))
+  })
+
+  archiveSuite(() => ({
+    archive: archives[0]!,
+    other: archives[1]!,
+    stranger: archives[2]!,
+    outlive: (ttl) => pause(ttl + 20),
+    async clear() {
+      await server.admin.flushall()
+    },
+    async edit(change) {
+      for (const key of await server.admin.keys('hg:cache:*')) {
+        if (key.endsWith(':gone')) continue
+        const bytes = (await server.admin.getBuffer(key))!
+        const changed = change(bytes)
+        if (changed === null) await server.admin.del(key)
+        else await server.admin.set(key, changed, 'KEEPTTL')
+      }
+    },
+  }))
+
+  it('takes what is no string for nothing, and writes over it', async () => {
+    const [archive] = archives
+    await server.admin.flushall()
+    await put(archive!, 'list', bytes('body'))
+    const [key] = await server.admin.keys('hg:cache:*')
+    await server.admin.del(key!)
+    await server.admin.rpush(key!, 'a', 'b')
+    assert.equal((await archive!.find(keyOf('list'))).type, 'none')
+    await put(archive!, 'list', bytes('again'))
+    assert.equal(found(await archive!.find(keyOf('list'))).bodyBytes, 5)
+    await server.admin.del(key!)
+    await server.admin.rpush(`${key}:gone`, 'a')
+    assert.equal(await archive!.remove(keyOf('list')), true)
+  })
+
+  it('leaves nothing without an end, and names nothing by its URL', async () => {
+    const [archive] = archives
+    await server.admin.flushall()
+    await put(archive!, 'GET https://shop.test/a', randomBytes(3 * WHOLE_BYTES))
+    await putVariant(archive!, 'GET https://shop.test/b', 'de', 'Hallo')
+    await archive!.remove(keyOf('GET https://shop.test/c'))
+    const names = await server.admin.keys('*')
+    assert.equal(names.length, 6)
+    for (const name of names) {
+      assert.ok((await server.admin.pttl(name)) > 0, name)
+      assert.match(name, /^hg:cache:\{[\w-]{43}\}(:gone|:v:[\w-]{43}|:p:[0-9a-f]{32}:\d+)?$/)
+      const bytes = await server.admin.getBuffer(name)
+      assert.ok(!bytes!.includes('shop') && !bytes!.includes('Hallo'), 'what stands there is sealed')
+    }
+  })
+
+  it('lets go of the pieces of a response that was replaced or removed, soon and not at once', async () => {
+    const [archive] = archives
+    await server.admin.flushall()
+    const lives = async (): Promise<number[]> => {
+      const names = await server.admin.keys('*:p:*')
+      return (await Promise.all(names.map((name) => server.admin.pttl(name)))).toSorted((a, b) => a - b)
+    }
+    await put(archive!, 'a', randomBytes(2 * WHOLE_BYTES))
+    await put(archive!, 'a', randomBytes(2 * WHOLE_BYTES))
+    const [replaced, current] = await lives()
+    assert.ok(replaced! > 0 && replaced! <= 60_000 && current! > 60_000, `${replaced} ${current}`)
+    await archive!.remove(keyOf('a'))
+    for (const left of await lives()) assert.ok(left > 0 && left <= 60_000, `${left}`)
+  })
+
+  it('leaves a write without effect that Redis runs too late', async () => {
+    let now = 0
+    const settings = { mode: 'Single', addresses: [server.address] } as const
+    const archive = archiveWith(await recordsOf(settings, { monotonic: () => now }))
+    const ticket = await ticketOf(archive, keyOf('late'))
+    // As if it had been sent an hour ago.
+    now = -HOUR
+    assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('old'))), 'late')
+    now = 4_000
+    assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('new'))), 'put')
+  })
+
+  it('answers within its deadline while Redis stands still, and finds again afterwards', async () => {
+    const own = await RedisServer.start()
+    closing.push(() => own.stop())
+    const settings = { mode: 'Single', addresses: [own.address] } as const
+    const lookups = await accessOf(settings, 20)
+    const records = new RedisRecords({ lookups, bulk: await accessOf(settings), time: systemTimers, randomBytes })
+    const archive = archiveWith(records)
+    const kinds = async (): Promise<string> => {
+      const answer = await archive.find(keyOf('a'))
+      return answer.type === 'away' ? answer.reason : answer.type
+    }
+    while ((await kinds()) !== 'none');
+    own.pause()
+    const reasons = new Set<string>()
+    while (!reasons.has('away')) reasons.add(await kinds())
+    assert.deepEqual([...reasons].toSorted(), ['away', 'timeout'])
+    own.resume()
+    while ((await kinds()) !== 'none') await pause(5)
+  })
+
+  it('says that nothing is configured, and that Redis is out of memory', async () => {
+    const nothing = new RedisAccess({ deadline: DEADLINE, inFlight: 1 }, EDGES)
+    const archive = archiveWith(new RedisRecords({ lookups: nothing, bulk: nothing, time: systemTimers, randomBytes }))
+    assert.deepEqual(await archive.find(keyOf('a')), { type: 'away', reason: 'absent' })
+    assert.equal(await archive.remove(keyOf('a')), false)
+    const [full] = archives
+    const ticket = await ticketOf(full!, keyOf('oom'))
+    await server.admin.config('SET', 'maxmemory', '1')
+    const record = { head: bytes('head'), ttl: HOUR }
+    assert.equal(await full!.put(ticket, record, sourceOf(randomBytes(3 * WHOLE_BYTES))), 'refused')
+    await server.admin.config('SET', 'maxmemory', '0')
+    assert.equal(await full!.put(ticket, record, sourceOf(randomBytes(3 * WHOLE_BYTES))), 'put')
+  })
+})
