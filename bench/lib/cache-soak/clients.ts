@@ -66,10 +66,7 @@ export class Client {
   async run(until: () => boolean): Promise<void> {
     while (!until()) {
       const replica = this.#replicas[Math.floor(Math.random() * this.#replicas.length)]!
-      await this.#ask(replica).catch(async () => {
-        this.#counts.broken++
-        await delay(5)
-      })
+      await this.#ask(replica)
     }
     this.#agent.destroy()
   }
@@ -91,9 +88,8 @@ export class Client {
     const asked = this.#clock()
     const method = kind === 'head' ? 'HEAD' : kind === 'post' ? 'POST' : 'GET'
     this.#counts.requests++
-    const response = await send(replica.port, thing.path, method, headers, this.#agent)
-    const body = await this.#read(response, kind)
-    if (body === undefined) return
+    const { response, body } = await this.#exchange(replica, thing, method, headers, kind)
+    if (response === undefined || body === undefined) return
     const status = response.statusCode!
     const etag = String(response.headers.etag)
     if (status === 200 && method === 'GET') this.#seen.set(seen, etag)
@@ -105,6 +101,24 @@ export class Client {
     if (this.#counts.wrong.length < MOST_WRONG) {
       const told = `${response.headers['cache-status']}, age ${response.headers.age}, ${status}, etag ${etag}`
       this.#counts.wrong.push(`${replica.name} ${kind} ${thing.host}${thing.path} ${variant}: ${wrong} (${told})`)
+    }
+  }
+
+  /** The response and its whole body, where it came to that. */
+  async #exchange(
+    replica: Replica,
+    { path }: Thing,
+    method: string,
+    headers: Record<string, string>,
+    kind: Kind,
+  ): Promise<{ readonly response?: IncomingMessage; readonly body?: Buffer | undefined }> {
+    try {
+      const response = await send(replica.port, path, method, headers, this.#agent)
+      return { response, body: await this.#read(response, kind) }
+    } catch {
+      this.#counts.broken++
+      await delay(5)
+      return {}
     }
   }
 
@@ -139,7 +153,8 @@ export class Client {
       counts.failures++
       return undefined
     }
-    if (status !== 200 && status !== 206 && status !== 304) return `status ${status}: ${body.latin1Slice(0, 100)}`
+    if (status !== 200 && status !== 206 && status !== 304)
+      return `status ${status}: ${body.latin1Slice(0, Math.min(100, body.length))}`
     const version = Number(/-(\d+)"$/.exec(etag)?.[1])
     const floor = kind === 'no-cache' ? versionAt(thing, asked) : floorOf(replica, thing, asked)
     const outdated = this.#world.outdated(thing, version, asked, floor)
@@ -204,10 +219,10 @@ function kindOf(luck: number): Kind {
 
 function described(wanted: Buffer, got: Buffer): string {
   if (wanted.length !== got.length)
-    return `${got.length} of ${wanted.length} bytes, ${JSON.stringify(got.latin1Slice(0, 80))}`
+    return `${got.length} of ${wanted.length} bytes, ${JSON.stringify(got.latin1Slice(0, Math.min(80, got.length)))}`
   let at = 0
   while (wanted[at] === got[at]) at++
-  return `from ${at} on ${JSON.stringify(got.latin1Slice(at - (at % 64), at + 64))}, version in it ${versionIn(got)}`
+  return `from ${at} on ${JSON.stringify(got.latin1Slice(at - (at % 64), Math.min(got.length, at + 64)))}, version in it ${versionIn(got)}`
 }
 
 function send(

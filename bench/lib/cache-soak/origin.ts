@@ -14,20 +14,23 @@ export class SoakOrigin {
   readonly #server: Server
   readonly #things = new Map<string, Thing>()
   readonly #clock: () => number
+  readonly #chance: () => number
   requests = 0
   validated = 0
   cut = 0
   errors = 0
 
-  private constructor(world: World, clock: () => number) {
+  private constructor(world: World, clock: () => number, chance: () => number) {
+    this.#chance = chance
     this.#world = world
     this.#clock = clock
     for (const thing of world.things) this.#things.set(`${thing.host}${thing.path}`, thing)
     this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => this.#serve(request, response))
   }
 
-  static async start(world: World, clock: () => number): Promise<SoakOrigin> {
-    const origin = new SoakOrigin(world, clock)
+  /** @param chance whether it misbehaves; from 0 to 1, and with 1 it never does */
+  static async start(world: World, clock: () => number, chance = Math.random): Promise<SoakOrigin> {
+    const origin = new SoakOrigin(world, clock, chance)
     origin.#server.listen(0, '127.0.0.1')
     await once(origin.#server, 'listening')
     return origin
@@ -56,7 +59,7 @@ export class SoakOrigin {
       response.writeHead(204, { 'x-version': String(thing.began.length - 1) }).end()
       return
     }
-    const luck = Math.random() * 100
+    const luck = this.#chance() * 100
     if (luck < ERRORS) {
       this.errors++
       response.writeHead(503, { 'cache-control': 'no-store' }).end('an error of the origin')

@@ -90,7 +90,7 @@ export function versionAt(thing: Thing, time: number): number {
 
 /** The version that a whole body names; NaN where it names none. */
 export function versionIn(body: Buffer): number {
-  return Number(/ v(\d+) @0/.exec(body.latin1Slice(0, BLOCK))?.[1] ?? Number.NaN)
+  return Number(/ v(\d+) @0/.exec(body.latin1Slice(0, Math.min(BLOCK, body.length)))?.[1] ?? Number.NaN)
 }
 
 /** Most are small; a few need many extents. */
