@@ -60,8 +60,11 @@ export interface GrantStore {
   rotate(owner: GrantOwner, request: RotationRequest): Promise<Rotation>
   /** Ends the family. */
   revoke(owner: GrantOwner, family: string): Promise<void>
-  /** @returns whether it is the first time; `'full'` where there is no room, so that nobody knows */
-  mark(owner: GrantOwner, mark: string, life: Milliseconds): Promise<'first' | 'again' | 'full'>
+  /**
+   * @param client whose place among the marks it takes, no part of what is marked
+   * @returns whether it is the first time; `'full'` where there is no room, so that nobody knows
+   */
+  mark(owner: GrantOwner, mark: string, client: string, life: Milliseconds): Promise<'first' | 'again' | 'full'>
   isMarked(owner: GrantOwner, mark: string): Promise<boolean>
 }
 
@@ -73,7 +76,7 @@ export class GrantStoreFailure extends Error {
 /** At most so many records; what is beyond is refused, never put in the place of others. */
 export interface GrantBounds {
   readonly families: { readonly client: number; readonly namespace: number; readonly all: number }
-  readonly marks: { readonly namespace: number; readonly all: number }
+  readonly marks: { readonly client: number; readonly namespace: number; readonly all: number }
 }
 
 /** From so many on, a namespace gets nothing of the last quarter of all. */
@@ -81,7 +84,7 @@ const FEW = 10_000
 
 export const GRANT_BOUNDS: GrantBounds = {
   families: { client: 50_000, namespace: 100_000, all: 400_000 },
-  marks: { namespace: 100_000, all: 400_000 },
+  marks: { client: 50_000, namespace: 100_000, all: 400_000 },
 }
 
 /** Whether one more record has room beside those of all, and of its namespace. */
@@ -105,7 +108,7 @@ export type GrantRequest = { readonly owner: GrantOwner } & (
     }
   | { readonly call: 'find' | 'revoke'; readonly family: string }
   | { readonly call: 'rotate'; readonly rotation: RotationRequest }
-  | { readonly call: 'mark'; readonly mark: string; readonly life: Milliseconds }
+  | { readonly call: 'mark'; readonly mark: string; readonly client: string; readonly life: Milliseconds }
   | { readonly call: 'isMarked'; readonly mark: string }
 )
 

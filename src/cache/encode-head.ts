@@ -1,6 +1,7 @@
 /** Heads as bytes, see `stored-head.ts`: made of what an origin sends, of a stored one and its update, and checked. */
 import { Fields } from '../message/fields.ts'
 import { isFinalStatus } from '../message/head.ts'
+import { parseHttpDate } from './http-date.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW, type StoredHead } from './stored-head.ts'
 import { connectionNames, isStored, isUpdated } from './unstored-fields.ts'
 
@@ -36,7 +37,7 @@ export interface Line {
 
 /**
  * @param excluded names in lower case that must not be stored, besides those that never are
- * @param date a Date for a response that has none (RFC 9110 §6.6.1)
+ * @param date when it arrived, as IMF-fixdate: the Date of a response that has none
  * @returns null: it is too large to be stored
  */
 export function encodeHead(status: number, fields: Fields, excluded: readonly string[], date: string): Buffer | null {
@@ -87,7 +88,7 @@ export function keptLines(stored: StoredHead, updating: readonly Line[], exclude
 
 /** @returns null: it is too large to be stored */
 export function encodeLines(status: number, given: readonly Line[], date: string): Buffer | null {
-  const lines = given.some(({ name }) => name === 'date') ? given : [...given, { name: 'date', value: date }]
+  const lines = withDate(given, date)
   if (lines.length > MAX_STORED_FIELDS) return null
   let size = 0
   for (const { name, value } of lines) {
@@ -111,6 +112,14 @@ export function encodeLines(status: number, given: readonly Line[], date: string
     at += bytes.latin1Write(`${name}: ${value}\r\n`, at)
   }
   return bytes
+}
+
+/** One Date that can be read, which all later caches reckon from: else when it arrived (RFC 9110 §6.6.1). */
+function withDate(lines: readonly Line[], date: string): readonly Line[] {
+  const dates = lines.filter(({ name }) => name === 'date')
+  const received = parseHttpDate(date, 0)
+  if (dates.length === 1 && !Number.isNaN(parseHttpDate(dates[0]!.value, received))) return lines
+  return [...lines.filter(({ name }) => name !== 'date'), { name: 'date', value: date }]
 }
 
 /** Fields of which the position is kept, and where. */

@@ -6,6 +6,7 @@
  * The key of a variant (RFC 9111 §4.1) is the primary key with what `Vary` names behind it, so whatever reads the parts
  * of a primary key, such as a purge, reads those of its variants.
  */
+import type { Fields } from '../message/fields.ts'
 
 /** Tags of parts, in the order in which they stand in a key. */
 export const KeyPart = {
@@ -46,6 +47,8 @@ export const KeyPart = {
   Varied: 19,
   /** The value of a varied field in the normal form of its syntax, see `vary.ts`. */
   Normalised: 20,
+  /** Another spelling of the name before it, followed by its {@link Value}. */
+  Spelling: 21,
 } as const
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
@@ -53,9 +56,9 @@ export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
 /**
  * Set in the tag of a part whose text has characters that do not fit a byte: two bytes each (UTF-16, little-endian).
  */
-const WIDE = 0x80
+export const WIDE = 0x80
 /** A tag and three bytes of length. */
-const PART_HEAD = 4
+export const PART_HEAD = 4
 
 /** A key that would be longer is none: the request is not cached. Room for {@link MAX_KEY_CONTENT} and a long URL. */
 export const MAX_KEY_BYTES = 128 * 1024
@@ -80,7 +83,7 @@ export class KeyWriter {
     this.length = prefix.length
   }
 
-  /** Back to a primary key, which was written up to this length. */
+  /** Back to a primary key, which was written whole up to this length. */
   cutTo(length: number): void {
     this.length = length
     this.#tooLong = false
@@ -89,6 +92,11 @@ export class KeyWriter {
   /** The key cannot be had: it is too long. */
   get tooLong(): boolean {
     return this.#tooLong
+  }
+
+  /** Nothing is written any more, see {@link tooLong}. */
+  giveUp(): void {
+    this.#tooLong = true
   }
 
   text(tag: KeyPart, text: string): void {
@@ -227,43 +235,19 @@ export function writeIdentity(writer: KeyWriter, values: readonly (string | unde
   }
 }
 
-/** The next part at `start` of a key; `bytes` may hold foreign data. */
-export interface KeyPartSpan {
-  tag: number
-  wide: boolean
-  start: number
-  end: number
-}
+/** What describes the content of a request (RFC 9110 §8), without which its bytes mean nothing. */
+const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language', 'content-location']
 
-/** @returns where the part behind it begins, or −1 where there is none that is whole */
-export function nextPart(bytes: Uint8Array, start: number, end: number, into: KeyPartSpan): number {
-  if (start + PART_HEAD > end) return -1
-  const length = bytes[start + 1]! | (bytes[start + 2]! << 8) | (bytes[start + 3]! << 16)
-  const tag = bytes[start]!
-  into.tag = tag & ~WIDE
-  into.wide = (tag & WIDE) !== 0
-  into.start = start + PART_HEAD
-  into.end = into.start + length
-  return into.end > end ? -1 : into.end
-}
-
-const SPAN: KeyPartSpan = { tag: 0, wide: false, start: 0, end: 0 }
-
-/** The text of the first part with this tag, undefined where there is none. */
-export function partOf(key: Buffer, tag: KeyPart, start = 0, end = key.length): string | undefined {
-  for (let at = start; at >= 0 && at < end; ) {
-    at = nextPart(key, at, end, SPAN)
-    if (at < 0) return undefined
-    if (SPAN.tag === tag) return key.toString(SPAN.wide ? 'utf16le' : 'latin1', SPAN.start, SPAN.end)
+/** Of a request whose response depends on its content: QUERY (RFC 10008 §2.7). Behind selectors and identity. */
+export function writeContent(writer: KeyWriter, request: Fields, content: Uint8Array): void {
+  if (content.length > MAX_KEY_CONTENT) {
+    writer.giveUp()
+    return
   }
-  return undefined
-}
-
-/** The URL that the key stands for, as the client asked; for people and for purges. */
-export function urlOfKey(key: Buffer, start = 0, end = key.length): string {
-  const port = partOf(key, KeyPart.Port, start, end)
-  const query = partOf(key, KeyPart.Query, start, end)
-  const host = `${partOf(key, KeyPart.Host, start, end)}${port === undefined ? '' : `:${port}`}`
-  const path = partOf(key, KeyPart.Path, start, end)
-  return `${partOf(key, KeyPart.Scheme, start, end)}://${host}${path}${query === undefined ? '' : `?${query}`}`
+  for (const name of CONTENT_FIELDS) {
+    const values = request.all(name)
+    if (values.length > 0) writer.text(KeyPart.ContentField, name)
+    for (const value of values) writer.text(KeyPart.Value, value)
+  }
+  writer.raw(KeyPart.Content, content)
 }

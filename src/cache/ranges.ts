@@ -71,15 +71,21 @@ function resolve(match: RegExpExecArray, length: number): ByteRange | null | und
     if (size === 0) return null
     return length === 0 ? undefined : { first: Math.max(0, length - size), last: length - 1 }
   }
+  if (to !== '' && isLess(to!, from!)) return undefined
   const first = whole(from!)
   const last = to === '' ? Number.MAX_SAFE_INTEGER : whole(to!)
-  if (last < first) return undefined
   return first >= length ? null : { first, last: Math.min(last, length - 1) }
 }
 
 /** Numbers of any length: those beyond all lengths are the same to us. */
 function whole(digits: string): number {
   return Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
+}
+
+/** Of numbers of any length, exactly. */
+function isLess(a: string, b: string): boolean {
+  const [one, other] = [a.replace(/^0+/, ''), b.replace(/^0+/, '')]
+  return one.length === other.length ? one < other : one.length < other.length
 }
 
 /** Joins those that overlap or are near each other, each at the place of the first of them (RFC 9110 §15.3.7.2). */

@@ -30,7 +30,7 @@ export function judgeReuse(
   into: ReuseVerdict,
 ): ReuseVerdict {
   const age = currentAge(numbers, now)
-  const left = numbers.lifetime - age
+  const left = leftOf(numbers, age)
   into.age = Math.floor(age / SECOND)
   into.ttl = Math.floor(left / SECOND)
   into.staleIfError = mayServeOnError(numbers, request, now)
@@ -39,6 +39,12 @@ export function judgeReuse(
   into.reason = refused
   into.outcome = outcomeOf(refused, request)
   return into
+}
+
+/** Of its lifetime. What is marked stale has nothing left, whoever set the mark. */
+function leftOf(numbers: CacheNumbers, age: Milliseconds): Milliseconds {
+  const left = numbers.lifetime - age
+  return numbers.flags & CacheFlag.MarkedStale ? Math.min(0, left) : left
 }
 
 /** Nothing is stored for the key. */
@@ -106,7 +112,7 @@ function judgeStale(
  */
 export function mayServeOnError(numbers: CacheNumbers, request: RequestDirectives, now: Milliseconds): boolean {
   if (numbers.flags & CacheFlag.AlwaysValidate || isClockSetBack(numbers, now)) return false
-  const stale = currentAge(numbers, now) - numbers.lifetime
+  const stale = -leftOf(numbers, currentAge(numbers, now))
   // What is fresh is asked about because the client wishes so, and its wish is advice (RFC 9111 §5.2.1).
   if (stale < 0) return true
   if (numbers.flags & CacheFlag.NeverStale) return false

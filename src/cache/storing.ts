@@ -1,10 +1,11 @@
 /** Whether a response is stored (RFC 9111 §3), and the numbers by which it is reused. */
 import type { Milliseconds } from '../lib/clock.ts'
-import type { Fields } from '../message/fields.ts'
+import { type Fields, withoutOws } from '../message/fields.ts'
 import { ABSENT, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
 import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'
 import { isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
+import { hasSteeringField } from './steering-fields.ts'
 import { controllingDirectives } from './targeted-fields.ts'
 import type { CacheRules, ResponseTimes, StoreReason, StoreVerdict, StoringRequest } from './verdicts.ts'
 
@@ -28,7 +29,7 @@ export function judgeStoring(
   const refused =
     refusedByDirectives(status, directives) ??
     (credentials && !request.identityInKey && !allowsEveryone(directives) ? 'Credentials' : undefined) ??
-    refusedByFields(fields)
+    refusedByFields(request, fields)
   if (refused !== undefined) return refusal(refused)
   const dates = responseDates(fields, times)
   const lifetime = lifetimeOf(
@@ -104,9 +105,17 @@ function allowsEveryone({ broken, public: all, mustRevalidate, sMaxAge }: Respon
 
 const STAR = /(?:^|,)[\t ]*\*[\t ]*(?:,|$)/
 
-function refusedByFields(fields: Fields): StoreReason | undefined {
+function refusedByFields({ fields: asked, keyedFields }: StoringRequest, fields: Fields): StoreReason | undefined {
   if (fields.has('set-cookie') || fields.has('set-cookie2')) return 'SetCookie'
-  return fields.all('vary').some((value) => STAR.test(value)) ? 'VaryAny' : undefined
+  const varied = fields.all('vary')
+  if (varied.some((value) => STAR.test(value))) return 'VaryAny'
+  const isKeyed = (name: string) => keyedFields?.has(name) === true || varied.some((value) => names(value, name))
+  return hasSteeringField(asked, isKeyed) ? 'RequestFields' : undefined
+}
+
+/** @param list of names @param name in lower case */
+function names(list: string, name: string): boolean {
+  return list.split(',').some((one) => withoutOws(one).toLowerCase() === name)
 }
 
 interface Judged {

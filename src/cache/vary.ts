@@ -5,6 +5,7 @@
 import type { Fields } from '../message/fields.ts'
 import { looseName, withoutOws } from '../message/fields.ts'
 import { KeyPart, type KeyWriter } from './key.ts'
+import { writeFieldLines } from './selectors.ts'
 import { normaliseVaried } from './varied-value.ts'
 
 /** More names, or longer ones, make a response one that is not stored. */
@@ -92,7 +93,7 @@ export function writeVariant(writer: KeyWriter, names: readonly string[], reques
     writer.text(KeyPart.Varied, name)
     const normalised = normaliseVaried(name, request)
     if (normalised !== undefined) writer.text(KeyPart.Normalised, normalised)
-    else for (const value of request.all(name)) writer.text(KeyPart.Value, value)
+    writeFieldLines(writer, name, request, normalised === undefined)
   }
 }
 

@@ -34,6 +34,8 @@ export interface StoringRequest {
   readonly identityInKey: boolean
   /** `InKey`: all of it is part of the key (RFC 10008 §2.7). */
   readonly content: 'None' | 'InKey' | 'NotInKey'
+  /** Names in lower case of the fields that are part of the key, besides those that Vary names. */
+  readonly keyedFields?: ReadonlySet<string>
 }
 
 export interface ResponseTimes {
@@ -48,6 +50,8 @@ export const STORE_REASONS = [
   'Stored',
   /** Neither GET nor QUERY. */
   'Method',
+  /** It has a field by which applications take another URL or method, and which is no part of the key. */
+  'RequestFields',
   /** A request with content that is no part of the key. */
   'RequestContent',
   /** `no-store` of the client (RFC 9111 §5.2.1.5). */

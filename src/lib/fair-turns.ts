@@ -8,12 +8,21 @@ export interface FairTurnsOptions {
   readonly atOnce: number
   /** Work of one group that waits. */
   readonly maxWaiting: number
+  /** Of those, of one member of the group: none takes all the room of the others. Default: as many as of the group. */
+  readonly maxWaitingOfMember?: number
+}
+
+interface Waiting {
+  readonly member: string
+  readonly begin: () => void
 }
 
 export class FairTurns {
   readonly #options: FairTurnsOptions
   readonly #queue = new FairQueue()
-  readonly #waiting = new Map<string, () => void>()
+  readonly #waiting = new Map<string, Waiting>()
+  /** How much of a member waits, by group and member. */
+  readonly #members = new Map<string, number>()
   #running = 0
   #next = 0
 
@@ -29,14 +38,20 @@ export class FairTurns {
     return this.#queue.size
   }
 
-  /** @returns undefined where too much of the group waits */
-  run<T>(group: string, work: () => Promise<T>): Promise<T> | undefined {
-    const { atOnce, maxWaiting } = this.#options
+  /**
+   * @param member of the group, such as the address of a client
+   * @returns undefined where too much of the group or of its member waits
+   */
+  run<T>(group: string, member: string, work: () => Promise<T>): Promise<T> | undefined {
+    const { atOnce, maxWaiting, maxWaitingOfMember = maxWaiting } = this.#options
     if (this.#running < atOnce) return this.#begin(work)
-    if (this.#queue.sizeOf(group) >= maxWaiting) return undefined
+    const key = `${group} ${member}`
+    const own = this.#members.get(key) ?? 0
+    if (own >= maxWaitingOfMember || this.#queue.sizeOf(group) >= maxWaiting) return undefined
+    this.#members.set(key, own + 1)
     const { promise, resolve } = Promise.withResolvers<T>()
     const id = String(this.#next++)
-    this.#waiting.set(id, () => resolve(this.#begin(work)))
+    this.#waiting.set(id, { member: key, begin: () => resolve(this.#begin(work)) })
     this.#queue.add(group, id)
     return promise
   }
@@ -54,8 +69,11 @@ export class FairTurns {
   #goOn(): void {
     const next = this.#queue.take()
     if (next === undefined) return
-    const begin = this.#waiting.get(next.key)!
+    const { member, begin } = this.#waiting.get(next.key)!
     this.#waiting.delete(next.key)
+    const left = this.#members.get(member)! - 1
+    if (left === 0) this.#members.delete(member)
+    else this.#members.set(member, left)
     begin()
   }
 }

@@ -11,19 +11,22 @@ export class GrantCounts {
   marks = 0
   readonly #namespaces = new Map<string, OfNamespace>()
   readonly #clients = new Map<string, number>()
+  readonly #marksOfClients = new Map<string, number>()
 
   family(owner: string, client: string, change: number): void {
     this.families += change
     this.#change(owner, 'families', change)
-    const key = `${owner} ${client}`
-    const left = (this.#clients.get(key) ?? 0) + change
-    if (left === 0) this.#clients.delete(key)
-    else this.#clients.set(key, left)
+    add(this.#clients, `${owner} ${client}`, change)
   }
 
-  mark(owner: string, change: number): void {
+  mark(owner: string, client: string, change: number): void {
     this.marks += change
     this.#change(owner, 'marks', change)
+    add(this.#marksOfClients, `${owner} ${client}`, change)
+  }
+
+  marksOfClient(owner: string, client: string): number {
+    return this.#marksOfClients.get(`${owner} ${client}`) ?? 0
   }
 
   familiesOfClient(owner: string, client: string): number {
@@ -45,6 +48,12 @@ export class GrantCounts {
     if (known.families === 0 && known.marks === 0) this.#namespaces.delete(namespace)
     else this.#namespaces.set(namespace, known)
   }
+}
+
+function add(counts: Map<string, number>, key: string, change: number): void {
+  const left = (counts.get(key) ?? 0) + change
+  if (left === 0) counts.delete(key)
+  else counts.set(key, left)
 }
 
 function namespaceOf(owner: string): string {

@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS family (
   PRIMARY KEY (owner, family)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS family_ends ON family (ends);
 CREATE TABLE IF NOT EXISTS mark (
-  owner TEXT NOT NULL, mark TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (owner, mark)) STRICT, WITHOUT ROWID;
+  owner TEXT NOT NULL, mark TEXT NOT NULL, client TEXT NOT NULL, ends REAL NOT NULL,
+  PRIMARY KEY (owner, mark)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS mark_ends ON mark (ends)`
 
 const FAILED: GrantAnswer = { failure: 'the store of refresh tokens cannot be used' }
@@ -55,12 +56,12 @@ const STATEMENTS = {
   rotate:
     'UPDATE family SET current = ?, previous = ?, nonce = ?, rotated = ?, ends = ? WHERE owner = ? AND family = ?',
   revoke: 'DELETE FROM family WHERE owner = ? AND family = ? RETURNING client',
-  marked: 'SELECT ends FROM mark WHERE owner = ? AND mark = ?',
-  mark: 'INSERT OR REPLACE INTO mark VALUES (?, ?, ?)',
+  marked: 'SELECT ends, client FROM mark WHERE owner = ? AND mark = ?',
+  mark: 'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)',
   sweepFamilies: `DELETE FROM family WHERE (owner, family) IN
     (SELECT owner, family FROM family WHERE ends <= ? ORDER BY ends LIMIT ${SWEPT}) RETURNING owner, client`,
   sweepMarks: `DELETE FROM mark WHERE (owner, mark) IN
-    (SELECT owner, mark FROM mark WHERE ends <= ? ORDER BY ends LIMIT ${SWEPT}) RETURNING owner`,
+    (SELECT owner, mark FROM mark WHERE ends <= ? ORDER BY ends LIMIT ${SWEPT}) RETURNING owner, client`,
 } as const
 
 type Statements = Readonly<Record<keyof typeof STATEMENTS, StatementSync>>
@@ -150,8 +151,8 @@ export class GrantDatabase {
       const families = database.prepare('SELECT owner, client, COUNT(*) AS count FROM family GROUP BY owner, client')
       for (const { owner, client, count } of families.iterate())
         counts.family(String(owner), String(client), Number(count))
-      const marks = database.prepare('SELECT owner, COUNT(*) AS count FROM mark GROUP BY owner')
-      for (const { owner, count } of marks.iterate()) counts.mark(String(owner), Number(count))
+      const marks = database.prepare('SELECT owner, client, COUNT(*) AS count FROM mark GROUP BY owner, client')
+      for (const { owner, client, count } of marks.iterate()) counts.mark(String(owner), String(client), Number(count))
       return { database, statements, counts, bounds: this.#options.bounds ?? GRANT_BOUNDS }
     } catch (error) {
       database.close()
@@ -161,7 +162,7 @@ export class GrantDatabase {
 
   #sweep({ statements, counts }: Opened, now: number): void {
     for (const { owner, client } of statements.sweepFamilies.all(now)) counts.family(String(owner), String(client), -1)
-    for (const { owner } of statements.sweepMarks.all(now)) counts.mark(String(owner), -1)
+    for (const { owner, client } of statements.sweepMarks.all(now)) counts.mark(String(owner), String(client), -1)
   }
 
   #setAside(cause: unknown): string {
@@ -254,18 +255,26 @@ function revoke({ statements, counts }: Opened, owner: string, family: string): 
   if (removed !== undefined) counts.family(owner, removed.client, -1)
 }
 
+type Mark = Extract<GrantRequest, { readonly call: 'mark' }>
+
 function mark(
   opened: Opened,
   owner: string,
-  { mark: name, life }: { readonly mark: string; readonly life: number },
+  { mark: name, client, life }: Mark,
   now: number,
 ): 'first' | 'again' | 'full' {
   const { statements, counts, bounds } = opened
-  const known = statements.marked.get(owner, name) as { readonly ends: number } | undefined
+  const known = statements.marked.get(owner, name) as { readonly ends: number; readonly client: string } | undefined
   if (known !== undefined && known.ends > now) return 'again'
-  if (known === undefined && !hasRoom(counts.marks, counts.marksOfNamespace(owner), bounds.marks)) return 'full'
-  statements.mark.run(owner, name, now + life)
-  if (known === undefined) counts.mark(owner, 1)
+  // It has ended and was not removed yet.
+  if (known !== undefined) counts.mark(owner, known.client, -1)
+  const ofClient = counts.marksOfClient(owner, client)
+  if (ofClient >= bounds.marks.client || !hasRoom(counts.marks, counts.marksOfNamespace(owner), bounds.marks)) {
+    if (known !== undefined) counts.mark(owner, known.client, 1)
+    return 'full'
+  }
+  statements.mark.run(owner, name, client, now + life)
+  counts.mark(owner, client, 1)
   return 'first'
 }
 

@@ -87,9 +87,10 @@ return 1`)
 
 const MARK = new RedisScript(`${NOW}
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'again' end
-if living(KEYS[2]) >= tonumber(ARGV[3]) then return 'full' end
+if living(KEYS[3]) >= tonumber(ARGV[4]) or living(KEYS[2]) >= tonumber(ARGV[3]) then return 'full' end
 redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
 enlist(KEYS[2], ARGV[2], now + tonumber(ARGV[1]))
+enlist(KEYS[3], ARGV[2], now + tonumber(ARGV[1]))
 return 'first'`)
 
 const IS_MARKED = new RedisScript(`return redis.call('EXISTS', KEYS[1])`)
@@ -154,10 +155,12 @@ export class RedisGrantStore implements GrantStore {
     await this.#run(owner, REVOKE, keysOf(owner, family), [memberOf(owner, family)])
   }
 
-  async mark(owner: GrantOwner, mark: string, life: Milliseconds): Promise<'first' | 'again' | 'full'> {
+  async mark(owner: GrantOwner, mark: string, client: string, life: Milliseconds): Promise<'first' | 'again' | 'full'> {
     const member = memberOf(owner, mark)
-    const keys = [`${tagOf(owner)}:m:${member}`, `${tagOf(owner)}:marks`]
-    const args = [Math.max(1, Math.ceil(life)), member, this.#bounds.marks.namespace]
+    const marks = `${tagOf(owner)}:marks`
+    const keys = [`${tagOf(owner)}:m:${member}`, marks, `${marks}:${memberOf(owner, digestOf(client))}`]
+    const bounds = this.#bounds.marks
+    const args = [Math.max(1, Math.ceil(life)), member, bounds.namespace, bounds.client]
     return (await this.#run(owner, MARK, keys, args)) as 'first' | 'again' | 'full'
   }
 

@@ -70,8 +70,8 @@ export class GrantClient implements GrantStore {
     return this.#ask({ call: 'revoke', owner, family })
   }
 
-  mark(owner: GrantOwner, mark: string, life: Milliseconds): Promise<'first' | 'again' | 'full'> {
-    return this.#ask({ call: 'mark', owner, mark, life })
+  mark(owner: GrantOwner, mark: string, client: string, life: Milliseconds): Promise<'first' | 'again' | 'full'> {
+    return this.#ask({ call: 'mark', owner, mark, client, life })
   }
 
   isMarked(owner: GrantOwner, mark: string): Promise<boolean> {

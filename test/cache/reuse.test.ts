@@ -161,6 +161,14 @@ describe('what was purged softly', () => {
     assert.equal(judge(31, 'stale-if-error=100', purged).staleIfError, false)
   })
 
+  it('is stale by the mark alone, which another thread may have set', () => {
+    const more = { flags: MarkedStale }
+    assert.equal(reason(3, '', more), 'Validate MarkedStale')
+    assert.deepEqual([judge(3, '', more).ttl, judge(3, '', more).staleIfError], [0, false])
+    assert.equal(reason(3, '', { ...more, staleWhileRevalidate: 10_000 }), 'StaleWhileRevalidate')
+    assert.equal(judge(3, '', { ...more, staleIfError: 10_000 }).staleIfError, true)
+  })
+
   it('keeps an end that came earlier, and is stale at once where it was born later', () => {
     const early = numbers()
     expireAt(early, BORN + 100_000)

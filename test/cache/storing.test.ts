@@ -236,6 +236,43 @@ describe('what is stored', () => {
   })
 })
 
+describe('fields of a request that steer an application', () => {
+  const response = cc('max-age=60')
+  /** As a client sends them: parsed, not added by the gateway. */
+  const parsed = (name: string): Fields => {
+    const fields = new Fields()
+    fields.clear(Buffer.from(`${name}: /admin\r\n`))
+    fields.push(0, name.length, name.length + 2, name.length + 8)
+    return fields
+  }
+  const names = [
+    ...['X-Original-URL', 'x-rewrite-url', 'X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', 'x-host'],
+    ...['x_host', 'X_Http.Method', 'x-forwarded-prefix', 'X-Forwarded-Path', 'x-forwarded-server', 'x-original-host'],
+    'X-Forwarded-User',
+  ]
+
+  it('RFC 9111 §7.1: what they led to is stored for nobody', () => {
+    for (const name of names)
+      assert.equal(reasonOf({ response, asked: { fields: parsed(name) } }), 'RequestFields', name)
+    for (const name of ['x-forwarded-host', 'x-forwarded-proto', 'accept', 'x-hosts', 'xhost', 'host'])
+      assert.equal(reasonOf({ response, asked: { fields: parsed(name) } }), 'Stored', name)
+  })
+
+  it('RFC 9111 §7.1: unless they are part of the key', () => {
+    const fields = parsed('X-Host')
+    assert.equal(reasonOf({ response, asked: { fields, keyedFields: new Set(['x-host']) } }), 'Stored')
+    assert.equal(reasonOf({ response: cc('max-age=60', { vary: 'accept,\tX-HOST ' }), asked: { fields } }), 'Stored')
+    assert.equal(reasonOf({ response: cc('max-age=60', { vary: 'x-hos, host' }), asked: { fields } }), 'RequestFields')
+  })
+
+  it('not those that the gateway took out or wrote itself', () => {
+    const fields = parsed('x-host')
+    fields.remove('x-host')
+    fields.add('x-forwarded-prefix', '/shop')
+    assert.equal(reasonOf({ response, asked: { fields } }), 'Stored')
+  })
+})
+
 describe('partial content', () => {
   const ranged = { range: 'bytes=0-4' }
   const partial = (range: string, more: Record<string, string> = TAG) =>

@@ -7,7 +7,7 @@ import { VirtualTime } from '../lib/virtual-time.ts'
 import { OWNER } from '../suite/grant-store.ts'
 
 const mark = (name: string, namespace = 'shop'): GrantRequest => ({
-  ...{ call: 'mark', owner: { ...OWNER, namespace }, mark: name, life: 60_000 },
+  ...{ call: 'mark', owner: { ...OWNER, namespace }, mark: name, client: 'c', life: 60_000 },
 })
 
 interface Told {
@@ -92,7 +92,7 @@ describe('a worker that asks the embedded store', () => {
 
   it('does not wait for a control thread that has ended', async () => {
     const rig = client()
-    const lost = rig.client.mark(OWNER, 'm', 1_000)
+    const lost = rig.client.mark(OWNER, 'm', 'c', 1_000)
     rig.client.forget()
     await assert.rejects(lost, { name: 'GrantStoreFailure', message: /control thread ended/ })
   })

@@ -41,7 +41,7 @@ describe('the embedded store', () => {
     const { database } = open(undefined, () => time.now)
     const [short, long] = [newFamily(), newFamily()]
     database.run([begin(short, { life: 10 }), begin(long, { life: 1_000 })])
-    database.run([{ call: 'mark', owner: OWNER, mark: 'm', life: 10 }])
+    database.run([{ call: 'mark', owner: OWNER, mark: 'm', client: 'c', life: 10 }])
     time.now += 10
     assert.deepEqual(
       database
@@ -51,7 +51,7 @@ describe('the embedded store', () => {
     )
     const late = { call: 'rotate', owner: OWNER, rotation: rotation(short, {}) } as const
     assert.deepEqual(answerOf(database, late), { outcome: 'missing' })
-    assert.equal(answerOf(database, { call: 'mark', owner: OWNER, mark: 'm', life: 10 }), 'first')
+    assert.equal(answerOf(database, { call: 'mark', owner: OWNER, mark: 'm', client: 'c', life: 10 }), 'first')
   })
 
   it('gives a token that has a successor its grace by the clock, and none by a clock that was set back', () => {
@@ -78,7 +78,7 @@ describe('the embedded store', () => {
     assert.equal(hasRoom(300_000, 10_000, bounds), false)
     assert.equal(hasRoom(300_000, 9_999, bounds), true)
     assert.equal(hasRoom(400_000, 0, bounds), false)
-    const few = { families: { client: 50, namespace: 60, all: 400 }, marks: { namespace: 2, all: 3 } }
+    const few = { families: { client: 50, namespace: 60, all: 400 }, marks: { client: 2, namespace: 3, all: 9 } }
     const database = new GrantDatabase({ stateDirectory: undefined, wall: Date.now, failure: assert.fail, bounds: few })
     const many = Array.from({ length: 50 }, () => begin(newFamily()))
     assert.ok(database.run(many).every((one) => 'value' in one && one.value === true))
@@ -87,11 +87,11 @@ describe('the embedded store', () => {
       begin(newFamily(), { grant: { ...GRANT, client: 'other' } }),
     ])
     assert.deepEqual([mine, theirs], [{ value: false }, { value: true }])
-    const marks = database.run(['a', 'b', 'c', 'a'].map((mark) => ({ call: 'mark', owner: OWNER, mark, life: DAY })))
-    assert.deepEqual(
-      marks.map((one) => 'value' in one && one.value),
-      ['first', 'first', 'full', 'again'],
-    )
+    const mark = (client: string) => (name: string) =>
+      answerOf(database, { call: 'mark', owner: OWNER, mark: name, client, life: DAY })
+    assert.deepEqual(['a', 'b', 'c', 'a'].map(mark('one')), ['first', 'first', 'full', 'again'])
+    // Another client has a place of its own, and nobody uses what somebody else has used.
+    assert.deepEqual(['a', 'c', 'd'].map(mark('other')), ['again', 'first', 'full'])
     // One that is revoked makes room.
     database.run([{ call: 'revoke', owner: OWNER, family: (many[0] as { family: string }).family }])
     assert.equal(answerOf(database, begin(newFamily())), true)

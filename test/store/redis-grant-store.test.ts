@@ -50,21 +50,21 @@ describe('the store of token issuers in Redis', { skip: NO_REDIS }, () => {
     const [store] = stores
     const family = newFamily()
     await store.begin(OWNER, family, GRANT, 'one', DAY)
-    await store.mark(OWNER, family, DAY)
+    await store.mark(OWNER, family, 'c', DAY)
     for (const key of await server.admin.keys('*')) {
       const left = await server.admin.pttl(key)
       assert.ok(left > 0 && left <= DAY, `${key} ends in ${left} ms`)
       assert.match(key, /^hg:\{grants:[A-Za-z0-9_-]{22}\}:/)
     }
     await store.begin(OWNER, newFamily(), GRANT, 'one', 1)
-    await store.mark(OWNER, 'short', 1)
+    await store.mark(OWNER, 'short', 'c', 1)
     // By the clock of Redis.
     while (await store.isMarked(OWNER, 'short'));
-    assert.equal(await store.mark(OWNER, 'short', DAY), 'first')
+    assert.equal(await store.mark(OWNER, 'short', 'c', DAY), 'first')
   })
 
   it('has bounds, which what has ended and what was revoked do not count for', async () => {
-    const bounds = { families: { client: 2, namespace: 3, all: 9 }, marks: { namespace: 2, all: 9 } }
+    const bounds = { families: { client: 2, namespace: 3, all: 9 }, marks: { client: 2, namespace: 3, all: 9 } }
     const store = new RedisGrantStore(runner(), systemTimers, bounds)
     const owner = { ...OWNER, namespace: 'few' }
     const [first, other] = [newFamily(), { ...GRANT, client: 'other' }]
@@ -79,11 +79,15 @@ describe('the store of token issuers in Redis', { skip: NO_REDIS }, () => {
     assert.equal(await begin(newFamily(), other), false, 'of the namespace')
     await store.revoke(owner, first)
     assert.equal(await begin(newFamily()), true)
-    assert.deepEqual(
-      [await store.mark(owner, 'a', DAY), await store.mark(owner, 'b', DAY), await store.mark(owner, 'c', DAY)],
-      ['first', 'first', 'full'],
-    )
-    assert.equal(await store.mark(owner, 'a', DAY), 'again')
+    const marks: string[] = []
+    for (const [name, client] of [
+      ...['a', 'b', 'c', 'a'].map((name) => [name, 'one']),
+      ['a', 'x'],
+      ['c', 'x'],
+      ['d', 'x'],
+    ])
+      marks.push(await store.mark(owner, name!, client!, DAY))
+    assert.deepEqual(marks, ['first', 'first', 'full', 'again', 'again', 'first', 'full'])
   })
 
   it('rotates for as long as a family is used, and lets it end otherwise', async () => {
@@ -101,12 +105,12 @@ describe('the store of token issuers in Redis', { skip: NO_REDIS }, () => {
     await server.admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
     try {
       const store = new RedisGrantStore(runner(), systemTimers)
-      await assert.rejects(store.mark(OWNER, 'x', DAY), { name: 'GrantStoreFailure', message: /set noeviction/ })
+      await assert.rejects(store.mark(OWNER, 'x', 'c', DAY), { name: 'GrantStoreFailure', message: /set noeviction/ })
     } finally {
       await server.admin.config('SET', 'maxmemory', '0')
       await server.admin.config('SET', 'maxmemory-policy', 'noeviction')
     }
-    assert.equal(await new RedisGrantStore(runner(), systemTimers).mark(OWNER, 'x', DAY), 'first')
+    assert.equal(await new RedisGrantStore(runner(), systemTimers).mark(OWNER, 'x', 'c', DAY), 'first')
   })
 
   it('says that it cannot be asked, and never that something is not there', async () => {

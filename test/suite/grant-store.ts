@@ -91,12 +91,12 @@ export function describeGrantStore(name: string, stores: () => readonly [GrantSt
       const mark = newFamily()
       assert.equal(await here.isMarked(OWNER, mark), false)
       const results = await Promise.all(
-        Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? here : there).mark(OWNER, mark, DAY)),
+        Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? here : there).mark(OWNER, mark, 'c', DAY)),
       )
       assert.equal(results.filter((one) => one === 'first').length, 1)
       assert.equal(results.filter((one) => one === 'again').length, 49)
       assert.equal(await there.isMarked(OWNER, mark), true)
-      assert.equal(await there.mark({ ...OWNER, namespace: 'other' }, mark, DAY), 'first')
+      assert.equal(await there.mark({ ...OWNER, namespace: 'other' }, mark, 'c', DAY), 'first')
     })
 
     it('holds texts as they are', async () => {

@@ -7,7 +7,6 @@ import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
 import { type TokenFault, type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import { readSigningKeys, verificationKeysOf } from '../../auth/signing-keys.ts'
-import type { Turn } from '../../auth/token-signature.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -75,7 +74,6 @@ export class JwtMethod implements AuthMethod {
   readonly #prefix: string
   readonly #services: JwtServices
   readonly #forged: ForgedTokens
-  readonly #turn: Turn
   /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
   readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
 
@@ -87,7 +85,6 @@ export class JwtMethod implements AuthMethod {
     this.#prefix = `jwt ${rules} `
     this.#services = services
     this.#forged = new ForgedTokens(owner, services)
-    this.#turn = turnOf(owner)
   }
 
   get from(): JwtPlan['from'] {
@@ -131,7 +128,7 @@ export class JwtMethod implements AuthMethod {
     if (head === undefined) return NOT_A_TOKEN
     const held = x === undefined ? 0 : this.#forged.holdOff(x.clientAddress)
     if (held > 0) return { fault: 'limited', retryAfter: held, detail: 'too many tokens of the client were forged' }
-    const judgement = this.#verify(key, text, head, bytes, keys)
+    const judgement = this.#verify(key, text, head, bytes, keys, x?.clientAddress ?? '')
     if (x === undefined) return judgement
     if (judgement instanceof Promise) return judgement.then((late) => this.#counted(late, x.clientAddress))
     return this.#counted(judgement, x.clientAddress)
@@ -159,7 +156,13 @@ export class JwtMethod implements AuthMethod {
   }
 
   /** A token that the keys at hand do not fit may be of a key that its provider has begun to use. */
-  async #judgeAgain(text: string, head: TokenHead, bytes: Uint8Array, judgement: Judgement): Promise<Judgement> {
+  async #judgeAgain(
+    text: string,
+    head: TokenHead,
+    bytes: Uint8Array,
+    judgement: Judgement,
+    client: string,
+  ): Promise<Judgement> {
     const { content, form, url = '' } = this.#plan.keys
     const { contents, keySets, clock } = this.#services
     if ((await keySets.check(url, bytes)) === 'unknown') return UNAVAILABLE
@@ -167,7 +170,7 @@ export class JwtMethod implements AuthMethod {
     const keys = newer === undefined ? undefined : keysOf(newer, form)
     if (newer === undefined || keys === undefined) return UNAVAILABLE
     if (newer === bytes) return judgement
-    const verified = await verifyToken(text, head, keys, this.#plan, clock.wall(), this.#turn)
+    const verified = await verifyToken(text, head, keys, this.#plan, clock.wall(), turnOf(this.#owner, client))
     return 'fault' in verified ? judgementOf(verified) : this.#keep(text, verified, newer)
   }
 
@@ -198,15 +201,15 @@ export class JwtMethod implements AuthMethod {
     head: TokenHead,
     bytes: Uint8Array,
     keys: readonly VerificationKey[],
+    client: string,
   ): Judgement | Promise<Judgement> {
-    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall(), this.#turn)
-    if (!(verified instanceof Promise)) return this.#judged(text, head, bytes, verified)
+    const turn = turnOf(this.#owner, client)
+    const verified = verifyToken(text, head, keys, this.#plan, this.#services.clock.wall(), turn)
+    const judged = (late: Verification): Judgement | Promise<Judgement> => this.#judged(text, head, bytes, late, client)
+    if (!(verified instanceof Promise)) return judged(verified)
     const judgement: Promise<Judgement> = verified
-      .then((late) => this.#judged(text, head, bytes, late))
-      .catch((error: unknown) => {
-        if (error === TOO_MANY) return OVERLOADED
-        throw error
-      })
+      .then(judged)
+      .catch(overloaded)
       .finally(() => {
         if (this.#running.get(key) === entry) this.#running.delete(key)
       })
@@ -215,14 +218,29 @@ export class JwtMethod implements AuthMethod {
     return judgement
   }
 
-  #judged(text: string, head: TokenHead, keys: Uint8Array, verified: Verification): Judgement | Promise<Judgement> {
+  #judged(
+    text: string,
+    head: TokenHead,
+    keys: Uint8Array,
+    verified: Verification,
+    client: string,
+  ): Judgement | Promise<Judgement> {
     if (!('fault' in verified)) return this.#keep(text, verified, keys)
     const rejected = judgementOf(verified)
-    return this.#mayBeNewer(head, verified.fault) ? this.#judgeAgain(text, head, keys, rejected) : rejected
+    if (!this.#mayBeNewer(head, verified.fault)) return rejected
+    return this.#judgeAgain(text, head, keys, rejected, client).catch(overloaded)
   }
 }
 
-const OVERLOADED: Judgement = { fault: 'unavailable', detail: 'too many tokens of the namespace wait for verification' }
+function overloaded(error: unknown): Judgement {
+  if (error === TOO_MANY) return OVERLOADED
+  throw error
+}
+
+const OVERLOADED: Judgement = {
+  fault: 'unavailable',
+  detail: 'too many tokens of the namespace or of the client wait for verification',
+}
 
 const UNAVAILABLE: Judgement = { fault: 'unavailable', detail: 'there are no keys that the token can be verified with' }
 

@@ -74,18 +74,19 @@ async function byAssertion(x: Exchange, assertion: string, form: Form, issuer: I
   const verified = await issuer.verifyAssertion(assertion, rules, x.clientAddress)
   if ('fault' in verified) throw invalidClient(`the client_assertion of client ${client.id}: ${verified.fault}`)
   if (verified.subject !== client.id) throw invalidClient(`the client_assertion of client ${client.id} has another sub`)
-  await useOnce(issuer, `client ${client.id}`, verified, invalidClient)
+  await useOnce(issuer, client, `client ${client.id}`, verified, invalidClient)
   return client
 }
 
 /** @throws {OAuthRefusal} for an assertion that has come before */
 export async function useOnce(
   issuer: Issuer,
+  client: OAuthClient,
   of: string,
   { id, life }: { readonly id: string; readonly life: number },
   refusal: (detail: string) => OAuthRefusal,
 ): Promise<void> {
-  const outcome = await issuer.ask((store) => store.mark(issuer.owner, markOf('assertion', of, id), life))
+  const outcome = await issuer.ask((store) => store.mark(issuer.owner, markOf('assertion', of, id), client.id, life))
   if (outcome === 'again') throw refusal(`an assertion of ${of} was sent again`)
   if (outcome === 'full')
     throw new OAuthRefusal('temporarily_unavailable', 'try again later', 'the store has no room for ids of assertions')

@@ -97,10 +97,12 @@ export class Issuer {
         Math.ceil(held / 1_000),
       )
     // Not among the signatures: whoever sends them has proved nothing yet, and must not keep others from tokens.
-    const turn = turnOf(this.plan.namespace)
+    const turn = turnOf(this.plan.namespace, client)
     const verified = await verifyAssertion(text, { ...rules, audiences: this.names }, this.now, turn).catch(
       (error: unknown) => {
-        throw error === TOO_MANY ? unavailable('too many assertions of the namespace wait for verification') : error
+        throw error === TOO_MANY
+          ? unavailable('too many assertions of the namespace or of the client wait for verification')
+          : error
       },
     )
     if ('fault' in verified && verified.forged) this.#forged.count(client)

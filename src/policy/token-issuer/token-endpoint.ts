@@ -96,7 +96,7 @@ async function byAssertion(form: Form, client: OAuthClient, issuer: Issuer, x: E
   if (issuer.clients.has(verified.subject)) throw refusal(`the sub of the assertion is the name of a client`)
   const scopes = scopesOf(form, client.scopes)
   const audiences = audiencesOf(form, client.audiences)
-  await useOnce(issuer, trusted.issuer, verified, refusal)
+  await useOnce(issuer, client, trusted.issuer, verified, refusal)
   const { subject } = verified
   return await begin(issuer, client, { client: client.id, subject, scopes, audiences, assertionIssuer: trusted.issuer })
 }

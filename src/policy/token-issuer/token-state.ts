@@ -79,7 +79,7 @@ export async function revoke(form: Form, client: OAuthClient, issuer: Issuer): P
   if (claims === undefined) return
   if (claims.client_id !== client.id) throw ofAnother(client)
   const mark = markOf('revoked', '', claims.jti!)
-  const outcome = await issuer.ask((store) => store.mark(owner, mark, claims.exp! * 1_000 - now))
+  const outcome = await issuer.ask((store) => store.mark(owner, mark, client.id, claims.exp! * 1_000 - now))
   if (outcome === 'full')
     throw new OAuthRefusal('temporarily_unavailable', 'try again later', 'the store has no room for revoked tokens')
 }

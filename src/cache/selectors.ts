@@ -1,0 +1,68 @@
+/**
+ * Fields and cookies of a request as parts of a key. An origin may read a request in another way than we do: it takes
+ * the last of several values, another spelling of a name (`X_User` for `X-User`), a quoted or encoded cookie. So
+ * whatever it might take for the value is part of the key, and no request finds what was made of another's.
+ */
+import { type Fields, looseName } from '../message/fields.ts'
+import { KeyPart, type KeyWriter } from './key.ts'
+
+/** @param name in lower case */
+export function writeHeaderSelector(writer: KeyWriter, name: string, request: Fields): void {
+  writer.text(KeyPart.Selector, `header:${name}`)
+  writeFieldLines(writer, name, request, true)
+}
+
+/**
+ * A {@link KeyPart.Value} for each field line of this name, and for those whose names some servers do not tell from it,
+ * their spelling and value.
+ *
+ * @param exact false: only the others
+ */
+export function writeFieldLines(writer: KeyWriter, name: string, request: Fields, exact: boolean): void {
+  const loose = looseName(name)
+  const { bytes, count, added } = request
+  for (let i = 0; i < count; i++) {
+    if (!request.nameIsLoosely(i, loose) || request.isRemoved(i)) continue
+    const own = request.nameIs(i, name)
+    if (own && !exact) continue
+    if (!own) writer.text(KeyPart.Spelling, request.nameAt(i))
+    writer.span(KeyPart.Value, bytes, request.valueStart(i), request.valueEnd(i))
+  }
+  if (added === null) return
+  for (let i = 0; i < added.length; i += 2) {
+    const own = added[i] === name
+    if ((own && !exact) || looseName(added[i]!) !== loose) continue
+    if (!own) writer.text(KeyPart.Spelling, added[i]!)
+    writer.text(KeyPart.Value, added[i + 1]!)
+  }
+}
+
+/** RFC 6265 §4.1.1, without what some servers decode, replace or read as another separator. */
+const PLAIN_NAME = /^[A-Za-z0-9!#$&'*+.^_`|~-]+$/
+
+/** @param name compared exactly, case included (RFC 6265 §5.3) */
+export function writeCookieSelector(writer: KeyWriter, name: string, request: Fields): void {
+  writer.text(KeyPart.Selector, `cookie:${name}`)
+  const lines = request.all('cookie')
+  if (lines.length === 0) return
+  let plain = lines.length === 1
+  for (const line of lines) {
+    plain &&= !line.includes('"') && !line.includes(',')
+    for (const pair of line.split(';')) {
+      const text = pair.replace(/^[\t ]+|[\t ]+$/g, '')
+      if (text.startsWith(`${name}=`)) writer.text(KeyPart.Value, text.slice(name.length + 1))
+      else plain &&= isOther(text, name)
+    }
+  }
+  // What could be read in several ways is in the key as it was sent.
+  if (plain) return
+  writer.text(KeyPart.Spelling, '')
+  for (const line of lines) writer.text(KeyPart.Value, line)
+}
+
+/** Whether no server takes this pair for a cookie of the name. */
+function isOther(pair: string, name: string): boolean {
+  const equals = pair.indexOf('=')
+  const own = equals === -1 ? pair : pair.slice(0, equals)
+  return own === '' || (PLAIN_NAME.test(own) && looseName(own) !== looseName(name))
+}

@@ -1,0 +1,34 @@
+/**
+ * Request fields by which applications take another method, URL or origin than those of the request, and so answer
+ * otherwise, while they are no part of a key: a response to a request that has one is stored for nobody. Decided when a
+ * response would be stored, so a hit pays nothing for it.
+ */
+import { type Fields, looseName } from '../message/fields.ts'
+import { forwardingKindAt, PROXY_ONLY } from '../message/forwarding-names.ts'
+
+/** Besides the reports of proxies, which only a trusted one may send. */
+const STEERING: ReadonlySet<string> = new Set([
+  'x-host',
+  'x-http-method',
+  'x-http-method-override',
+  'x-http-path-override',
+  'x-method-override',
+  'x-override-url',
+  'x-proxy-url',
+])
+const X = 0x78
+
+/**
+ * @param keyed whether a name, in lower case, is a part of the key: chosen by the operator, or named by Vary
+ * @returns of the fields of the client, in any spelling
+ */
+export function hasSteeringField(fields: Fields, keyed: (name: string) => boolean): boolean {
+  const { bytes } = fields
+  for (let i = 0; i < fields.count; i++) {
+    // All of them begin with an x.
+    if ((bytes[fields.nameStart(i)]! | 0x20) !== X || fields.isRemoved(i)) continue
+    const steers = forwardingKindAt(fields, i) === PROXY_ONLY || STEERING.has(looseName(fields.nameAt(i)))
+    if (steers && !keyed(fields.nameAt(i))) return true
+  }
+  return false
+}

@@ -1,0 +1,87 @@
+/**
+ * What a response to a validation says of a stored one (RFC 9111 §4.3.3-4.3.5), and whether parts are of one
+ * representation (§3.4).
+ */
+import type { Milliseconds } from '../lib/clock.ts'
+import type { Fields } from '../message/fields.ts'
+import { CacheFlag, type CacheNumbers } from './cache-numbers.ts'
+import { isEntityTag, isWeak, stronglyEqual, weaklyEqual } from './entity-tag.ts'
+import { parseHttpDate } from './http-date.ts'
+import type { StoredHead } from './stored-head.ts'
+
+export type UpdateVerdict =
+  /** It is about the stored response, which is updated by its fields (`updateHead`) and fresh again. */
+  | 'Update'
+  /** It is about another representation: the stored response is not used, and fetched anew without conditions. */
+  | 'Mismatch'
+
+/**
+ * Whether a 304 is about the stored response by whose validators it was asked for (RFC 9111 §4.3.4). One that names no
+ * validator is: nothing else was asked for.
+ */
+export function judgeNotModified(
+  head: StoredHead,
+  numbers: CacheNumbers,
+  newer: Fields,
+  now: Milliseconds,
+): UpdateVerdict {
+  const tag = onlyTag(newer)
+  if (tag !== undefined) {
+    const { etag } = head
+    if (etag === undefined || !isEntityTag(etag)) return 'Mismatch'
+    // A strong one selects what has the same strong one; a weak one what it weakly equals.
+    const same = isWeak(tag) ? weaklyEqual(etag, tag) : stronglyEqual(etag, tag)
+    return same ? 'Update' : 'Mismatch'
+  }
+  const modified = newer.joined('last-modified')
+  if (modified === undefined) return 'Update'
+  const time = parseHttpDate(modified, now)
+  return Number.isNaN(time) || time === numbers.lastModified ? 'Update' : 'Mismatch'
+}
+
+/**
+ * Whether a 200 to a HEAD is about the stored response to a GET (RFC 9111 §4.3.5): then it updates it; else the stored
+ * one is stale from now on.
+ *
+ * @param length of the stored body
+ * @param newerLength what the response to HEAD announces, undefined where nothing
+ */
+export function judgeHead(
+  head: StoredHead,
+  numbers: CacheNumbers,
+  length: number,
+  newer: Fields,
+  newerLength: number | undefined,
+  now: Milliseconds,
+): UpdateVerdict {
+  if (newerLength !== undefined && newerLength !== length) return 'Mismatch'
+  const tags = newer.all('etag')
+  if (tags.length > 1 || (tags.length === 1 && tags[0] !== head.etag)) return 'Mismatch'
+  const modified = newer.joined('last-modified')
+  return modified === undefined || parseHttpDate(modified, now) === numbers.lastModified ? 'Update' : 'Mismatch'
+}
+
+/**
+ * Whether two responses are of one representation, byte by byte, so that their parts may be combined (RFC 9111 §3.4):
+ * they share a strong validator.
+ */
+export function isSameRepresentation(
+  head: StoredHead,
+  numbers: CacheNumbers,
+  newer: Fields,
+  newerNumbers: CacheNumbers,
+): boolean {
+  const tag = onlyTag(newer)
+  const { etag } = head
+  // Where one has a tag and the other has none, or theirs differ, a date does not make them one.
+  if (tag !== undefined || etag !== undefined)
+    return tag !== undefined && etag !== undefined && isEntityTag(etag) && stronglyEqual(etag, tag)
+  const strong = numbers.flags & newerNumbers.flags & CacheFlag.StrongLastModified
+  return strong !== 0 && numbers.lastModified === newerNumbers.lastModified
+}
+
+/** Undefined where there is none, or several, or one outside of the syntax. */
+function onlyTag(fields: Fields): string | undefined {
+  const tags = fields.all('etag')
+  return tags.length === 1 && isEntityTag(tags[0]!) ? tags[0] : undefined
+}

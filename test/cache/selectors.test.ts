@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { KeyWriter } from '../../src/cache/key.ts'
+import { writeCookieSelector, writeHeaderSelector } from '../../src/cache/selectors.ts'
+import { received } from './stored.ts'
+
+const writer = new KeyWriter()
+const keyOf = (write: () => void): string => {
+  writer.begin(new Uint8Array(0))
+  write()
+  return writer.copy().toString('latin1')
+}
+const byHeader = (...lines: string[]): string => keyOf(() => writeHeaderSelector(writer, 'x-user', received(...lines)))
+const byCookie = (...cookies: string[]): string =>
+  keyOf(() => writeCookieSelector(writer, 'sid', received(...cookies.map((cookie) => `Cookie: ${cookie}`))))
+
+describe('a header in a key', () => {
+  it('is the same whatever else the request has', () => {
+    assert.equal(byHeader('X-User: a', 'accept: b'), byHeader('accept: c', 'x-user: a'))
+  })
+
+  it('is another one where it is absent, empty, repeated, joined or spelled so that some servers take it', () => {
+    const keys = [
+      byHeader(),
+      byHeader('x-user: '),
+      byHeader('x-user: a'),
+      byHeader('x-user: A'),
+      byHeader('x-user: a', 'x-user: b'),
+      byHeader('x-user: b', 'x-user: a'),
+      byHeader('x-user: a, b'),
+      byHeader('x_user: a'),
+      byHeader('x-user: a', 'X_User: b'),
+      byHeader('x.user: a'),
+    ]
+    assert.equal(new Set(keys).size, keys.length)
+  })
+})
+
+describe('a cookie in a key', () => {
+  it('is the same whatever other cookies there are', () => {
+    const plain = byCookie('sid=1')
+    for (const cookie of ['a=2; sid=1', 'sid=1;b=3', 'SIDE=1; sid=1; x.y=1; _ga=GA1.2', 'sid=1 ; a=', ';; sid=1;'])
+      assert.equal(byCookie(cookie), plain, cookie)
+    assert.equal(byCookie('a=1'), byCookie('b=2'))
+    assert.equal(byCookie('a=1'), byCookie())
+  })
+
+  it('is another one for every way in which a server may read it', () => {
+    const keys = [
+      byCookie(),
+      byCookie('sid='),
+      byCookie('sid=1'),
+      byCookie('sid=2'),
+      byCookie('sid=1; sid=2'),
+      byCookie('sid=2; sid=1'),
+      byCookie('sid=1', 'sid=2'),
+      byCookie('sid'),
+      byCookie('SID=1'),
+      byCookie('%73id=1'),
+      byCookie('sid=1; %73id=2'),
+      byCookie('sid =1'),
+      byCookie('sid[0]=1'),
+      byCookie('a=1, sid=2'),
+      byCookie('a="; sid=1; "'),
+      byCookie('sid="1"'),
+      byCookie('sid=1; a="'),
+    ]
+    assert.equal(new Set(keys).size, keys.length)
+  })
+})
