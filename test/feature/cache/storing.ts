@@ -6,7 +6,10 @@ import { type CacheRig, type Fate, FRESH, type Row, STANDARD, shown, table } fro
 
 /** Statuses that may be stored without being told how long they are fresh (RFC 9110 §15.1); 206 has tests of its own. */
 const HEURISTIC = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]
-const OTHERS = [201, 202, 205, 299, 302, 303, 307, 400, 401, 403, 418, 429, 500, 502, 503, 504, 599]
+const OTHERS = [201, 202, 205, 299, 302, 303, 307, 400, 403, 418, 500, 502, 503, 504, 599]
+
+/** About this request, this connection or this client alone; a 401 that is stored keeps those out who may get in. */
+const NEVER = [401, 412, 416, 417, 421, 428, 429, 431]
 
 const LONG_AGO = 'last-modified: Sun, 06 Nov 1994 08:49:37 GMT'
 
@@ -21,6 +24,13 @@ const row = (rule: string, fate: Fate, ...answer: string[]): Row => ({ rule, ans
 const ROWS: readonly Row[] = [
   ...[...HEURISTIC, ...OTHERS].map(
     (status): Row => ({ rule: `§3 a ${status} with max-age`, answer: ofStatus(status, FRESH), fate: 'hit' }),
+  ),
+  ...NEVER.map(
+    (status): Row => ({
+      rule: `§3 a ${status}`,
+      answer: ofStatus(status, 'cache-control: public, max-age=3600'),
+      fate: 'unstored',
+    }),
   ),
   ...HEURISTIC.map(
     (status): Row => ({ rule: `§4.2.2 a ${status} by heuristics`, answer: ofStatus(status, LONG_AGO), fate: 'hit' }),
@@ -73,6 +83,12 @@ const ROWS: readonly Row[] = [
     rule: '§5.2.2.3 must-understand and no-store with a status we do not know',
     answer: { status: 599, fields: [`${FRESH}, must-understand, no-store`] },
     fate: 'unstored',
+  },
+  {
+    rule: '§4.2.2 no heuristics for a request with a Cookie',
+    answer: [LONG_AGO],
+    request: { cookie: 'session=of-one' },
+    fate: 'asks',
   },
   row('§3 nothing says how long, and there is no Last-Modified', 'asks', 'x-nothing: said'),
   row('security.md: Set-Cookie', 'unstored', FRESH, 'set-cookie: session=of-one'),
