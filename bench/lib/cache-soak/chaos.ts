@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { RedisServer } from '../../../test/lib/redis-server.ts'
 import { floorAt } from './clients.ts'
 import type { SoakGateway } from './replica.ts'
-import { TAGS, type Thing, versionAt, type World } from './world.ts'
+import { type Thing, versionAt, type World } from './world.ts'
 
 /**
  * Milliseconds until a purge at one replica holds in the others, Redis being there; the issue's 100 and what a machine
@@ -98,20 +98,20 @@ export function purgeOf(
   switch (kind) {
     case 'prefix':
       return {
-        body: { prefix: `http://${host}${folder}` },
+        body: { prefixes: [`http://${host}${folder}`] },
         hit: (each) => each.host === host && each.path.startsWith(folder),
       }
     case 'tag':
       return {
-        body: { namespace: 'default', tag: `tag-${Number(tag.slice(4)) % TAGS}` },
+        body: { tags: [tag] },
         hit: (each) => each.tag === tag,
       }
     case 'rule':
-      return { body: { namespace: 'default', route: routeOf(host), rule: 'all' }, hit: (each) => each.host === host }
+      return { body: { route: routeOf(host), rule: 'all' }, hit: (each) => each.host === host }
     case 'soft':
-      return { body: { url: `http://${host}${path}`, soft: true }, hit: (each) => each === thing }
+      return { body: { urls: [`http://${host}${path}`], soft: true }, hit: (each) => each === thing }
     default:
-      return { body: { url: `http://${host}${path}` }, hit: (each) => each === thing }
+      return { body: { urls: [`http://${host}${path}`] }, hit: (each) => each === thing }
   }
 }
 

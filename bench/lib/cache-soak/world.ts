@@ -28,7 +28,7 @@ export interface Thing {
 }
 
 export const VARIANTS = ['de', 'en', 'fr'] as const
-export const TAGS = 16
+const TAGS = 16
 
 export class World {
   readonly things: readonly Thing[]
