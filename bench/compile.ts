@@ -23,7 +23,7 @@ const SETTINGS: SettingsObject = {
   upstreams: { denyCIDRs: [] },
   limits: { head: '64Ki', headers: 100, uri: '16Ki', connections: 0, passes: 8, memory: 0, namespaceCost: 2_000_000 },
   accessLog: { format: 'json', fields: {}, sample: 100 },
-  cache: { memory: 0, collapseTimeout: '5s', debugCIDRs: [] },
+  cache: { memory: 0, files: '1Gi', collapseTimeout: '5s', debugCIDRs: [] },
   watchNamespaces: [],
 }
 

@@ -34,6 +34,33 @@ const WITHOUT = { auth: 'auth: { anonymous: {} }', authorization: 'authorization
 
 /** Rules that nobody can pass. */
 export function accessWarnings({ spec }: Route): FieldProblem[] {
+  return [...identityWarnings(spec), ...certificateWarnings(spec)]
+}
+
+/** Nobody asks clients for the certificate that a rule wants of them. */
+function certificateWarnings(spec: Spec): FieldProblem[] {
+  if (spec.tls?.clientCertificate !== undefined) return []
+  const told = new Set<string>()
+  return spec.rules.flatMap((rule, i) => {
+    const [path, value] = statedBy(spec, rule, i, 'auth') ?? []
+    if (path === undefined || told.has(path.join()) || !wantsCertificate(value)) return []
+    told.add(path.join())
+    return [
+      {
+        path: ['spec', ...path, 'auth'],
+        reason: 'Invalid' as const,
+        message: `rule ${rule.name} wants a client certificate, and the Route asks clients for none: unless the owner of the hostname does, nobody has one; add tls.clientCertificate`,
+      },
+    ]
+  })
+}
+
+function wantsCertificate(auth: unknown): boolean {
+  const { clientCertificate, anyOf } = auth as { readonly clientCertificate?: unknown; readonly anyOf?: unknown }
+  return clientCertificate !== undefined || (Array.isArray(anyOf) && anyOf.some(wantsCertificate))
+}
+
+function identityWarnings(spec: Spec): FieldProblem[] {
   const told = new Set<string>()
   return spec.rules.flatMap((rule, i) => {
     const [path, value] = statedBy(spec, rule, i, 'authorization') ?? []

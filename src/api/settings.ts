@@ -72,6 +72,8 @@ export interface SettingsObject {
     readonly tls?: { readonly caSecretName?: string; readonly serverName?: string }
   }
   readonly cache: {
+    /** Of responses in files, in `stateDirectory`. */
+    readonly files: ByteQuantity
     /** Of all workers; 0 = a share of the memory. */
     readonly memory: ByteQuantity
     /** How long a request waits for another one's response. */

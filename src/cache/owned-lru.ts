@@ -30,6 +30,9 @@ interface Owned<Value> {
 export class OwnedLru<Value> {
   readonly #maxBytes: number
   readonly #clock: Pick<Clock, 'monotonic'>
+  readonly #dropped: (key: string, value: Value) => void
+  /** Where {@link sweep} goes on. */
+  #swept: Iterator<[string, string, Entry<Value>]> | null = null
   readonly #owners = new Map<string, Owned<Value>>()
   #bytes = 0
   #entries = 0
@@ -37,10 +40,18 @@ export class OwnedLru<Value> {
   #misses = 0
   #evictions = 0
 
-  /** @param maxBytes of all entries, as they are given to {@link set} */
-  constructor(maxBytes: number, clock: Pick<Clock, 'monotonic'>) {
+  /**
+   * @param maxBytes of all entries, as they are given to {@link set}
+   * @param dropped hears of each entry that is forgotten, and neither replaced nor deleted
+   */
+  constructor(
+    maxBytes: number,
+    clock: Pick<Clock, 'monotonic'>,
+    dropped: (key: string, value: Value) => void = () => {},
+  ) {
     this.#maxBytes = maxBytes
     this.#clock = clock
+    this.#dropped = dropped
   }
 
   get statistics(): OwnedLruStatistics {
@@ -63,7 +74,7 @@ export class OwnedLru<Value> {
       return entry.value
     }
     this.#misses++
-    if (entry !== undefined) this.delete(owner, key)
+    if (entry !== undefined) this.#drop(owner, key, entry)
     return undefined
   }
 
@@ -97,13 +108,37 @@ export class OwnedLru<Value> {
     if (owned.entries.size === 0) this.#owners.delete(owner)
   }
 
+  /** Forgets entries whose time is over. @param limit entries that are looked at */
+  sweep(limit: number): void {
+    const now = this.#clock.monotonic()
+    this.#swept ??= this.#all()
+    for (let i = 0; i < limit; i++) {
+      const { done, value } = this.#swept.next()
+      if (done === true) {
+        this.#swept = null
+        return
+      }
+      const [owner, key, entry] = value
+      if (entry.expires <= now) this.#drop(owner, key, entry)
+    }
+  }
+
+  *#all(): Generator<[string, string, Entry<Value>], void> {
+    for (const [owner, { entries }] of this.#owners) for (const [key, entry] of entries) yield [owner, key, entry]
+  }
+
+  #drop(owner: string, key: string, { value }: Entry<Value>): void {
+    this.delete(owner, key)
+    this.#dropped(key, value)
+  }
+
   /** @param inserting loses an entry of its own where no other owner has more */
   #evict(inserting: string): void {
     let largest = inserting
     let most = this.#owners.get(inserting)?.bytes ?? 0
     for (const [owner, { bytes }] of this.#owners) if (bytes > most) [largest, most] = [owner, bytes]
-    const [oldest] = this.#owners.get(largest)!.entries
-    this.delete(largest, oldest![0])
-    if (oldest![1].expires > this.#clock.monotonic()) this.#evictions++
+    const [[key, entry]] = this.#owners.get(largest)!.entries as unknown as [[string, Entry<Value>]]
+    if (entry.expires > this.#clock.monotonic()) this.#evictions++
+    this.#drop(largest, key, entry)
   }
 }

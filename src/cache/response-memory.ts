@@ -61,9 +61,7 @@ export interface EntryBytes {
   readonly keyAt: number
   readonly keyBytes: number
   readonly until: number
-  /** Of the purge log: when its request was sent. */
-  readonly began: number
-  /** Of the purge log: up to where it was judged last; not below {@link began}. Any worker may move it on. */
+  /** Of the purge log: up to where it was judged last, from {@link EntryHead.began} on. Any worker may move it on. */
   checked: number
   /** Of the whole body; -1 as long as nobody knows, while it is being filled. */
   readonly bodyBytes: number
@@ -141,7 +139,7 @@ export interface Fill {
    * has what was written, and no more comes.
    */
   fail(): void
-  /** What was written so far, to be read by the one who fills. Null before the head, and when too many are held. */
+  /** What has been written, to be read by the one who fills. Null before the head, and when too many are held. */
   hold(): HeldEntry | null
 }
 

@@ -7,6 +7,7 @@ import { KEY_SET } from '../policy/auth/key-set.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
+import { mayNeedRedis } from './missing-stores.ts'
 import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
 import { objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
@@ -86,7 +87,7 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     }
   if ((before.settings.redis === undefined) !== (resources.settings.redis === undefined))
     for (const [key, { plan }] of memo.routes) {
-      if (plan.rules.some(({ rule }) => rule.tokenIssuer !== undefined)) work.references.add(key)
+      if (mayNeedRedis(plan.resource.object)) work.references.add(key)
       if (budget.spend(1)) yield
     }
   if (!sameForTargets(before.settings, resources.settings)) yield* markTargets(memo, resources, budget)

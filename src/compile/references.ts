@@ -119,16 +119,6 @@ export function brokenContents(resources: ResourceSet, plan: RoutePlan): BrokenR
   return broken
 }
 
-/** Token issuers whose refresh tokens would be kept nowhere; what needs no store works all the same. */
-export function missingStores({ settings, clustered }: ResourceSet, plan: RoutePlan): BrokenReference[] {
-  if (settings.redis !== undefined) return []
-  return plan.rules.flatMap(({ rule: { name, tokenIssuer } }) => {
-    if (tokenIssuer === undefined || (tokenIssuer.store ?? (clustered ? 'Redis' : 'Embedded')) === 'Embedded') return []
-    const message = `rule ${name} keeps refresh tokens and ids of assertions in Redis, and the settings name none; write redis in the settings, or store: Embedded where there is one replica`
-    return [{ rule: name, reason: 'StoreNotConfigured', message }]
-  })
-}
-
 function brokenReference({ reason, message }: BackendReference & { found: false }) {
   return { reason, message }
 }

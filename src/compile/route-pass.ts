@@ -4,13 +4,13 @@ import { objectCost } from '../api/cost.ts'
 import type { Route } from '../api/route.ts'
 import type { CompileState, HostState, RouteState } from './compile-state.ts'
 import { nameOfRoute, routeAt, statusName } from './ingress.ts'
+import { missingStores } from './missing-stores.ts'
 import { claimedHostnames, isServedClass, planRoute, type RoutePlan } from './plan.ts'
 import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
 import {
   type BrokenReference,
   brokenContents,
   brokenPolicyTargets,
-  missingStores,
   resolveBackend,
   resolveTargets,
 } from './references.ts'

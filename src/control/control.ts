@@ -9,6 +9,7 @@ import type { Kind } from '../api/kinds.ts'
 import { settingsReferences } from '../api/references.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import { parseBytes } from '../lib/quantity.ts'
 import type { Logger } from '../log/process-log.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { ClusterCheckpoint } from '../source/checkpoint/cluster-checkpoint.ts'
@@ -174,6 +175,7 @@ export class Control {
     this.#configuration = configuration
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     this.#rooms.grants.open(settings.stateDirectory)
+    this.#rooms.archive.open(cacheFiles(settings, choice))
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
@@ -348,4 +350,13 @@ export class Control {
     await Promise.all([this.#rooms.lastGood.flushed(), this.#duties?.stop(), stored])
     process.exit(0)
   }
+}
+
+/** In a cluster replicas know nothing of each other's files, and a pod's are gone with it. */
+function cacheFiles(
+  { stateDirectory, cache }: SettingsObject,
+  { type }: ControlData['source'],
+): { readonly stateDirectory: string; readonly maxBytes: number } | undefined {
+  if (stateDirectory === undefined || type !== 'folder') return undefined
+  return { stateDirectory, maxBytes: parseBytes(cache.files) }
 }

@@ -14,6 +14,7 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
+import { Archive } from './archive/archive.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
 import { GrantRequests } from './grant-requests.ts'
@@ -52,6 +53,7 @@ export class Rooms {
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
   readonly grants: GrantRequests
+  readonly archive: Archive
   readonly pipeline: Pipeline
   readonly keySets: KeySets
   readonly passwords: Passwords
@@ -91,6 +93,7 @@ export class Rooms {
     this.#providers = this.#createProviders(time)
     this.keySets = this.#createKeySets(time)
     this.passwords = new Passwords({ time, warn: (message) => log.warn(message) })
+    this.archive = new Archive({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
     this.admin = this.#adminInputs(data)
@@ -106,6 +109,7 @@ export class Rooms {
     this.pipeline.stop()
     this.keySets.stop()
     this.passwords.stop()
+    void this.archive.stop()
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
@@ -223,6 +227,7 @@ export class Rooms {
         },
         ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
+        archiveAsked: (answer) => this.archive.ask(answer),
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),

@@ -50,6 +50,13 @@ const HEADS_SHARE = 0.25
 /** Suffices for 32 heads of the maximum size. */
 const MIN_HEADS = 2 * MiB
 
+/**
+ * Of the limit, for responses of the HTTP cache where the settings do not say how much; at most half of what is left
+ * when every part has its minimum.
+ */
+const CACHE_SHARE = 0.1
+const CACHE_SPARE = 0.5
+
 /** Per worker; contains both minimums. */
 const MIN_BUFFERS = Math.max((MIN_CONNECTIONS * CONNECTION_BYTES) / CONNECTIONS_SHARE, MIN_HEADS / HEADS_SHARE)
 
@@ -64,6 +71,8 @@ export interface MemoryBudget {
   readonly limit: number
   /** The requested number, or the number for which memory suffices. */
   readonly workers: number
+  /** Of responses of the HTTP cache, of all workers together. */
+  readonly cache: number
   /** Bytes of the old and of the young generation of one thread's heap. */
   readonly control: HeapLimits
   readonly worker: HeapLimits
@@ -96,9 +105,10 @@ export interface HeapLimits {
 /**
  * @param limit bytes, of the container or the machine
  * @param workers requested number
+ * @param cache requested bytes of the HTTP cache, 0: a share; it gets no more than the other parts can spare
  * @throws {TypeError} for an invalid number of bytes or workers
  */
-export function divideMemory(limit: number, workers: number): MemoryBudget {
+export function divideMemory(limit: number, workers: number, cache = 0): MemoryBudget {
   if (!(limit > 0)) throw new TypeError(`the limit must be a positive number of bytes: ${limit}`)
   if (!Number.isInteger(workers) || workers < 1)
     throw new TypeError(`the number of workers must be an integer from 1: ${workers}`)
@@ -106,7 +116,8 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
   const room = (count: number): number => Math.max(0, limit - PROCESS_BYTES - (count + 1) * young)
   let count = workers
   while (count > 1 && !suffices(room(count), count)) count--
-  const left = room(count)
+  const forCache = cacheBytes(limit, room(count) - minimums(count), cache)
+  const left = room(count) - forCache
   const control = controlHeap(left)
   const worker = workerHeap(left, count)
   const buffers = Math.max(0, left - control - worker * count) / count
@@ -116,6 +127,7 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
   return {
     limit,
     workers: count,
+    cache: forCache,
     control: { old: control, young: YOUNG },
     worker: { old: worker, young },
     configuration,
@@ -132,6 +144,17 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
 
 /** The lowest limit that gives every part its minimum with one worker. */
 export const MIN_MEMORY = 2 * YOUNG + PROCESS_BYTES + MIN_CONTROL_HEAP + MIN_WORKER_HEAP + MIN_BUFFERS
+
+/** What heaps and buffers need at least, of which control takes its share. */
+function minimums(workers: number): number {
+  const ofWorkers = workers * (MIN_WORKER_HEAP + MIN_BUFFERS)
+  return Math.max(MIN_CONTROL_HEAP + ofWorkers, ofWorkers / (1 - CONTROL_SHARE))
+}
+
+function cacheBytes(limit: number, spare: number, requested: number): number {
+  const most = Math.max(0, spare)
+  return Math.floor(requested > 0 ? Math.min(requested, most) : Math.min(limit * CACHE_SHARE, most * CACHE_SPARE))
+}
 
 const controlHeap = (left: number): number => within(left * CONTROL_SHARE, MIN_CONTROL_HEAP)
 

@@ -1,8 +1,8 @@
 /** The memory in which all workers count what limits allow. */
-import { randomBytes } from 'node:crypto'
 import type { Milliseconds } from '../lib/clock.ts'
 import { LIMIT_SLOT_BYTES, LimitTable } from '../shared-memory/limit-table.ts'
 import { NamedPlaces, type PlaceBuffers } from '../shared-memory/named-places.ts'
+import { secretWords } from './secret-words.ts'
 
 /** Of the memory limit of the process: 2.6 MB of 512 MiB, which are 65,536 keys. */
 const SHARE = 0.005
@@ -18,9 +18,10 @@ export interface LimitMemory {
 
 /** @param now monotonic */
 export function allocateLimits(memoryLimit: number, workers: number, now: Milliseconds): LimitMemory {
-  const secret = randomBytes(8)
-  const words = [secret.readInt32LE(0), secret.readInt32LE(4)] as const
-  return { limits: LimitTable.allocate(limitKeys(memoryLimit), words, now), places: NamedPlaces.allocate(workers) }
+  return {
+    limits: LimitTable.allocate(limitKeys(memoryLimit), secretWords(), now),
+    places: NamedPlaces.allocate(workers),
+  }
 }
 
 /** Keys that are counted at a time; a power of two. */

@@ -11,6 +11,8 @@ import { parseBytes } from '../lib/quantity.ts'
 export interface MemoryLimit {
   readonly bytes: number
   readonly from: 'settings' | 'cgroup' | 'machine'
+  /** `cache.memory` of the settings, bytes; 0: a share of the limit. */
+  readonly cache: number
 }
 
 /** @returns the text of a file, or undefined where it cannot be read */
@@ -21,25 +23,39 @@ const V2_FILES = ['memory.max', 'memory.high']
 const V1_FILES = ['memory.limit_in_bytes']
 
 export async function memoryLimit(settingsFile: string | undefined, read: Read = readText): Promise<MemoryLimit> {
-  const configured = settingsFile === undefined ? 0 : await memorySetting(read(settingsFile) ?? '')
-  if (configured > 0) return { bytes: configured, from: 'settings' }
+  const text = settingsFile === undefined ? '' : (read(settingsFile) ?? '')
+  const { limit, cache } = await memorySettings(text)
+  if (limit > 0) return { bytes: limit, from: 'settings', cache }
   const machine = totalmem()
   const group = cgroupLimit(read)
-  return group < machine ? { bytes: group, from: 'cgroup' } : { bytes: machine, from: 'machine' }
+  return group < machine ? { bytes: group, from: 'cgroup', cache } : { bytes: machine, from: 'machine', cache }
+}
+
+interface MemorySettings {
+  readonly limits?: { readonly memory?: unknown } | null
+  readonly cache?: { readonly memory?: unknown } | null
 }
 
 /**
- * Reads `limits.memory` from the text of a settings file. Returns 0 where it is absent or invalid: the control thread
- * reads the same file and reports its errors. The value is needed before that, because a thread's heap limit is fixed
- * at its start.
+ * Reads `limits.memory` and `cache.memory` from the text of a settings file. Each is 0 where it is absent or invalid:
+ * the control thread reads the same file and reports its errors. The values are needed before that, because a thread's
+ * heap limit is fixed at its start.
  */
-async function memorySetting(text: string): Promise<number> {
+async function memorySettings(text: string): Promise<{ readonly limit: number; readonly cache: number }> {
   // Loading the parser takes about 20 ms and 1 MB, which most settings files do not need here.
-  if (!/\bmemory\b/.test(text)) return 0
+  if (!/\bmemory\b/.test(text)) return { limit: 0, cache: 0 }
   try {
     const { parse } = await import('yaml')
-    const memory: unknown = (parse(text) as { limits?: { memory?: unknown } } | null)?.limits?.memory
-    return typeof memory === 'string' || typeof memory === 'number' ? parseBytes(memory) : 0
+    const settings = parse(text) as MemorySettings | null
+    return { limit: bytesOf(settings?.limits?.memory), cache: bytesOf(settings?.cache?.memory) }
+  } catch {
+    return { limit: 0, cache: 0 }
+  }
+}
+
+function bytesOf(value: unknown): number {
+  try {
+    return typeof value === 'string' || typeof value === 'number' ? parseBytes(value) : 0
   } catch {
     return 0
   }

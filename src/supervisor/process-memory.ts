@@ -1,4 +1,5 @@
 /** Allocates all memory that the threads of the process share. */
+import { allocateCache } from '../cache/memory/buffers.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -8,6 +9,7 @@ import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import { allocateLimits } from './limit-memory.ts'
+import { secretWords } from './secret-words.ts'
 
 /** Rows of the metrics: twice the number of listeners that settings may hold, and one row for all later names. */
 const LISTENERS = 513
@@ -15,6 +17,8 @@ const LISTENERS = 513
 export interface ProcessSizes {
   /** Bytes of the process. */
   readonly memoryLimit: number
+  /** Bytes of the HTTP cache. */
+  readonly cache: number
   readonly workers: number
   /** Rows for endpoints and Backends together; a power of two. */
   readonly endpointSlots: number | undefined
@@ -24,12 +28,13 @@ export interface ProcessSizes {
 
 /** @param now monotonic */
 export function allocateBuffers(sizes: ProcessSizes, now: Milliseconds): SharedBuffers {
-  const { memoryLimit, workers, endpointSlots = DEFAULT_ENDPOINT_SLOTS, processLog } = sizes
+  const { memoryLimit, cache, workers, endpointSlots = DEFAULT_ENDPOINT_SLOTS, processLog } = sizes
   return {
     process: ProcessBlock.allocate(workers),
     endpoints: EndpointTable.allocate(workers, endpointSlots),
     ...allocateLimits(memoryLimit, workers, now),
     purges: PurgeLog.allocate(workers + 1),
+    cache: allocateCache(cache, workers, secretWords()),
     journal: WorkJournal.allocate(),
     metrics: createMetrics({ workers, listeners: LISTENERS }),
     accessLog: Array.from({ length: workers }, () => LineRing.create()),

@@ -43,7 +43,7 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
   for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
   const requested = command.workers || availableParallelism()
   const limit = await memoryLimit(command.settings)
-  const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1)
+  const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1, limit.cache)
   const { workers } = memory
   const threadLog = { level: command.logLevel, format: command.logFormat } as const
   // The first ring belongs to the main thread, the others to control and the workers by row of the process block.
@@ -64,6 +64,11 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
     log.warn(
       `${formatMebibytes(limit.bytes)} of memory (${limit.from}) are less than the ${formatMebibytes(MIN_MEMORY)} that one worker and control may need: ` +
         'the system may kill the process. Raise the limit.',
+    )
+
+  if (memory.cache < limit.cache)
+    log.warn(
+      `cache.memory is ${formatMebibytes(limit.cache)}, but ${formatMebibytes(limit.bytes)} of memory (${limit.from}) leave ${formatMebibytes(memory.cache)} for it. Raise the limit, or lower the setting.`,
     )
 
   const supervisor = new Supervisor({

@@ -109,7 +109,13 @@ export class Supervisor {
     this.#threads = new Threads({
       entries: options.entries,
       shared: allocateBuffers(
-        { memoryLimit: memory.limit, workers, endpointSlots: options.endpointSlots, processLog: options.processLog },
+        {
+          memoryLimit: memory.limit,
+          cache: memory.cache,
+          workers,
+          endpointSlots: options.endpointSlots,
+          processLog: options.processLog,
+        },
         options.time.monotonic(),
       ),
       workers,

@@ -4,6 +4,7 @@ import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'n
 import type { Logger } from 'pino'
 import type { KeptRegistration } from '../api/registration.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import { clearWorkerMemory } from '../cache/memory/buffers.ts'
 import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
@@ -243,6 +244,7 @@ export class Threads {
     const { shared, onWorkerExit } = this.#options
     this.#endpoints.clearWorker(index)
     this.#places.clearWorker(index)
+    if (shared.cache !== undefined) clearWorkerMemory(shared.cache, this.#options.workers, index)
     this.block.clearWorker(index)
     clearGauges(shared.metrics, index)
     this.#pendingPorts.get(index)?.close()

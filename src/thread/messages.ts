@@ -3,6 +3,7 @@
  * data.
  */
 
+import type { MessagePort } from 'node:worker_threads'
 import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../auth/password-check.ts'
 import type { SignOut } from '../auth/sign-outs.ts'
@@ -174,6 +175,8 @@ export type ToWorker =
       readonly again: number
       readonly current: boolean
     }
+  /** The files of the cache are at the other end, transferred; null: there are none. Answers `ask-archive`. */
+  | { readonly type: 'archive'; readonly port: MessagePort | null }
   /** Of a question `check-password`. */
   | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
   /** Send it back at once: the endpoints that were sent before act. */
@@ -195,5 +198,7 @@ export type FromWorker =
   | { readonly type: 'ask-key-set'; readonly url: string; readonly known: string }
   /** Answered by `password-checked` with the same id. */
   | { readonly type: 'check-password'; readonly id: number; readonly question: PasswordQuestion }
+  /** For a way to the files of the cache, which one thread owns. */
+  | { readonly type: 'ask-archive' }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

@@ -63,6 +63,7 @@ export class WorkerState {
       case 'latency-probe':
       case 'sign-in-answer':
       case 'grants':
+      case 'archive':
         return
     }
   }

@@ -40,6 +40,7 @@ import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
+import { WorkerArchives } from './archives.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { WorkerGrantStores } from './grant-stores.ts'
@@ -135,6 +136,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.contentsChanged(ids)
     remoteLimits.contentsChanged()
     grants.contentsChanged()
+    archives.contentsChanged()
   })
   const remoteLimits = edges.remoteLimiters(contents)
   const grants = new WorkerGrantStores({
@@ -146,6 +148,15 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   })
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
+  const archives = new WorkerArchives({
+    clock,
+    random,
+    randomBytes: (size) => edges.randomBytes(size),
+    contents,
+    key: () => sessionKeys.cacheKey,
+    askForFiles: () => edges.send({ type: 'ask-archive' }),
+    problem: (message) => edges.send({ type: 'problem', message }),
+  })
   const signIns = new WorkerSignIns({
     clock,
     random: (size) => edges.randomBytes(size),
@@ -220,6 +231,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
     remoteLimits.use(settings.redis)
+    archives.use(settings.redis)
     edges.settings(settings)
   }
   const messages = new MessageLoop({
@@ -229,6 +241,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     contents,
     signIns,
     grants,
+    archives,
     keySets,
     passwords,
     settings: useSettings,

@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { WorkerArchives } from './archives.ts'
 import type { WorkerGrantStores } from './grant-stores.ts'
 import type { KeySetRequests } from './key-sets.ts'
 import type { PasswordClient } from './password-client.ts'
@@ -23,6 +24,7 @@ export interface MessageLoopHost {
   readonly contents: ContentStore
   readonly signIns: Pick<WorkerSignIns, 'accept' | 'forgetQuestions'>
   readonly grants: Pick<WorkerGrantStores, 'answered' | 'forget'>
+  readonly archives: Pick<WorkerArchives, 'forget' | 'useFiles'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void
@@ -82,6 +84,7 @@ export class MessageLoop {
     else if (message.type === 'key-set-asked')
       keySets.answered(message.url, message.known, message.again, message.current)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'archive') this.#host.archives.useFiles(message.port)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
@@ -104,6 +107,7 @@ export class MessageLoop {
     this.#queue.splice(0, this.#queue.length, ...endpoints)
     this.#host.passwords.forget()
     this.#host.grants.forget()
+    this.#host.archives.forget()
   }
 
   /** @returns whether another slice is needed */

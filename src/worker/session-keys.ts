@@ -1,6 +1,6 @@
 /**
- * The keys of session tokens and of sessions of browsers: equal at all replicas that share the key of TLS session
- * tickets, and over restarts.
+ * The keys of session tokens, of sessions of browsers, and of what is cached outside of the process: equal at all
+ * replicas that share the key of TLS session tickets, and over restarts.
  */
 import { hkdfSync } from 'node:crypto'
 import type { Contents } from '../policy/contents.ts'
@@ -13,6 +13,7 @@ export class SessionKeys {
   #master: Uint8Array | string | undefined
   #key: Uint8Array = new Uint8Array(32)
   #browserKey: Uint8Array = new Uint8Array(32)
+  #cacheKey: Uint8Array = new Uint8Array(32)
 
   constructor(contents: Contents) {
     this.#contents = contents
@@ -39,11 +40,18 @@ export class SessionKeys {
     return this.#browserKey
   }
 
+  /** Of responses in Redis and in files, likewise. */
+  get cacheKey(): Uint8Array {
+    this.#derive()
+    return this.#cacheKey
+  }
+
   #derive(): void {
     const master = (this.#secret === null ? undefined : this.#contents.get(this.#secret)) ?? this.#seed
     if (master === this.#master) return
     this.#master = master
     this.#key = new Uint8Array(hkdfSync('sha256', master, '', 'headgate session affinity', 32))
     this.#browserKey = new Uint8Array(hkdfSync('sha256', master, '', 'headgate browser sessions', 32))
+    this.#cacheKey = new Uint8Array(hkdfSync('sha256', master, '', 'headgate cache', 32))
   }
 }

@@ -61,3 +61,20 @@ describe('authorization that asks who the client is', () => {
     assert.deepEqual(at({ authorization: [{ name: 'a', sourceCIDRs: ['10.0.0.0/8'] }] }, {}), [])
   })
 })
+
+describe('auth by a client certificate', () => {
+  const certificate = { clientCertificate: {} }
+  const warnings = (policies: object, rules: readonly object[], tls?: object) => {
+    const route = routeOf(policies, rules)
+    return places(accessWarnings({ ...route, spec: { ...route.spec, ...(tls && { tls }) } } as Route))
+  }
+
+  it('is a warning where the Route asks clients for none, once for each place', () => {
+    assert.deepEqual(warnings({ auth: certificate }, [{}, {}]), ['spec.policies.auth'])
+    assert.deepEqual(warnings({}, [{ auth: { anyOf: [jwt, certificate] } }, { auth: jwt }], {}), [
+      'spec.rules.0.policies.auth',
+    ])
+    assert.deepEqual(warnings({ auth: certificate }, [{}], { clientCertificate: { caSecretName: 'ca' } }), [])
+    assert.deepEqual(warnings({ auth: jwt }, [{}]), [])
+  })
+})

@@ -31,7 +31,7 @@ export interface Rooms {
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
     ranks: [
-      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in'],
+      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in', 'archive'],
       ['resources'],
       ['endpoints', 'publish', 'key-sets'],
       ['health'],
@@ -43,6 +43,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       'last-good': 'last-good.ts',
       registration: 'registrations.ts',
       passwords: 'passwords.ts',
+      archive: 'archive.ts',
       'sign-in': 'sign-ins.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',

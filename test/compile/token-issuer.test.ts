@@ -63,7 +63,7 @@ describe('a rule that issues tokens', () => {
     return conditions.flatMap(({ type, reason, message }) => (type === 'ResolvedRefs' ? `${reason}: ${message}` : []))
   }
   const stores = (resources: ResourceSet, state?: CompileState) =>
-    /[a-z ]+ keeps refresh tokens/.test(status(resources, state).join())
+    /refresh tokens and ids of assertions are kept/.test(status(resources, state).join())
 
   it('says that it has no store where Redis is wanted and the settings name none', () => {
     for (const [store, clustered, redis, missing] of [

@@ -41,6 +41,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
       limits: LimitTable.allocate(16, [1, 2], 0),
       places: NamedPlaces.allocate(1, 8),
       purges: PurgeLog.allocate(2),
+      cache: undefined,
       journal: WorkJournal.allocate(),
       accessLog: [LineRing.create(65_536)],
       processLog,

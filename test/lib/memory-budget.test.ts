@@ -6,20 +6,26 @@ import { divideMemory, formatMebibytes, type MemoryBudget, MIN_MEMORY } from '..
 const MiB = 1024 * 1024
 
 /** Everything that may be taken at once: heaps at their limits, and what connections hold outside of them. */
-function most({ workers, control, worker, connections, connectionBytes, heads }: MemoryBudget): number {
+function most({ workers, cache, control, worker, connections, connectionBytes, heads }: MemoryBudget): number {
   const outside = Math.max(connections * 12 * 1024, connectionBytes) + heads
-  return 96 * MiB + control.old + control.young + workers * (worker.old + worker.young + outside)
+  return 96 * MiB + cache + control.old + control.young + workers * (worker.old + worker.young + outside)
 }
 
 describe('the memory budget', () => {
   it('never exceeds the limit, for any number of workers', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 300, max: 200_000 }), fc.integer({ min: 1, max: 128 }), (mebibytes, workers) => {
-        const budget = divideMemory(mebibytes * MiB, workers)
-        assert.ok(budget.workers >= 1 && budget.workers <= workers)
-        assert.ok(most(budget) <= mebibytes * MiB + 2 * MiB, `${most(budget) / MiB} of ${mebibytes} MiB`)
-        assert.ok(budget.configuration < budget.control.old && budget.patterns < budget.worker.old)
-      }),
+      fc.property(
+        fc.integer({ min: 300, max: 200_000 }),
+        fc.integer({ min: 1, max: 128 }),
+        fc.nat(300_000),
+        (mebibytes, workers, cache) => {
+          const budget = divideMemory(mebibytes * MiB, workers, cache * MiB)
+          assert.ok(budget.cache <= (cache || mebibytes / 10) * MiB)
+          assert.ok(budget.workers >= 1 && budget.workers <= workers)
+          assert.ok(most(budget) <= mebibytes * MiB + 2 * MiB, `${most(budget) / MiB} of ${mebibytes} MiB`)
+          assert.ok(budget.configuration < budget.control.old && budget.patterns < budget.worker.old)
+        },
+      ),
     )
   })
   it('never shrinks a part when the limit grows', () => {
@@ -52,6 +58,17 @@ describe('the memory budget', () => {
     const { workers, control, worker, connections } = divideMemory(MIN_MEMORY / 4, 4)
     assert.equal(workers, 1)
     assert.ok(control.old >= 96 * MiB && worker.old >= 40 * MiB && connections >= 256)
+  })
+  it('gives the cache a tenth, or what was asked for as far as the minimums of the others leave it', () => {
+    assert.deepEqual(
+      [256, 300, 512, 4_096].map((mebibytes) => Math.floor(divideMemory(mebibytes * MiB, 2).cache / MiB)),
+      [0, 6, 51, 409],
+    )
+    const { cache, control, worker, connections } = divideMemory(512 * MiB, 2, 4_096 * MiB)
+    assert.equal(Math.floor(cache / MiB), 152)
+    assert.deepEqual([control.old, worker.old], [96 * MiB, 40 * MiB])
+    assert.ok(connections >= 256)
+    assert.equal(divideMemory(512 * MiB, 2, 7 * MiB).cache, 7 * MiB)
   })
   it('rejects other values', () => {
     for (const [limit, workers] of [

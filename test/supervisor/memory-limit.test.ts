@@ -78,7 +78,22 @@ describe('the memory limit', () => {
 
   it('is the value in the settings', async () => {
     for (const text of ['limits: { memory: 300Mi }', 'limits:\n  memory: 314572800\n', '{"limits":{"memory":"300Mi"}}'])
-      assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 300 * MiB, from: 'settings' }, text)
+      assert.deepEqual(
+        await memoryLimit('/s.yaml', contained(text)),
+        { bytes: 300 * MiB, from: 'settings', cache: 0 },
+        text,
+      )
+  })
+  it('comes with the memory of the cache, each for itself', async () => {
+    const group = { bytes: 512 * MiB, from: 'cgroup' }
+    for (const [text, expected] of [
+      ['cache: { memory: 64Mi }', { ...group, cache: 64 * MiB }],
+      ['limits: { memory: 300Mi }\ncache: { memory: 64Mi }', { bytes: 300 * MiB, from: 'settings', cache: 64 * MiB }],
+      ['limits: { memory: lots }\ncache: { memory: 64Mi }', { ...group, cache: 64 * MiB }],
+      ['limits: { memory: 300Mi }\ncache: { memory: lots }', { bytes: 300 * MiB, from: 'settings', cache: 0 }],
+      ['cache: # memory', { ...group, cache: 0 }],
+    ] as const)
+      assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), expected, text)
   })
   it('is that of the group where the settings have no valid value', async () => {
     for (const text of [
@@ -89,10 +104,14 @@ describe('the memory limit', () => {
       'limits: # memory',
       '- memory',
     ])
-      assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 512 * MiB, from: 'cgroup' }, text)
-    assert.deepEqual(await memoryLimit(undefined, contained('')), { bytes: 512 * MiB, from: 'cgroup' })
+      assert.deepEqual(
+        await memoryLimit('/s.yaml', contained(text)),
+        { bytes: 512 * MiB, from: 'cgroup', cache: 0 },
+        text,
+      )
+    assert.deepEqual(await memoryLimit(undefined, contained('')), { bytes: 512 * MiB, from: 'cgroup', cache: 0 })
   })
   it('is the memory of the machine where nothing else is lower', async () => {
-    assert.deepEqual(await memoryLimit(undefined, () => undefined), { bytes: totalmem(), from: 'machine' })
+    assert.deepEqual(await memoryLimit(undefined, () => undefined), { bytes: totalmem(), from: 'machine', cache: 0 })
   })
 })

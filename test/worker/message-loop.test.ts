@@ -58,6 +58,7 @@ describe('the messages of control', () => {
         retain: (ids) => log.push(`retain ${ids}`),
       },
       contents: { apply: () => log.push('contents'), retain: () => {} } as never,
+      archives: { useFiles: (port) => log.push(`files ${port}`), forget: () => void forgotten++ },
       grants: { answered: (id) => log.push(`answer ${id}`), forget: () => void forgotten++ },
       settings: () => log.push('settings'),
       epoch: (epoch) => log.push(`epoch ${epoch}`),
@@ -121,7 +122,7 @@ describe('the messages of control', () => {
     loop.accept(short('b/b'))
     finish()
     assert.deepEqual(log, ['forget', 'a/a 4', 'b/b 4', 'b/b 1'])
-    assert.equal(forgotten, 1)
+    assert.equal(forgotten, 2, 'what stores and files were asked')
   })
 
   it('that cannot be used are reported, and the next ones are taken', () => {

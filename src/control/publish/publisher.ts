@@ -35,6 +35,8 @@ export interface PublisherEvents {
     known: string,
     answer: (given: { readonly again: Milliseconds; readonly current: boolean }) => void,
   ): void
+  /** A worker asks for the files of the cache. @param answer with a port to be transferred, null: there are none */
+  archiveAsked(answer: (port: MessagePort | null) => void): void
   /** A worker asks whether a password is right. */
   passwordAsked(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void
   /** A worker has something for the log. */
@@ -136,6 +138,7 @@ export class Publisher {
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
     else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
+    else if (message.type === 'ask-archive') this.#askArchive(this.#ports.get(index))
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)
     else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
@@ -159,6 +162,12 @@ export class Publisher {
     this.#events.keySetAsked(url, known, ({ again, current }) =>
       // Contents are sent at the end of the turn that brings them.
       this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, known, again, current } satisfies ToWorker)),
+    )
+  }
+
+  #askArchive(worker: MessagePort | undefined): void {
+    this.#events.archiveAsked((port) =>
+      worker?.postMessage({ type: 'archive', port } satisfies ToWorker, port === null ? [] : [port]),
     )
   }
 

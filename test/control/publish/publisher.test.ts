@@ -74,6 +74,7 @@ describe('the publisher', () => {
           endpoints.push(took)
           wake()
         },
+        archiveAsked: (answer) => answer(null),
         passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })
@@ -112,13 +113,15 @@ describe('the publisher', () => {
   it('hands on what a worker asks the store of token issuers, and answers that worker alone', async (t) => {
     const [one, two] = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
     const owner = { namespace: 'shop', issuer: 'https://shop.example/oauth2' }
+    one.say({ type: 'ask-archive' })
     one.say({ type: 'grants', id: 7, request: { call: 'find', owner, family: 'f' } })
     await until(() => asked.length > 0)
     assert.deepEqual(asked, [{ worker: 0, id: 7, call: 'find' }])
     publisher.answer(0, 7, { value: undefined })
     // Of a worker that is gone by now nobody waits for it.
     publisher.answer(9, 7, { value: undefined })
-    const heard = await one.until(2)
+    const heard = await one.until(3)
+    assert.deepEqual(heard.at(-2), { type: 'archive', port: null })
     assert.deepEqual(heard.at(-1), { type: 'grants', id: 7, answer: { value: undefined } })
     assert.ok(two.heard.every(({ type }) => type !== 'grants'))
   })

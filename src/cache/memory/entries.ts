@@ -1,0 +1,167 @@
+/** What callers see of the records: a view of this turn, or one that is held. */
+import { NUMBERS_BYTES } from '../cache-numbers.ts'
+import type { EntryBytes, EntryKind, HeldEntry, StoredEntry } from '../response-memory.ts'
+import { BodyReader } from './body-reader.ts'
+import { type Layout, ownerOf, UNIT_BYTES, UNIT_WORDS } from './layout.ts'
+import type { Readers } from './readers.ts'
+import {
+  BODY_BYTES,
+  CHECKED,
+  HEAD_BYTES,
+  KIND_BYTE,
+  NUMBERS_AT,
+  type Records,
+  SERIAL,
+  SUBJECT_AT,
+  UNTIL,
+  WRITTEN,
+} from './record.ts'
+import { type MemoryStatistics, Statistic } from './statistics.ts'
+
+class RecordBytes implements EntryBytes {
+  readonly records: Records
+  readonly bytes: Buffer
+  readonly view: DataView
+  readonly #layout: Layout
+  readonly #reader: BodyReader
+  record = 0
+
+  constructor(records: Records, layout: Layout) {
+    this.records = records
+    this.bytes = records.bytes
+    this.view = records.view
+    this.#layout = layout
+    this.#reader = new BodyReader(records)
+  }
+
+  open(record: number): void {
+    this.record = record
+    this.#reader.open(record)
+  }
+
+  get kind(): EntryKind {
+    return this.records.byte(this.record, KIND_BYTE) as EntryKind
+  }
+
+  get serial(): number {
+    return serialOf(this.records, this.#layout, this.record)
+  }
+
+  get numbersAt(): number {
+    return this.record * UNIT_BYTES + NUMBERS_AT
+  }
+
+  get subjectAt(): number {
+    return this.record * UNIT_BYTES + SUBJECT_AT
+  }
+
+  get subjectBytes(): number {
+    return this.records.subjectBytes(this.record)
+  }
+
+  get keyAt(): number {
+    return this.records.keyAt(this.record)
+  }
+
+  get keyBytes(): number {
+    return this.records.keyBytes(this.record)
+  }
+
+  get headAt(): number {
+    return this.records.headAt(this.record)
+  }
+
+  get headBytes(): number {
+    return this.records.get(this.record, HEAD_BYTES)
+  }
+
+  get bodyBytes(): number {
+    return this.records.load(this.record, BODY_BYTES)
+  }
+
+  get written(): number {
+    return this.records.load(this.record, WRITTEN)
+  }
+
+  get until(): number {
+    return this.view.getFloat64(this.record * UNIT_BYTES + UNTIL * 4, true)
+  }
+
+  get checked(): number {
+    return this.records.load(this.record, CHECKED) >>> 0
+  }
+
+  set checked(sequence: number) {
+    this.records.store(this.record, CHECKED, sequence | 0)
+  }
+
+  setBits(offset: number, bits: number): void {
+    if (offset < 0 || offset > NUMBERS_BYTES - 4 || offset % 4 !== 0) throw new RangeError(`no such word: ${offset}`)
+    Atomics.or(this.records.words, this.record * UNIT_WORDS + (NUMBERS_AT + offset) / 4, bits)
+  }
+
+  copyBody(from: number, target: Uint8Array, at: number, length: number): number {
+    return this.#reader.copy(from, target, at, length)
+  }
+}
+
+/** The one view that a worker has of what it has found in this turn. */
+export class FoundEntry extends RecordBytes implements StoredEntry {
+  readonly #held: HeldRecords
+  slot = 0
+
+  constructor(records: Records, layout: Layout, held: HeldRecords) {
+    super(records, layout)
+    this.#held = held
+  }
+
+  hold(): HeldEntry | null {
+    return this.#held.hold(this.record)
+  }
+}
+
+export class HeldRecord extends RecordBytes implements HeldEntry {
+  readonly #readers: Readers
+  #released = false
+
+  constructor(records: Records, layout: Layout, readers: Readers, record: number) {
+    super(records, layout)
+    this.#readers = readers
+    this.open(record)
+  }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#readers.unpin(this.record)
+    // A record that nobody has: whoever reads on by mistake finds nothing of others.
+    this.open(0)
+  }
+}
+
+/** Pins what is read over several turns. */
+export class HeldRecords {
+  readonly #records: Records
+  readonly #layout: Layout
+  readonly #readers: Readers
+  readonly #statistics: MemoryStatistics
+
+  constructor(records: Records, layout: Layout, readers: Readers, statistics: MemoryStatistics) {
+    this.#records = records
+    this.#layout = layout
+    this.#readers = readers
+    this.#statistics = statistics
+  }
+
+  /** While reading: the record is in the index, or that of a fill under way. */
+  hold(record: number): HeldRecord | null {
+    if (this.#readers.pin(record)) return new HeldRecord(this.#records, this.#layout, this.#readers, record)
+    this.#statistics.add(Statistic.NoPin)
+    return null
+  }
+}
+
+/** No two entries of the process have the same, until a worker has stored 2^32. */
+export function serialOf(records: Records, layout: Layout, record: number): number {
+  return (records.get(record, SERIAL) >>> 0) * layout.workers + ownerOf(layout, record)
+}

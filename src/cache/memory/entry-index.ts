@@ -1,0 +1,110 @@
+/**
+ * Leads from keys to entries: a table of words whose size never changes. A key may stand in one of the eight slots of
+ * two buckets. A slot is complete or empty at any point at which a thread ends: tag and entry enter it by one
+ * compare-and-swap, and it is emptied by one of the entry alone.
+ */
+import { BUCKET_SLOTS, type Layout } from './layout.ts'
+import { HASH_HIGH, HASH_LOW, type Records } from './record.ts'
+
+export class EntryIndex {
+  readonly #records: Records
+  readonly #words: Int32Array<SharedArrayBuffer>
+  readonly #pairs: BigUint64Array<SharedArrayBuffer>
+  readonly #at: number
+  readonly #buckets: number
+  /** Where the last entry that {@link find} returned stands. */
+  slot = 0
+
+  constructor(records: Records, layout: Layout) {
+    this.#records = records
+    this.#words = records.words
+    this.#pairs = new BigUint64Array(records.words.buffer)
+    this.#at = layout.indexAt
+    this.#buckets = layout.indexBuckets
+  }
+
+  get slots(): number {
+    return this.#buckets * BUCKET_SLOTS
+  }
+
+  /** @returns the entry of this key, 0: there is none. While reading. */
+  find(low: number, high: number, key: Uint8Array, length: number): number {
+    const first = this.#bucket(high)
+    const found = this.#findIn(first, low, key, length)
+    if (found !== 0) return found
+    const second = this.#second(low, high)
+    return second === first ? 0 : this.#findIn(second, low, key, length)
+  }
+
+  /** The entry in a slot, 0: none. */
+  at(slot: number): number {
+    return Atomics.load(this.#words, this.#at + slot * 2 + 1)
+  }
+
+  /** @returns false: somebody else has done so, or there is another entry */
+  remove(slot: number, entry: number): boolean {
+    return this.replace(slot, entry, 0)
+  }
+
+  /** One entry by another of the same key. @returns false: that one is not there any more */
+  replace(slot: number, entry: number, by: number): boolean {
+    return Atomics.compareExchange(this.#words, this.#at + slot * 2 + 1, entry, by) === entry
+  }
+
+  /**
+   * A free slot that an entry may take, of the bucket with more of them.
+   *
+   * @returns -1: there is none
+   */
+  vacant(entry: number): number {
+    const [first, second] = this.buckets(entry)
+    return this.#vacantIn(this.#used(second) < this.#used(first) ? second : first)
+  }
+
+  /** First slots of the two buckets in which an entry may stand. */
+  buckets(entry: number): readonly [number, number] {
+    const low = this.#records.get(entry, HASH_LOW)
+    const high = this.#records.get(entry, HASH_HIGH)
+    return [this.#bucket(high), this.#second(low, high)]
+  }
+
+  /** @returns false: somebody else has taken the slot */
+  insert(slot: number, entry: number): boolean {
+    const word = this.#at + slot * 2
+    const before = BigInt(this.#words[word]! >>> 0)
+    const next = (BigInt(entry) << 32n) | BigInt(this.#records.get(entry, HASH_LOW) >>> 0)
+    return Atomics.compareExchange(this.#pairs, word / 2, before, next) === before
+  }
+
+  #findIn(bucket: number, low: number, key: Uint8Array, length: number): number {
+    const words = this.#words
+    const end = bucket + BUCKET_SLOTS
+    for (let slot = bucket, at = this.#at + bucket * 2; slot < end; slot++, at += 2) {
+      if (words[at] !== low) continue
+      const entry = Atomics.load(words, at + 1)
+      if (entry === 0 || !this.#records.hasKey(entry, key, length)) continue
+      this.slot = slot
+      return entry
+    }
+    return 0
+  }
+
+  #vacantIn(bucket: number): number {
+    for (let slot = bucket; slot < bucket + BUCKET_SLOTS; slot++) if (this.at(slot) === 0) return slot
+    return -1
+  }
+
+  #used(bucket: number): number {
+    let used = 0
+    for (let slot = bucket; slot < bucket + BUCKET_SLOTS; slot++) if (this.at(slot) !== 0) used++
+    return used
+  }
+
+  #second(low: number, high: number): number {
+    return this.#bucket(Math.imul(low ^ (high >>> 15), 0x9e3779b1))
+  }
+
+  #bucket(hash: number): number {
+    return Math.floor(((hash >>> 0) / 2 ** 32) * this.#buckets) * BUCKET_SLOTS
+  }
+}

@@ -1,0 +1,151 @@
+/** A fetch of this worker, whose response is being stored. */
+import { type EntryHead, EntryKind, type Fill, type HeldEntry } from '../response-memory.ts'
+import { RowState } from './claims.ts'
+import { type EntryOwner, EntryWriter } from './entry-writer.ts'
+import type { MemoryParts } from './parts.ts'
+import { SLOT, STATE, State } from './record.ts'
+import { Statistic } from './statistics.ts'
+
+export class OwnFill implements Fill {
+  readonly type = 'fill'
+  readonly #parts: MemoryParts
+  readonly #row: number
+  readonly #keyRecord: number
+  readonly #owner: EntryOwner
+  #writer: EntryWriter | undefined
+  /** Without a body. */
+  #recorded: number | undefined
+  #over = false
+
+  constructor(parts: MemoryParts, row: number, keyRecord: number, owner: EntryOwner) {
+    this.#parts = parts
+    this.#row = row
+    this.#keyRecord = keyRecord
+    this.#owner = owner
+  }
+
+  get followed(): boolean {
+    return !this.#over && this.#parts.claims.followed(this.#row)
+  }
+
+  head(head: EntryHead): boolean {
+    if (this.#over || this.#writer !== undefined) return false
+    const writer = EntryWriter.begin(this.#parts, this.#owner, head)
+    if (writer === undefined) return this.#failFor(Statistic.NoRoom)
+    this.#writer = writer
+    this.#parts.claims.fill(this.#row, writer.record)
+    return true
+  }
+
+  write(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#over || this.#writer === undefined) return false
+    if (!this.#writer.write(bytes, start, end)) return this.#failFor(Statistic.NoRoom)
+    this.#parts.claims.ring(this.#row)
+    return true
+  }
+
+  copy(from: HeldEntry, budget: number): boolean | null {
+    const writer = this.#writer
+    if (this.#over || writer === undefined) return null
+    const left = from.written - writer.written
+    const copied = writer.copy(
+      (at, target, to, length) => from.copyBody(at, target, to, length),
+      Math.min(left, budget),
+    )
+    if (!copied) {
+      this.#failFor(Statistic.NoRoom)
+      return null
+    }
+    this.#parts.claims.ring(this.#row)
+    return left <= budget
+  }
+
+  end(keep = true): boolean {
+    const writer = this.#writer
+    if (this.#over || writer === undefined) return false
+    if (!writer.whole) {
+      this.fail()
+      return false
+    }
+    writer.finish()
+    return this.#close(keep && this.#publish(writer.record))
+  }
+
+  record(head: EntryHead): boolean {
+    if (this.#over || this.#writer !== undefined) return false
+    const writer = head.kind === EntryKind.Response ? undefined : EntryWriter.begin(this.#parts, this.#owner, head)
+    if (writer === undefined) return this.#failFor(Statistic.NoRoom)
+    writer.finish()
+    this.#recorded = writer.record
+    return this.#close(this.#publish(writer.record))
+  }
+
+  fail(): void {
+    if (!this.#over) this.#failFor(Statistic.FailedFills)
+  }
+
+  hold(): HeldEntry | null {
+    if (this.#over || this.#writer === undefined) return null
+    return this.#parts.held.hold(this.#writer.record)
+  }
+
+  #failFor(statistic: Statistic): false {
+    const { records, statistics } = this.#parts
+    statistics.add(statistic)
+    if (this.#writer !== undefined) records.store(this.#writer.record, STATE, State.Failed)
+    this.#close(false)
+    return false
+  }
+
+  /** @param recorded whether the entry is found under its key; else it goes as soon as nobody reads it */
+  #close(recorded: boolean): boolean {
+    const { claims, segment, records } = this.#parts
+    this.#over = true
+    const record = this.#writer?.record ?? this.#recorded
+    if (!recorded && record !== undefined && records.get(record, STATE) !== State.Failed)
+      records.store(record, STATE, State.Dead)
+    claims.end(this.#row, recorded ? RowState.Recorded : RowState.Failed)
+    segment.retireKey(this.#keyRecord)
+    // Behind the row, in which nobody finds it any more.
+    if (!recorded && record !== undefined) segment.retire(record)
+    return recorded
+  }
+
+  /** The entry is found from now on, in place of that which was there. */
+  #publish(record: number): boolean {
+    const { records, segment, readers, statistics } = this.#parts
+    const reading = readers.reading
+    readers.enter()
+    records.store(record, STATE, State.Whole)
+    segment.tenants.add(record)
+    const placed = this.#place(record)
+    if (placed) statistics.add(Statistic.Stored)
+    else {
+      statistics.add(Statistic.NoSlot)
+      segment.tenants.remove(record)
+    }
+    if (!reading) readers.leave()
+    return placed
+  }
+
+  #place(record: number): boolean {
+    const { records, index, segment, statistics } = this.#parts
+    const { low, high, key } = this.#owner
+    for (;;) {
+      const before = index.find(low, high, key, key.length)
+      const slot = before === 0 ? index.vacant(record) : index.slot
+      if (slot < 0) {
+        if (segment.vacate(record)) continue
+        return false
+      }
+      records.set(record, SLOT, slot)
+      if (before === 0) {
+        if (index.insert(slot, record)) return true
+      } else if (index.replace(slot, before, record)) {
+        segment.bury(before)
+        statistics.add(Statistic.Replaced)
+        return true
+      }
+    }
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * The memory of one worker's entries: it alone takes runs here and frees them, everybody reads. What others take out of
+ * the index they leave in a list, which the owner finds when it needs room.
+ */
+import type { EntryIndex } from './entry-index.ts'
+import { Ghosts } from './ghosts.ts'
+import {
+  BUCKET_SLOTS,
+  DEAD_HEAD,
+  GHOST_WAYS,
+  type Layout,
+  ownerOf,
+  STARTS,
+  segmentOf,
+  UNIT_BYTES,
+  workerWords,
+} from './layout.ts'
+import type { Readers } from './readers.ts'
+import {
+  ALL_UNITS,
+  EXTENT_NEXT,
+  EXTENT_UNITS,
+  HITS_BYTE,
+  KEY_RECORD_TENANT,
+  KEY_RECORD_UNITS,
+  LIMBO_BYTE,
+  NEXT_DEAD,
+  NEXT_EXTENT,
+  QUEUE_BYTE,
+  type Records,
+  SLOT,
+  STATE,
+  State,
+  TENANT,
+  UNITS,
+} from './record.ts'
+import { RunAllocator } from './run-allocator.ts'
+import { type MemoryStatistics, Statistic } from './statistics.ts'
+import { type Tenant, Tenants } from './tenants.ts'
+
+/** Of a segment: what is kept free, so that a fill finds room without waiting for readers. */
+const RESERVE_SHARE = 1 / 64
+const MAX_RESERVE_UNITS = (4 * 1_024 * 1_024) / UNIT_BYTES
+/** Evictions beyond the units needed, until a run is long enough: so many times, so many entries. */
+const TRIES = 16
+const ENTRIES_A_TRY = 8
+/** What waits to be freed is freed in such numbers, so that looking for readers costs each little. */
+const RETIRED_AT_ONCE = 128
+/** Slots of the index that are looked at in one call, when the segment of a dead worker is emptied. */
+const ADOPTED_SLOTS = 1 << 16
+
+interface Batch {
+  readonly epoch: number
+  /** Entries, and keys of fills as negative numbers. */
+  readonly records: readonly number[]
+}
+
+export class Segment {
+  readonly tenants: Tenants
+  readonly #records: Records
+  readonly #index: EntryIndex
+  readonly #layout: Layout
+  readonly #readers: Readers
+  readonly #statistics: MemoryStatistics
+  readonly #runs: RunAllocator
+  readonly #first: number
+  readonly #own: number
+  readonly #reserve: number
+  /** Taken out, and not sealed yet. */
+  #retired: number[] = []
+  #batches: Batch[] = []
+  /** Of what is retired or in batches. */
+  #limboUnits = 0
+  /** Nobody finds them any more, and somebody reads them still. */
+  #held: number[] = []
+  #heldUnits = 0
+  readonly #pinned = new Set<number>()
+  /**
+   * Of the index, up to where it has been searched for entries of the worker before; undefined: the segment is ours.
+   */
+  #adopted: number | undefined
+  #adoptedEpoch: number | undefined
+
+  constructor(records: Records, index: EntryIndex, layout: Layout, readers: Readers, statistics: MemoryStatistics) {
+    this.#records = records
+    this.#index = index
+    this.#layout = layout
+    this.#readers = readers
+    this.#statistics = statistics
+    const { worker } = readers
+    const { words } = records
+    this.#own = workerWords(layout, worker)
+    this.#first = segmentOf(layout, worker)
+    this.#reserve = Math.min(Math.floor(layout.segmentUnits * RESERVE_SHARE), MAX_RESERVE_UNITS)
+    const ghostsAt = layout.ghostsAt + worker * layout.ghostBuckets * GHOST_WAYS * 2
+    this.tenants = new Tenants(records, new Ghosts(words, ghostsAt, layout.ghostBuckets))
+    const bitsAt = layout.bitsAt + worker * layout.bitWords
+    words.fill(0, bitsAt, bitsAt + layout.bitWords)
+    this.#runs = new RunAllocator(words, this.#first, bitsAt)
+    if (Atomics.add(words, this.#own + STARTS, 1) === 0) this.#runs.release(this.#first, layout.segmentUnits)
+    else this.#adopted = 0
+    this.#count()
+  }
+
+  /** Whether entries can be stored: not until those of a worker that died are gone. */
+  get ready(): boolean {
+    return this.#adopted === undefined
+  }
+
+  owns(record: number): boolean {
+    return ownerOf(this.#layout, record) === this.#readers.worker
+  }
+
+  /** Goes on emptying the segment of a worker that died. */
+  adopt(): void {
+    if (this.#adopted === undefined) return
+    const end = Math.min(this.#adopted + ADOPTED_SLOTS, this.#index.slots)
+    for (let slot = this.#adopted; slot < end; slot++) {
+      const record = this.#index.at(slot)
+      if (record === 0 || !this.owns(record) || !this.#index.remove(slot, record)) continue
+      this.#records.store(record, STATE, State.Dead)
+    }
+    this.#adopted = end
+    if (end < this.#index.slots) return
+    this.#adoptedEpoch ??= this.#readers.seal()
+    if (!this.#readers.passed(this.#adoptedEpoch)) return
+    this.#adopted = undefined
+    // Whoever has put something there has done so while reading.
+    Atomics.store(this.#records.words, this.#own + DEAD_HEAD, 0)
+    this.#releaseAllButPinned()
+    this.#count()
+  }
+
+  /** One run, counted to a tenant. @returns 0: there is no room */
+  take(units: number, tenant: Tenant): number {
+    if (units > this.#layout.segmentUnits) return 0
+    if (this.#retired.length >= RETIRED_AT_ONCE) this.#reclaim()
+    let run = this.#runs.take(units)
+    if (run === 0) {
+      this.#gather(units, tenant)
+      run = this.#runs.take(units)
+      if (run === 0) return 0
+    }
+    this.tenants.weigh(tenant, units)
+    if (this.#runs.free + this.#limboUnits < this.#reserve) this.#makeRoom(0, tenant)
+    this.#count()
+    return run
+  }
+
+  /**
+   * The units that {@link take} has for a run: the ones wanted, or fewer where memory is in pieces.
+   *
+   * @returns 0: there is no room
+   */
+  available(wanted: number, least: number, tenant: Tenant): number {
+    if (this.#runs.largest < wanted) this.#makeRoom(wanted, tenant)
+    if (this.#runs.largest < least) this.#gather(least, tenant)
+    const { largest } = this.#runs
+    if (largest >= wanted) return wanted
+    return largest >= least ? largest : 0
+  }
+
+  /** The end of a run that turned out too long. */
+  giveBack(start: number, units: number, tenant: Tenant): void {
+    this.#runs.release(start, units)
+    this.tenants.weigh(tenant, -units)
+    this.#count()
+  }
+
+  /** An entry of the index is no entry any more: somebody has just taken it out. While reading. */
+  bury(record: number): void {
+    const records = this.#records
+    if (!records.swap(record, STATE, State.Whole, State.Dead)) return
+    if (this.owns(record)) {
+      this.tenants.remove(record)
+      this.retire(record)
+      return
+    }
+    const { words } = records
+    const head = workerWords(this.#layout, ownerOf(this.#layout, record)) + DEAD_HEAD
+    for (;;) {
+      const first = Atomics.load(words, head)
+      records.store(record, NEXT_DEAD, first)
+      if (Atomics.compareExchange(words, head, first, record) === first) return
+    }
+  }
+
+  /** An entry of this segment, of which nobody can hear any more: it is freed as soon as nobody reads it. */
+  retire(record: number): void {
+    const records = this.#records
+    if (records.byte(record, LIMBO_BYTE) !== 0) return
+    records.setByte(record, LIMBO_BYTE, 1)
+    const units = records.get(record, ALL_UNITS)
+    this.tenants.weigh(this.tenants.of(record), -units)
+    this.#limboUnits += units
+    this.#retired.push(record)
+  }
+
+  /** The same of a key of a fill. */
+  retireKey(record: number): void {
+    const units = this.#records.get(record, KEY_RECORD_UNITS)
+    this.tenants.weigh(this.tenants.byId(this.#records.get(record, KEY_RECORD_TENANT)), -units)
+    this.#limboUnits += units
+    this.#retired.push(-record)
+  }
+
+  /** Frees what can be freed, for statistics that are true and memory that is there when it is needed. */
+  tidy(): void {
+    this.#reclaim()
+    this.#count()
+  }
+
+  /** Evicts until there is room for the units and for the reserve. */
+  #makeRoom(units: number, tenant: Tenant): void {
+    this.#collectDead()
+    const wanted = Math.min(units + 2 * this.#reserve, this.#layout.segmentUnits)
+    while (this.#runs.free + this.#limboUnits < wanted && this.#evict(tenant));
+    this.#reclaim()
+  }
+
+  /** Evicts until one run is long enough, where memory is in pieces. */
+  #gather(units: number, tenant: Tenant): void {
+    this.#makeRoom(units, tenant)
+    for (let tries = 0; tries < TRIES && this.#runs.largest < units; tries++) {
+      for (let i = 0; i < ENTRIES_A_TRY; i++) if (!this.#evict(tenant)) return this.#reclaim()
+      this.#reclaim()
+    }
+  }
+
+  /**
+   * Evicts an entry of this segment in whose slot another one may stand, which has no other: that with the fewest hits
+   * among those of the same tenant, or of one who has as much.
+   */
+  vacate(entry: number): boolean {
+    const tenant = this.tenants.of(entry)
+    let victim = 0
+    for (const first of this.#index.buckets(entry))
+      for (let slot = first; slot < first + BUCKET_SLOTS; slot++) {
+        const record = this.#index.at(slot)
+        if (record === 0 || !this.owns(record) || this.#records.byte(record, QUEUE_BYTE) === 0) continue
+        if (this.tenants.of(record).weight < tenant.weight) continue
+        if (victim === 0 || this.#hits(record) < this.#hits(victim)) victim = record
+      }
+    if (victim === 0) return false
+    this.tenants.remove(victim)
+    this.#drop(victim)
+    return true
+  }
+
+  #hits(record: number): number {
+    return this.#records.byte(record, HITS_BYTE)
+  }
+
+  #evict(tenant: Tenant): boolean {
+    const record = this.tenants.evict(tenant)
+    if (record !== 0) this.#drop(record)
+    return record !== 0
+  }
+
+  /** What stands in no queue any more goes. */
+  #drop(record: number): void {
+    this.#index.remove(this.#records.get(record, SLOT), record)
+    this.#records.swap(record, STATE, State.Whole, State.Dead)
+    // Where somebody else has taken it out first, it may stand in the list of the dead, and is passed over there.
+    this.retire(record)
+    this.#statistics.add(Statistic.Evicted)
+  }
+
+  #collectDead(): void {
+    let record = Atomics.exchange(this.#records.words, this.#own + DEAD_HEAD, 0)
+    while (record !== 0) {
+      const next = this.#records.load(record, NEXT_DEAD)
+      this.tenants.remove(record)
+      this.retire(record)
+      record = next
+    }
+  }
+
+  #reclaim(): void {
+    this.#collectDead()
+    if (this.#retired.length > 0) {
+      this.#batches.push({ epoch: this.#readers.seal(), records: this.#retired })
+      this.#retired = []
+    }
+    let passed = 0
+    while (passed < this.#batches.length && this.#readers.passed(this.#batches[passed]!.epoch)) passed++
+    if (passed === 0 && this.#held.length === 0) return
+    // Those who took something out while they read have put it into the list by now: nothing in it is freed below.
+    this.#collectDead()
+    const pinned = this.#pinned
+    this.#readers.pinned(pinned)
+    this.#freeHeld(pinned)
+    for (const { records } of this.#batches.splice(0, passed)) for (const record of records) this.#freeOrHold(record)
+    pinned.clear()
+  }
+
+  #freeHeld(pinned: ReadonlySet<number>): void {
+    const still: number[] = []
+    for (const record of this.#held) {
+      if (pinned.has(record)) {
+        still.push(record)
+        continue
+      }
+      const units = this.#records.get(record, ALL_UNITS)
+      this.#heldUnits -= units
+      this.tenants.weigh(this.tenants.of(record), -units)
+      this.#free(record)
+    }
+    this.#held = still
+  }
+
+  #freeOrHold(record: number): void {
+    if (record < 0) return this.#freeKey(-record)
+    const units = this.#records.get(record, ALL_UNITS)
+    this.#limboUnits -= units
+    if (!this.#pinned.has(record)) return this.#free(record)
+    this.#heldUnits += units
+    this.#held.push(record)
+    this.tenants.weigh(this.tenants.of(record), units)
+  }
+
+  #freeKey(record: number): void {
+    const units = this.#records.get(record, KEY_RECORD_UNITS)
+    this.#limboUnits -= units
+    this.tenants.drop(this.tenants.byId(this.#records.get(record, KEY_RECORD_TENANT)))
+    this.#runs.release(record, units)
+  }
+
+  #free(record: number): void {
+    const records = this.#records
+    this.tenants.drop(this.tenants.of(record))
+    let run = records.get(record, NEXT_EXTENT)
+    this.#runs.release(record, records.get(record, UNITS))
+    while (run !== 0) {
+      const next = records.get(run, EXTENT_NEXT)
+      this.#runs.release(run, records.get(run, EXTENT_UNITS))
+      run = next
+    }
+  }
+
+  /** Of the worker before, nothing is left but what somebody still reads. */
+  #releaseAllButPinned(): void {
+    const records = this.#records
+    const pinned = new Set<number>()
+    this.#readers.pinned(pinned)
+    const runs: { readonly start: number; readonly units: number }[] = []
+    const tenant = this.tenants.open('')
+    for (const record of pinned) {
+      if (!this.owns(record)) continue
+      let all = records.get(record, UNITS)
+      runs.push({ start: record, units: all })
+      for (let run = records.get(record, NEXT_EXTENT); run !== 0; run = records.get(run, EXTENT_NEXT)) {
+        const units = records.get(run, EXTENT_UNITS)
+        runs.push({ start: run, units })
+        all += units
+      }
+      records.set(record, ALL_UNITS, all)
+      records.set(record, TENANT, tenant.id)
+      records.setByte(record, LIMBO_BYTE, 1)
+      tenant.records++
+      this.tenants.weigh(tenant, all)
+      this.#held.push(record)
+      this.#heldUnits += all
+    }
+    let free = this.#first
+    for (const { start, units } of runs.sort((a, b) => a.start - b.start)) {
+      if (start > free) this.#runs.release(free, start - free)
+      free = start + units
+    }
+    const end = this.#first + this.#layout.segmentUnits
+    if (end > free) this.#runs.release(free, end - free)
+    if (tenant.records === 0) {
+      tenant.records = 1
+      this.tenants.drop(tenant)
+    }
+  }
+
+  #count(): void {
+    const { segmentUnits } = this.#layout
+    const used = this.ready ? segmentUnits - this.#runs.free : 0
+    this.#statistics.set(Statistic.UsedBytes, used * UNIT_BYTES)
+    this.#statistics.set(Statistic.HeldBytes, this.#heldUnits * UNIT_BYTES)
+    this.#statistics.set(Statistic.Entries, this.tenants.entries)
+  }
+}

@@ -1,0 +1,157 @@
+/** The memory of responses as one worker has it: see docs/decisions/0056. */
+import { Doorbells } from '../../shared-memory/doorbells.ts'
+import { HASHED, type HashState, hashBytes, hashPrefix } from '../../shared-memory/keyed-hash.ts'
+import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
+import type { Begun, EntryKey, ResponseMemory, StoredEntry } from '../response-memory.ts'
+import { type Claimed, RowState } from './claims.ts'
+import { FoundEntry, serialOf } from './entries.ts'
+import { FollowedFill, Followers } from './followed-fill.ts'
+import { divideCache, SECRET, UNIT_BYTES } from './layout.ts'
+import { OwnFill } from './own-fill.ts'
+import { assemble, type MemoryParts } from './parts.ts'
+import { HITS_BYTE, KEY_RECORD_AT, KEY_RECORD_TENANT, KEY_RECORD_UNITS, MAX_KEY_BYTES, unitsFor } from './record.ts'
+import { Statistic } from './statistics.ts'
+import { MAX_HITS, type Tenant } from './tenants.ts'
+
+/** Of an entry, what is not its body: header, key, subject and head are shorter than this where anything is stored. */
+const MAX_HEADER_BYTES = 64 * 1_024
+
+export class WorkerResponseMemory implements ResponseMemory {
+  readonly maxBodyBytes: number
+  readonly #parts: MemoryParts
+  readonly #found: FoundEntry
+  readonly #followers: Followers
+  readonly #hash: HashState
+  /** Of the index, up to where {@link sweep} has come. */
+  #swept = 0
+
+  /**
+   * @param worker its index; one that died has been cleared, see `clearWorkerMemory`
+   * @param nextTurn runs a function in the next turn of the event loop
+   */
+  constructor(buffers: CacheBuffers, workers: number, worker: number, nextTurn: (run: () => void) => void) {
+    const layout = divideCache(buffers.memory.byteLength, workers)
+    if (layout === undefined) throw new TypeError(`the buffer was not allocated for ${workers} workers`)
+    const bells = new Doorbells(buffers.bells, workers, workers * layout.rows)
+    const parts = assemble(buffers.memory, layout, bells, worker)
+    const { words } = parts.records
+    this.#parts = parts
+    this.#hash = hashPrefix([words[SECRET]!, words[SECRET + 1]!], '')
+    this.#found = new FoundEntry(parts.records, layout, parts.held)
+    this.#followers = new Followers(bells, worker, nextTurn)
+    this.maxBodyBytes = Math.max(0, parts.maxEntryBytes - MAX_HEADER_BYTES)
+  }
+
+  find({ bytes, length }: EntryKey): StoredEntry | null {
+    const { readers, index, records } = this.#parts
+    hashBytes(this.#hash, bytes, length)
+    readers.enter()
+    const record = index.find(HASHED.low, HASHED.high, bytes, length)
+    if (record === 0) {
+      readers.leave()
+      return null
+    }
+    const hits = records.byte(record, HITS_BYTE)
+    // A plain store: a hit that another worker's covers is no loss.
+    if (hits < MAX_HITS) records.setByte(record, HITS_BYTE, hits + 1)
+    this.#found.slot = index.slot
+    this.#found.open(record)
+    return this.#found
+  }
+
+  leave(): void {
+    this.#parts.readers.leave()
+  }
+
+  begin(key: EntryKey, owner: string, seen: number): Begun {
+    const { readers, claims, segment, statistics } = this.#parts
+    const { bytes, length } = key
+    hashBytes(this.#hash, bytes, length)
+    const { low, high } = HASHED
+    const reading = readers.reading
+    readers.enter()
+    const followed = claims.follow(low, high, bytes, length)
+    if (!reading) readers.leave()
+    if (followed !== undefined) return this.#follow(followed)
+    if (!segment.ready) segment.adopt()
+    if (segment.ready && !claims.full && length <= MAX_KEY_BYTES) {
+      const tenant = segment.tenants.open(owner)
+      const keyRecord = this.#takeKey(key, tenant)
+      if (keyRecord !== 0) {
+        readers.enter()
+        const begun = this.#claim(key, low, high, keyRecord, tenant, seen)
+        if (!reading) readers.leave()
+        if (begun !== 'none') return begun
+      }
+    }
+    statistics.add(Statistic.NoClaim)
+    return 'none'
+  }
+
+  remove(entry: StoredEntry): void {
+    const { index, segment, statistics } = this.#parts
+    if (!(entry instanceof FoundEntry) || entry !== this.#found || !this.#parts.readers.reading) return
+    if (!index.remove(entry.slot, entry.record)) return
+    segment.bury(entry.record)
+    statistics.add(Statistic.Removed)
+  }
+
+  sweep(now: number, limit: number, useless: (entry: StoredEntry) => boolean): void {
+    const { readers, index, segment } = this.#parts
+    segment.adopt()
+    if (!segment.ready) return
+    const reading = readers.reading
+    readers.enter()
+    const end = Math.min(index.slots, this.#swept + limit)
+    for (let slot = this.#swept; slot < end; slot++) {
+      const record = index.at(slot)
+      if (record === 0 || !segment.owns(record)) continue
+      this.#found.slot = slot
+      this.#found.open(record)
+      if (this.#found.until < now || useless(this.#found)) this.remove(this.#found)
+    }
+    this.#swept = end === index.slots ? 0 : end
+    if (!reading) readers.leave()
+    segment.tidy()
+  }
+
+  #follow(claimed: Claimed): FollowedFill {
+    return new FollowedFill(this.#parts, this.#followers, claimed)
+  }
+
+  /** The key in memory, where other workers compare it. @returns 0: there is no room */
+  #takeKey({ bytes, length }: EntryKey, tenant: Tenant): number {
+    const { segment, records } = this.#parts
+    const units = unitsFor(KEY_RECORD_AT + length)
+    tenant.records++
+    const record = segment.take(units, tenant)
+    if (record === 0) {
+      segment.tenants.drop(tenant)
+      return 0
+    }
+    records.set(record, KEY_RECORD_UNITS, units)
+    records.set(record, KEY_RECORD_TENANT, tenant.id)
+    records.bytes.set(bytes.subarray(0, length), record * UNIT_BYTES + KEY_RECORD_AT)
+    return record
+  }
+
+  #claim(key: EntryKey, low: number, high: number, keyRecord: number, tenant: Tenant, seen: number): Begun {
+    const { claims, index, records, segment, layout } = this.#parts
+    const { bytes, length } = key
+    const claimed = claims.claim(low, high, keyRecord, bytes, length)
+    if (claimed === undefined) {
+      segment.retireKey(keyRecord)
+      // Somebody else has just claimed it, or there is no place.
+      const followed = claims.follow(low, high, bytes, length)
+      return followed === undefined ? 'none' : this.#follow(followed)
+    }
+    const record = index.find(low, high, bytes, length)
+    if (record !== 0 && serialOf(records, layout, record) !== seen) {
+      claims.end(claimed.row, RowState.Recorded)
+      segment.retireKey(keyRecord)
+      return 'found'
+    }
+    const own = new Uint8Array(bytes.subarray(0, length))
+    return new OwnFill(this.#parts, claimed.row, keyRecord, { tenant, low, high, key: own })
+  }
+}

@@ -1,0 +1,32 @@
+/** Entry of the thread that owns the files of the cache: so a slow disk holds up neither requests nor the pool. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { FileServer } from '../../store/archive/file-server.ts'
+import { FileStore } from '../../store/archive/file-store.ts'
+import { systemTimers } from '../../thread/system-timers.ts'
+
+export interface ArchiveData {
+  readonly stateDirectory: string
+  /** Of all files. */
+  readonly maxBytes: number
+}
+
+/** From control: a worker's port, transferred. */
+export interface ArchiveWorker {
+  readonly port: MessagePort
+}
+
+/** To control: what the disk says, for the log; undefined: it takes what is written again. */
+export interface ArchiveFailure {
+  readonly failure: string | undefined
+}
+
+const { stateDirectory, maxBytes } = workerData as ArchiveData
+const control = parentPort!
+const store = new FileStore({
+  stateDirectory,
+  maxBytes,
+  clock: systemTimers,
+  failure: (failure) => control.postMessage({ failure } satisfies ArchiveFailure),
+})
+const server = new FileServer(store, systemTimers)
+control.on('message', ({ port }: ArchiveWorker) => server.serve(port))

@@ -1,0 +1,85 @@
+/**
+ * The thread that owns the files of the cache. It begins with the first worker that asks for it, and anew where it has
+ * ended; workers without a policy that keeps responses in files never ask.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import type { ArchiveData, ArchiveFailure, ArchiveWorker } from './archive-main.ts'
+
+export interface ArchiveOptions {
+  readonly time: Pick<TimerClock, 'monotonic'>
+  readonly warn: (message: string) => void
+}
+
+const EXTENSION = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
+const ENTRY = new URL(`archive-main${EXTENSION}`, import.meta.url)
+/** Some 300 bytes for each file, and what is being read and written. */
+const HEAP_MB = 96
+const YOUNG_MB = 8
+/** Between two starts of one that ends at once. */
+const PAUSE: Milliseconds = 5_000
+
+export class Archive {
+  readonly #options: ArchiveOptions
+  #data: ArchiveData | undefined
+  #opened = false
+  #worker: Worker | undefined
+  #started = Number.NEGATIVE_INFINITY
+  /** Workers that asked before the settings were known. */
+  #waiting: ((port: MessagePort | null) => void)[] = []
+
+  constructor(options: ArchiveOptions) {
+    this.#options = options
+  }
+
+  /** The settings are known. @param data undefined: there are no files */
+  open(data: ArchiveData | undefined): void {
+    this.#data = data
+    this.#opened = true
+    for (const answer of this.#waiting.splice(0)) this.ask(answer)
+  }
+
+  /** @param answer gets a port to the thread, to be transferred; null: there are no files */
+  ask(answer: (port: MessagePort | null) => void): void {
+    if (!this.#opened) this.#waiting.push(answer)
+    else if (this.#data === undefined) answer(null)
+    else {
+      const { port1, port2 } = new MessageChannel()
+      const worker = this.#running(this.#data)
+      // A port that is closed at once is asked for again.
+      if (worker === undefined) port1.close()
+      else worker.postMessage({ port: port1 } satisfies ArchiveWorker, [port1])
+      answer(port2)
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#opened = false
+    await this.#worker?.terminate()
+  }
+
+  #running(data: ArchiveData): Worker | undefined {
+    const { time, warn } = this.#options
+    if (this.#worker !== undefined || time.monotonic() - this.#started < PAUSE) return this.#worker
+    this.#started = time.monotonic()
+    const worker = new Worker(ENTRY, {
+      workerData: data,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
+      name: 'archive',
+    })
+    worker.on('message', ({ failure }: ArchiveFailure) =>
+      warn(
+        failure === undefined
+          ? 'the files of the cache are written again'
+          : `no response is kept in files of the cache: ${failure}`,
+      ),
+    )
+    worker.on('error', (error) =>
+      warn(`the files of the cache cannot be used: ${error instanceof Error ? error.message : String(error)}`),
+    )
+    worker.on('exit', () => (this.#worker = undefined))
+    worker.unref()
+    this.#worker = worker
+    return worker
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The archives of responses as a worker has them: in the Redis of the settings, and in files of the state directory.
+ * Neither costs anything before a policy asks for it.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { ResponseArchive } from '../cache/response-archive.ts'
+import type { Milliseconds, Random, TimerClock } from '../lib/clock.ts'
+import type { Contents } from '../policy/contents.ts'
+import type { RedisLocation } from '../snapshot/redis-location.ts'
+import { FileRecords } from '../store/archive/file-records.ts'
+import { RecordArchive } from '../store/archive/record-archive.ts'
+import type { Records } from '../store/archive/records.ts'
+import { RedisAccess } from '../store/redis/redis-access.ts'
+import { MAX_REDIS_BODY, RedisRecords } from '../store/redis/redis-records.ts'
+
+export interface WorkerArchivesEdges {
+  readonly clock: TimerClock
+  readonly random: Random
+  /** That nobody can guess. */
+  readonly randomBytes: (size: number) => Uint8Array
+  readonly contents: Contents
+  /** Of the installation. */
+  readonly key: () => Uint8Array
+  /** Asks control for the files; it answers with {@link WorkerArchives.useFiles}. */
+  readonly askForFiles: () => void
+  /** Redis cannot be asked, for the log. */
+  readonly problem: (message: string) => void
+}
+
+/** A request waits no longer than that for what an archive says, and goes on as a miss. */
+const LOOKUP: Milliseconds = 20
+const LOOKUPS = { deadline: LOOKUP, inFlight: 512 }
+/** Bodies, a piece of 128 KiB at a time, in a connection of their own: lookups do not wait behind them. */
+const BULK = { deadline: 1_000, inFlight: 128 }
+/** Of one file; the memory, where it is whole before, has a bound of its own. */
+const MAX_FILE_BODY = 1_024 * 1_024 * 1_024
+
+interface RedisOfArchive {
+  readonly accesses: readonly RedisAccess[]
+  readonly archive: ResponseArchive
+}
+
+export class WorkerArchives {
+  readonly #edges: WorkerArchivesEdges
+  #location: RedisLocation | null = null
+  #redis: RedisOfArchive | undefined
+  #files: { readonly records: FileRecords; readonly archive: ResponseArchive } | undefined
+
+  constructor(edges: WorkerArchivesEdges) {
+    this.#edges = edges
+  }
+
+  /** The one behind the memory; undefined: this store has none. Where it cannot be reached it says so itself. */
+  of(store: 'Memory' | 'Redis' | 'Tiered' | 'File'): ResponseArchive | undefined {
+    if (store === 'Memory') return undefined
+    if (store !== 'File') return (this.#redis ??= this.#openRedis()).archive
+    return (this.#files ??= this.#openFiles()).archive
+  }
+
+  /** Those that a policy has asked for. */
+  get open(): readonly ResponseArchive[] {
+    return [this.#redis?.archive, this.#files?.archive].filter((archive) => archive !== undefined)
+  }
+
+  use(location: RedisLocation | null): void {
+    this.#location = location
+    for (const access of this.#redis?.accesses ?? []) access.use(location)
+  }
+
+  /** A password may be another one. */
+  contentsChanged(): void {
+    for (const access of this.#redis?.accesses ?? []) access.contentsChanged()
+  }
+
+  useFiles(port: MessagePort | null): void {
+    if (this.#files === undefined) port?.close()
+    else this.#files.records.use(port)
+  }
+
+  /** A new control thread: the one that owned the files has ended with the old one. */
+  forget(): void {
+    this.#files?.records.forget()
+  }
+
+  #openRedis(): RedisOfArchive {
+    const { clock, random, randomBytes, contents, problem } = this.#edges
+    const report = (level: 'info' | 'warn', message: string): void => {
+      if (level === 'warn') problem(`the cache: ${message}`)
+    }
+    // The other one says what is to be said.
+    const edges = { contents, time: clock, random }
+    const lookups = new RedisAccess(LOOKUPS, { ...edges, report })
+    const bulk = new RedisAccess(BULK, { ...edges, report: () => {} })
+    for (const access of [lookups, bulk]) access.use(this.#location)
+    const records = new RedisRecords({ lookups, bulk, time: clock, randomBytes })
+    return { accesses: [lookups, bulk], archive: this.#archive('Redis', records, MAX_REDIS_BODY) }
+  }
+
+  #openFiles(): { readonly records: FileRecords; readonly archive: ResponseArchive } {
+    const { clock, askForFiles } = this.#edges
+    const records = new FileRecords({ time: clock, deadline: LOOKUP, patience: BULK.deadline, ask: askForFiles })
+    return { records, archive: this.#archive('File', records, MAX_FILE_BODY) }
+  }
+
+  #archive(name: 'Redis' | 'File', records: Records, maxBodyBytes: number): ResponseArchive {
+    const { clock, randomBytes, key } = this.#edges
+    return new RecordArchive({ name, records, master: key, time: clock, randomBytes, deadline: LOOKUP, maxBodyBytes })
+  }
+}

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { MessageChannel } from 'node:worker_threads'
+import { WHOLE_BYTES } from '../../src/cache/response-archive.ts'
+import type { TimerClock } from '../../src/lib/clock.ts'
+import { FileRecords } from '../../src/store/archive/file-records.ts'
+import { FileServer } from '../../src/store/archive/file-server.ts'
+import { FileStore } from '../../src/store/archive/file-store.ts'
+import { RecordArchive } from '../../src/store/archive/record-archive.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import {
+  archiveSuite,
+  bytes,
+  found,
+  HOUR,
+  keyOf,
+  put,
+  putVariant,
+  readAll,
+  sourceOf,
+  ticketOf,
+  varied,
+} from '../suite/response-archive.ts'
+
+/** Wide: these tests are of what happens, and a machine under test may be slow. */
+const DEADLINE = 10_000
+const MIB = 1_024 * 1_024
+const SEALED_PIECE = WHOLE_BYTES + 16
+
+const closing: (() => unknown)[] = []
+after(async () => {
+  for (const close of closing.toReversed()) await close()
+})
+
+function folderOf(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'headgate-archive-'))
+  closing.push(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+interface Files {
+  readonly store: FileStore
+  readonly failures: (string | undefined)[]
+  /** As a worker of the process has it. */
+  archive(key?: Uint8Array): RecordArchive
+  /** The process has ended. */
+  end(): void
+}
+
+function open(
+  stateDirectory: string,
+  { maxBytes = 64 * MIB, clock = systemTimers }: { maxBytes?: number; clock?: TimerClock } = {},
+): Files {
+  const failures: (string | undefined)[] = []
+  const store = new FileStore({ stateDirectory, maxBytes, clock, failure: (message) => failures.push(message) })
+  while (store.step());
+  const server = new FileServer(store, { every: () => () => {}, nextTurn: (run) => systemTimers.nextTurn(run) })
+  const all: FileRecords[] = []
+  const end = (): void => {
+    for (const records of all.splice(0)) records.use(null)
+  }
+  closing.push(end)
+  return {
+    store,
+    failures,
+    end,
+    archive(key = new Uint8Array(32)) {
+      const records = new FileRecords({ time: systemTimers, deadline: DEADLINE, patience: DEADLINE, ask: () => {} })
+      const { port1, port2 } = new MessageChannel()
+      server.serve(port1)
+      records.use(port2)
+      all.push(records)
+      return new RecordArchive({
+        name: 'File',
+        records,
+        master: () => key,
+        time: systemTimers,
+        randomBytes,
+        deadline: DEADLINE,
+        maxBodyBytes: 8 * MIB,
+      })
+    },
+  }
+}
+
+function filesOf(folder: string): string[] {
+  return readdirSync(join(folder, 'cache'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+}
+
+/** Bytes behind the header of a record, or the pieces of a body. */
+function partsOf(path: string): { readonly header: Buffer; readonly parts: Buffer[] } {
+  const file = readFileSync(path)
+  if (!path.includes('.p.')) {
+    const length = 13 + file[12]!
+    return { header: file.subarray(0, length), parts: [file.subarray(length)] }
+  }
+  const parts: Buffer[] = []
+  for (let at = 0; at < file.length; at += SEALED_PIECE) parts.push(file.subarray(at, at + SEALED_PIECE))
+  return { header: Buffer.alloc(0), parts }
+}
+
+function edit(folder: string, change: (bytes: Buffer) => Buffer | null): void {
+  for (const path of filesOf(folder)) {
+    const { header, parts } = partsOf(path)
+    const changed = parts.map(change)
+    if (changed.some((part) => part === null)) rmSync(path)
+    else writeFileSync(path, Buffer.concat([header, ...(changed as Buffer[])]))
+  }
+}
+
+describe('the archive in files', () => {
+  const folder = folderOf()
+  const files = open(folder)
+  const rig = {
+    archive: files.archive(),
+    other: files.archive(),
+    stranger: files.archive(new Uint8Array(32).fill(1)),
+    outlive: (ttl: number) => pause(ttl + 20),
+    clear: async () => {
+      for (const path of filesOf(folder)) rmSync(path)
+    },
+    edit: async (change: (bytes: Buffer) => Buffer | null) => edit(folder, change),
+  }
+  archiveSuite(() => rig)
+})
+
+describe('files of the archive', () => {
+  it('outlive the process, with variants and long bodies, and know what they take', async () => {
+    const folder = folderOf()
+    const first = open(folder)
+    const archive = first.archive()
+    const body = randomBytes(3 * WHOLE_BYTES + 1)
+    await put(archive, 'a', body)
+    await put(archive, 'short', bytes('short'), { ttl: 30 })
+    await putVariant(archive, 'b', 'de', 'Hallo')
+    await put(archive, 'gone', bytes('gone'))
+    await archive.remove(keyOf('gone'))
+    const before = first.store.statistics
+    first.end()
+    await pause(40)
+    const second = open(folder)
+    assert.equal(second.store.statistics.files, before.files - 1, 'one is over')
+    const again = second.archive()
+    assert.ok((await readAll(found(await again.find(keyOf('a'))))).equals(body))
+    assert.equal(String(found(await again.find(varied('b', 'de'))).whole), 'Hallo')
+    for (const key of ['short', 'gone']) assert.equal((await again.find(keyOf(key))).type, 'none', key)
+    assert.ok(second.store.statistics.bytes < before.bytes)
+  })
+
+  it('take no put of before the restart', async () => {
+    const folder = folderOf()
+    const first = open(folder)
+    const ticket = await ticketOf(first.archive(), keyOf('a'))
+    first.end()
+    const record = { head: bytes('head'), ttl: HOUR }
+    assert.equal(
+      await open(folder)
+        .archive()
+        .put(ticket, record, sourceOf(bytes('old'))),
+      'late',
+    )
+  })
+
+  it('are never more than they may be, and the namespace with the most loses first', async () => {
+    const folder = folderOf()
+    const { archive, store } = (() => {
+      const files = open(folder, { maxBytes: MIB })
+      return { archive: files.archive(), store: files.store }
+    })()
+    const bank = { ...keyOf('account'), namespace: 'bank' }
+    const record = { head: bytes('head'), ttl: HOUR }
+    assert.equal(await archive.put(await ticketOf(archive, bank), record, sourceOf(randomBytes(50_000))), 'put')
+    for (let i = 0; i < 40; i++) {
+      await put(archive, `k${i}`, randomBytes(50_000))
+      const disk = filesOf(folder).reduce((sum, path) => sum + Math.ceil(statSync(path).size / 4_096) * 4_096, 0)
+      assert.ok(disk <= MIB && store.statistics.bytes <= MIB, `${i}: ${disk}`)
+    }
+    assert.equal((await archive.find(bank)).type, 'found')
+    assert.equal((await archive.find(keyOf('k0'))).type, 'none')
+    assert.equal((await archive.find(keyOf('k39'))).type, 'found')
+    // A body that is larger than all there may be drops others, and itself; nothing of it stays.
+    const ticket = await ticketOf(archive, keyOf('huge'))
+    assert.equal(await archive.put(ticket, record, sourceOf(randomBytes(2 * MIB))), 'refused')
+    assert.equal((await archive.find(keyOf('huge'))).type, 'none')
+    for (const path of filesOf(folder)) assert.ok(!path.includes('.p.'), path)
+  })
+
+  it('forget what is over, in slices', async () => {
+    const folder = folderOf()
+    let now = 1_800_000_000_000
+    const clock = { ...systemTimers, wall: () => now }
+    const files = open(folder, { clock })
+    const archive = files.archive()
+    for (let i = 0; i < 20; i++) await put(archive, `k${i}`, bytes('body'), { ttl: i < 10 ? 1_000 : HOUR })
+    now += 2_000
+    for (let i = 0; i < 3; i++) files.store.sweep(8)
+    assert.equal(filesOf(folder).length, 10)
+    assert.equal(files.store.statistics.files, 10)
+  })
+
+  it('that are cut, of another version, or foreign are not found, and what is not ours stays', async () => {
+    const folder = folderOf()
+    const first = open(folder)
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await put(first.archive(), key, randomBytes(1_000))
+    first.end()
+    const [cut, older, empty, other, swapped] = filesOf(folder) as [string, string, string, string, string]
+    truncateSync(cut, 8)
+    writeFileSync(older, Buffer.concat([Buffer.from('HGC0'), readFileSync(older).subarray(4)]))
+    truncateSync(empty, 0)
+    const moved = readFileSync(swapped)
+    writeFileSync(swapped, readFileSync(other))
+    writeFileSync(other, moved)
+    const strange = [join(folder, 'cache', 'README'), join(folder, 'cache', 'ab', 'note.txt')]
+    mkdirSync(join(folder, 'cache', 'ab'), { recursive: true })
+    for (const path of strange) writeFileSync(path, 'mine')
+    const secret = join(folder, 'secret')
+    writeFileSync(secret, 'secret')
+    const link = join(folder, 'cache', 'ab', `ab${'x'.repeat(41)}`)
+    symlinkSync(secret, link)
+    const second = open(folder)
+    const archive = second.archive()
+    for (const key of ['a', 'b', 'c', 'd', 'e']) assert.equal((await archive.find(keyOf(key))).type, 'none', key)
+    for (const path of [...strange, secret, link]) assert.ok(existsSync(path), path)
+    for (const path of [cut, older, empty]) assert.ok(!existsSync(path), path)
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await put(archive, key, bytes('new'))
+    assert.equal(String(found(await archive.find(keyOf('a'))).whole), 'new')
+  })
+
+  it('that a killed process was writing are removed once they are old, and those of another one stay', async () => {
+    const folder = folderOf()
+    const first = open(folder)
+    await put(first.archive(), 'a', randomBytes(3 * WHOLE_BYTES))
+    first.end()
+    const [pieces, record] = filesOf(folder).toSorted((a, b) => b.length - a.length) as [string, string]
+    const orphan = pieces.replace(/[0-9a-f]{32}$/, '0'.repeat(32))
+    const drafts = [`${record}.1.tmp`, `${record}.2.tmp`, orphan, orphan.replace(/0$/, '1')]
+    for (const path of drafts) writeFileSync(path, 'part')
+    for (const path of [drafts[0]!, drafts[2]!]) utimesSync(path, 1, 1)
+    open(folder)
+    assert.deepEqual(drafts.map(existsSync), [false, true, false, true])
+    assert.ok(existsSync(pieces) && existsSync(record))
+  })
+
+  it('refuse when the disk takes nothing, say so once, and go on when it does', async () => {
+    const folder = folderOf()
+    const files = open(folder)
+    const archive = files.archive()
+    const ticket = await ticketOf(archive, keyOf('a'))
+    const record = { head: bytes('head'), ttl: HOUR }
+    // A file where the folder of this root would be.
+    rmSync(join(folder, 'cache'), { recursive: true })
+    writeFileSync(join(folder, 'cache'), '')
+    for (let i = 0; i < 3; i++) {
+      const outcome = await archive.put(ticket, record, sourceOf(bytes('x')))
+      assert.ok(outcome === 'broken' || outcome === 'refused', outcome)
+    }
+    assert.equal(files.failures.length, 1)
+    rmSync(join(folder, 'cache'))
+    mkdirSync(join(folder, 'cache'))
+    assert.equal(await archive.put(ticket, record, sourceOf(bytes('x'))), 'put')
+    assert.deepEqual(files.failures.slice(1), [undefined])
+  })
+
+  it('are not used where their folder is a link', () => {
+    const folder = folderOf()
+    symlinkSync(tmpdir(), join(folder, 'cache'))
+    assert.throws(() => open(folder), /no folder/)
+  })
+})
+
+describe('the files of a thread that does not answer', () => {
+  it('cost a lookup its deadline, five times, and nothing afterwards', async () => {
+    const { port1, port2 } = new MessageChannel()
+    let asked = 0
+    const records = new FileRecords({ time: systemTimers, deadline: 5, patience: 5, ask: () => asked++ })
+    const reasonOf = (): Promise<string> =>
+      records.find('shop', 'root', null).then(
+        () => 'found',
+        (fault: { reason: string }) => fault.reason,
+      )
+    assert.deepEqual([await reasonOf(), await reasonOf(), asked], ['away', 'away', 1])
+    records.use(port2)
+    for (let i = 0; i < 5; i++) assert.equal(await reasonOf(), 'timeout')
+    assert.equal(await reasonOf(), 'away')
+    // Any answer, however late, says that it is back.
+    port1.postMessage({ id: 0, value: null })
+    while ((await reasonOf()) === 'away') await pause(1)
+    port1.close()
+    while ((await reasonOf()) !== 'away') await pause(1)
+    records.use(null)
+    assert.equal(await reasonOf(), 'absent')
+  })
+})
