@@ -80,9 +80,9 @@ export function collapsing(rig: () => CacheRig): void {
   })
 
   it('a fetch that breaks in the middle breaks for all who read along: never a part as the whole', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>()
     const body = 'x'.repeat(10_000)
     for (const framing of ['length', 'chunked'] as const) {
+      const { promise, resolve } = Promise.withResolvers<void>()
       const page = rig().page(
         STANDARD,
         { fields: [FRESH], framing, body, cut: 9_000, rest: promise },

@@ -94,8 +94,8 @@ export function credentials(rig: () => CacheRig): void {
       assert.equal(answer.status, 200, shown(answer))
       return answer.text
     }
-    for (const user of ['ann', 'ben', 'ann', 'ben', 'ann ', 'Ann']) assert.equal(await as(user), `of ${user.trim()}`)
-    assert.ok(page.asked.length <= 4, `asked ${page.asked.length} times`)
+    for (const user of ['ann', 'ben', 'ann', 'ben', 'Ann']) assert.equal(await as(user), `of ${user}`)
+    assert.equal(page.asked.length, 3)
   })
 
   it('RFC 9111 §3.5: a session in a cookie, whose claims the origin is told: nothing is shared, nor what collapses', async () => {

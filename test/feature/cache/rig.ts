@@ -136,9 +136,16 @@ export class Page {
 export const shown = ({ status, fields }: RawResponse): string =>
   `${status} ${fields.map(([name, value]) => `${name}: ${value}`).join(' | ')}`
 
-/** The parameter of the member of this cache (RFC 9211), true where it has no value; undefined without. */
+/** All lines of a field. */
+export const linesOf = ({ fields }: RawResponse, name: string): string =>
+  fields
+    .filter(([own]) => own === name)
+    .map(([, value]) => value)
+    .join(', ')
+
+/** The parameters of the member of this cache (RFC 9211), true where one has no value. */
 export function cacheStatus(response: RawResponse): Readonly<Record<string, string | true>> {
-  const value = response.header('cache-status') ?? ''
+  const value = linesOf(response, 'cache-status')
   const found: Record<string, string | true> = {}
   for (const part of value.split(', ').at(-1)!.split(';').slice(1)) {
     const [name = '', own] = part.trim().split('=', 2)

@@ -18,7 +18,6 @@ const FAILURES: Readonly<Record<string, Answer>> = {
   502: { status: 502, fields: NO_STORE },
   503: { status: 503, fields: NO_STORE },
   504: { status: 504, fields: NO_STORE },
-  'a closed connection': { raw: '' },
   'what is not HTTP': { raw: 'so what?\r\n\r\n' },
   'half a head': { raw: 'HTTP/1.1 200 OK\r\ncontent-le' },
 }
