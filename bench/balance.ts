@@ -11,7 +11,9 @@ import type { Topology } from '../src/balance/topology.ts'
 import { UserSplit } from '../src/balance/user-split.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
+import { NO_MEMORY } from '../src/cache/no-memory.ts'
 import { OwnedLru } from '../src/cache/owned-lru.ts'
+import { Purges } from '../src/cache/purges.ts'
 import { hashKey } from '../src/lib/hash.ts'
 import { TableLimiters } from '../src/limit/table-limiters.ts'
 import { Fields } from '../src/message/fields.ts'
@@ -27,6 +29,9 @@ import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 import type { FilterServices } from '../src/policy/services.ts'
 import { EndpointTable, SLOT_STATE } from '../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../src/shared-memory/limit-table.ts'
+import { createMetrics, WorkerMetrics } from '../src/shared-memory/metrics.ts'
+import { PurgeLog } from '../src/shared-memory/purge-log.ts'
+import { WorkerCache } from '../src/worker/cache-services.ts'
 import { NO_SIGN_INS } from '../test/policy/exchange.ts'
 
 /** Many short ones: on a machine that does other work, some are not interrupted. */
@@ -236,6 +241,11 @@ const deps: FilterServices = {
   random: Math.random,
   randomBytes: (length) => new Uint8Array(length),
   grants: { store: () => undefined },
+  cache: new WorkerCache(
+    NO_MEMORY,
+    new Purges(new PurgeLog(PurgeLog.allocate(1), 1), 0),
+    new WorkerMetrics(createMetrics({ workers: 1 }), 0),
+  ),
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   mirrors: { begin: () => null },
   background: { begin: () => null },
@@ -299,6 +309,8 @@ function exchange(policy: PolicySet): Exchange {
     matchedPrefix: 4,
     policy,
     upstreamHost: undefined,
+    upgrade: null,
+    cacheResult: '',
     entered: 0,
     requestBodyLength: 0,
     deadline: limits,

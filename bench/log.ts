@@ -25,6 +25,7 @@ const entry: AccessRecord = {
   detail: '',
   note: '',
   dryRun: '',
+  cache: '',
   consumer: '',
   route: 'shop/shop',
   rule: 'api',

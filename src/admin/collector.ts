@@ -3,7 +3,8 @@
  * registry needs only the members implemented here.
  */
 import type { Metric, Registry } from 'prom-client'
-import { BUCKETS, type HistogramValue } from '../shared-memory/metrics.ts'
+import { BUCKETS } from '../shared-memory/metrics.ts'
+import type { HistogramValue } from '../shared-memory/metrics-reader.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
@@ -30,6 +31,18 @@ export type MetricDefinition =
       readonly help: string
       readonly read: () => Iterable<HistogramSample>
     }
+
+export function counter(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
+  return { name, type: 'counter', help, read }
+}
+
+export function gauge(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
+  return { name, type: 'gauge', help, read }
+}
+
+export function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
+  return { name, type: 'histogram', help, read }
+}
 
 interface ExpositionLine {
   readonly metricName?: string

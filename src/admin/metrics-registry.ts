@@ -15,11 +15,12 @@ import {
   METHODS,
   PROXY_HEADER_REFUSALS,
 } from '../shared-memory/metric-labels.ts'
-import { MetricsReader } from '../shared-memory/metrics.ts'
+import { MetricsReader } from '../shared-memory/metrics-reader.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { type HistogramSample, type Labels, type MetricDefinition, register, type Sample } from './collector.ts'
+import { cacheDefinitions } from './cache-metrics.ts'
+import { counter, gauge, histogram, type Labels, type MetricDefinition, register, type Sample } from './collector.ts'
 import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'
 import { processDefinitions } from './process-metrics.ts'
 
@@ -52,6 +53,7 @@ export class MetricsRegistry {
     const groups = [
       this.#build(),
       this.#traffic(),
+      cacheDefinitions(this.#reader),
       this.#connections(),
       this.#upstream(),
       this.#backends(),
@@ -374,18 +376,6 @@ export class MetricsRegistry {
       }
     return [...samples, ...others.values()]
   }
-}
-
-function counter(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
-  return { name, type: 'counter', help, read }
-}
-
-function gauge(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
-  return { name, type: 'gauge', help, read }
-}
-
-function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
-  return { name, type: 'histogram', help, read }
 }
 
 /** Series of certificates: each may be renewed by itself, and those that end first matter. */

@@ -101,6 +101,27 @@ export const RESPONSES = {
   ),
   registration,
   registrations: page(registration),
+  purge: object({
+    namespaces: list(text),
+    purged: count,
+    soft: flag,
+    replicas: count,
+    reached: count,
+    history: text,
+    kept: flag,
+    detail: text,
+  }),
+  warmUp: object({
+    id: text,
+    state: text,
+    urls: count,
+    requested: count,
+    hits: count,
+    stored: count,
+    others: count,
+    failed: count,
+    problems: list(object({ url: text, problem: text })),
+  }),
   config: page(object({ path: text, value: {}, origin: text })),
 } as const
 

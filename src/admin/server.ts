@@ -7,6 +7,8 @@ import { joinHostPort } from '../pattern/host.ts'
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
 import { type AdminTokens, authorize } from './bearer.ts'
+import { CACHE_PATHS, cacheMethodsOf, serveCaches } from './cache-routes.ts'
+import type { CacheRequests } from './caches.ts'
 import { methodsOf, REGISTRATION_PATHS, serveRegistrations } from './registration-routes.ts'
 import type { RegistrationRequests } from './registrations.ts'
 import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
@@ -18,6 +20,7 @@ export interface AdminOptions {
   readonly tokens?: AdminTokens | undefined
   readonly data: AdminData
   readonly registrations: RegistrationRequests
+  readonly caches: CacheRequests
 }
 
 export interface AdminServer {
@@ -82,6 +85,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   serveHealth(app, options.data)
   serveLists(app, options.data)
   serveRegistrations(app, options.registrations, reject, pageOf)
+  serveCaches(app, options.caches, reject)
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
   return {
@@ -120,7 +124,7 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   })
   const { host, origin, 'sec-fetch-site': site } = request.headers
   if (!isRead(request) && request.is404) {
-    const methods = methodsOf(request.url) ?? 'GET, HEAD'
+    const methods = methodsOf(request.url) ?? cacheMethodsOf(request.url) ?? 'GET, HEAD'
     reply.header('allow', methods)
     reject(reply, 405, `Only ${methods} are allowed`, undefined, 'MethodNotAllowed')
   } else if (!isOwnAuthority(host)) {
@@ -171,6 +175,7 @@ const PATHS = [
   '/api/v1/problems',
   '/api/v1/config',
   ...REGISTRATION_PATHS,
+  ...CACHE_PATHS,
 ]
 
 /** Of requests that are no requests of this API. */

@@ -21,7 +21,6 @@ export const TYPED_KEYS = [
   'hedge',
   'upgrades',
   'limits',
-  'cache',
   'compression',
   'fault',
   'pathEncoding',

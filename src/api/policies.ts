@@ -4,6 +4,7 @@
  */
 
 import type { GrpcStatusName } from '../lib/grpc-status.ts'
+import type { CacheValue } from '../policy/cache/value.ts'
 
 /** A span of time such as `1d2h`, `30s`, `250ms`; see `src/lib/quantity.ts`. */
 export type Duration = string
@@ -218,28 +219,6 @@ export interface RateLimit {
   readonly dryRun?: boolean
 }
 
-export interface CachePolicy {
-  readonly mode?: 'Standard' | 'Override'
-  readonly defaultTTL?: Duration
-  readonly maxTTL?: Duration
-  readonly version?: string
-  readonly key?: {
-    readonly query?: {
-      readonly include?: readonly string[]
-      readonly exclude?: readonly string[]
-      readonly others?: 'Drop' | 'Bypass'
-    }
-    readonly by?: readonly Selector[]
-  }
-  readonly bypass?: readonly Selector[]
-  readonly ttlByCode?: readonly { readonly codes: readonly string[]; readonly ttl: Duration }[]
-  readonly staleWhileRevalidate?: Duration
-  readonly staleIfError?: Duration
-  readonly maxObjectBytes?: ByteQuantity
-  readonly store?: 'Memory' | 'Redis' | 'Tiered' | 'File'
-  readonly tags?: { readonly header: string }
-}
-
 export interface CompressionPolicy {
   readonly algorithms: readonly ('zstd' | 'br' | 'gzip')[]
   readonly minBytes?: ByteQuantity
@@ -274,7 +253,7 @@ export interface Policies {
   readonly auth?: AuthPolicy
   readonly authorization?: readonly AuthorizationRule[]
   readonly rateLimits?: readonly RateLimit[]
-  readonly cache?: CachePolicy
+  readonly cache?: CacheValue
   readonly compression?: CompressionPolicy
   readonly fault?: FaultPolicy
   readonly pathEncoding?: 'Strict' | 'KeepEncodedSlash'

@@ -7,7 +7,7 @@ import type { Fields } from '../message/fields.ts'
 import type { CacheNumbers } from './cache-numbers.ts'
 import type { Multipart } from './multipart.ts'
 import { covers, type Part } from './partial-content.ts'
-import { allowsRange, judgePreconditions } from './preconditions.ts'
+import { allowsRange, conditionsOf, judgePreconditions } from './preconditions.ts'
 import { type ByteRange, contentRange, rangesOf, unsatisfiedRange } from './ranges.ts'
 import type { StoredHead } from './stored-head.ts'
 
@@ -41,6 +41,7 @@ export interface Stored {
 
 export function judgeAnswer(method: string, request: Fields, stored: Stored, now: Milliseconds): Answer {
   const { head, numbers, length, part } = stored
+  if (part === null && conditionsOf(request) === 0) return WHOLE
   const verdict = judgePreconditions(method, request, head, numbers, now)
   if (verdict === 'Forward') return FORWARD
   if (verdict === 'NotModified') return NOT_MODIFIED

@@ -3,6 +3,7 @@
  * a line that is not of the grammar allows nothing, but forbids what any of its words forbids.
  */
 import type { Fields } from '../message/fields.ts'
+import { Memo } from './memo.ts'
 import type { RequestDirectives } from './verdicts.ts'
 
 /** Seconds of a directive that is absent. */
@@ -10,32 +11,36 @@ export const ABSENT = -1
 /** RFC 9111 §1.2.2: what is greater means this. */
 export const MAX_SECONDS = 2 ** 31
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** Of a response, from Cache-Control or a targeted field. */
 export interface ResponseDirectives {
-  noStore: boolean
+  readonly noStore: boolean
   /** Without field names, as all that follow. */
-  private: boolean
-  noCache: boolean
-  mustRevalidate: boolean
-  proxyRevalidate: boolean
-  mustUnderstand: boolean
-  public: boolean
-  immutable: boolean
+  readonly private: boolean
+  readonly noCache: boolean
+  readonly mustRevalidate: boolean
+  readonly proxyRevalidate: boolean
+  readonly mustUnderstand: boolean
+  readonly public: boolean
+  readonly immutable: boolean
   /** Seconds, or {@link ABSENT}; 0 where it has no meaning. */
-  maxAge: number
-  sMaxAge: number
-  staleWhileRevalidate: number
-  staleIfError: number
+  readonly maxAge: number
+  readonly sMaxAge: number
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
   /** In lower case: named by `private` or `no-cache`. */
-  excluded: string[]
+  readonly excluded: readonly string[]
   /**
    * A lifetime is stated that cannot be read, or two that differ, or a line is not of the grammar: nothing is fresh,
    * and nothing is allowed.
    */
-  broken: boolean
+  readonly broken: boolean
 }
 
-export function noDirectives(): ResponseDirectives {
+export type MutableDirectives = Mutable<ResponseDirectives> & { excluded: string[] }
+
+export function noDirectives(): MutableDirectives {
   return {
     noStore: false,
     private: false,
@@ -53,6 +58,8 @@ export function noDirectives(): ResponseDirectives {
     broken: false,
   }
 }
+
+const NOTHING: ResponseDirectives = noDirectives()
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
 const QUOTED = '"((?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*)"'
@@ -86,7 +93,19 @@ const NAME_SEPARATORS = /[\t ,]+/
 /** Of one response: who names more keeps the whole response from being stored or reused. */
 const MAX_EXCLUDED = 64
 
+const MEMO = new Memo<ResponseDirectives>()
+
+/** @returns what nobody changes: most responses get the same object */
 export function parseCacheControl(lines: readonly string[]): ResponseDirectives {
+  if (lines.length === 0) return NOTHING
+  return lines.length === 1 ? MEMO.get(lines[0]!, parseLine) : parseLines(lines)
+}
+
+function parseLine(line: string): ResponseDirectives {
+  return parseLines([line])
+}
+
+function parseLines(lines: readonly string[]): ResponseDirectives {
   const directives = noDirectives()
   for (const line of lines)
     if (!readDirectives(line, (name, argument) => addDirective(directives, name, argument))) distrust(directives, line)
@@ -94,7 +113,7 @@ export function parseCacheControl(lines: readonly string[]): ResponseDirectives 
 }
 
 /** What a line that cannot be read forbids. */
-function distrust(directives: ResponseDirectives, line: string): void {
+function distrust(directives: MutableDirectives, line: string): void {
   const text = line.toLowerCase()
   directives.broken = true
   directives.noStore ||= text.includes('no-store')
@@ -104,7 +123,7 @@ function distrust(directives: ResponseDirectives, line: string): void {
 }
 
 /** Adds one directive, as a string: of a targeted field they come from other types. */
-export function addDirective(directives: ResponseDirectives, name: string, argument: string | undefined): void {
+export function addDirective(directives: MutableDirectives, name: string, argument: string | undefined): void {
   switch (name) {
     // What forbids is obeyed with an argument, too, though it has none; what allows is not.
     case 'no-store':
@@ -147,7 +166,7 @@ export function addDirective(directives: ResponseDirectives, name: string, argum
 }
 
 /** @returns false where the argument is no list of field names: then the directive is about the whole response */
-function exclude(directives: ResponseDirectives, argument: string | undefined): boolean {
+function exclude(directives: MutableDirectives, argument: string | undefined): boolean {
   if (argument === undefined || !FIELD_NAMES.test(argument)) return false
   for (const name of argument.toLowerCase().split(NAME_SEPARATORS, MAX_EXCLUDED * 2)) {
     if (name === '' || directives.excluded.includes(name)) continue
@@ -158,7 +177,7 @@ function exclude(directives: ResponseDirectives, argument: string | undefined): 
 }
 
 /** RFC 9111 §4.2.1: what is not a number, or stated twice with different values, is considered stale. */
-function lifetime(directives: ResponseDirectives, before: number, argument: string | undefined): number {
+function lifetime(directives: MutableDirectives, before: number, argument: string | undefined): number {
   const seconds = deltaSeconds(argument)
   if (seconds !== undefined && (before === ABSENT || before === seconds)) return seconds
   directives.broken = true
@@ -209,8 +228,6 @@ export function parseRequestDirectives(lines: readonly string[]): RequestDirecti
   }
   return directives
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Of several values the one counts that asks for the most. */
 function addRequestDirective(into: Mutable<RequestDirectives>, name: string, argument: string | undefined): void {

@@ -1,5 +1,6 @@
 /** Dates of HTTP (RFC 9110 §5.6.7), in the three forms that a recipient accepts. */
 import type { Milliseconds } from '../lib/clock.ts'
+import { Memo } from './memo.ts'
 
 const TIME = '(\\d{2}):(\\d{2}):(\\d{2})'
 const MONTH = '(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)'
@@ -22,10 +23,8 @@ const FAR_YEARS = 50
  */
 export function parseHttpDate(text: string, now: Milliseconds): Milliseconds {
   if (text.length > MAX_LENGTH) return Number.NaN
-  const fix = IMF_FIXDATE.exec(text)
-  if (fix !== null) return instant(Number(fix[3]), fix[2]!, fix[1]!, fix[4]!, fix[5]!, fix[6]!)
-  const asc = ASCTIME_DATE.exec(text)
-  if (asc !== null) return instant(Number(asc[6]), asc[1]!, asc[2]!, asc[3]!, asc[4]!, asc[5]!)
+  const stated = MEMO.get(text, fourDigitDate)
+  if (!Number.isNaN(stated)) return stated
   const old = RFC850_DATE.exec(text)
   if (old === null) return Number.NaN
   const limit = new Date(now)
@@ -37,14 +36,28 @@ export function parseHttpDate(text: string, now: Milliseconds): Milliseconds {
   return time > limit.getTime() ? instant(year - 100, old[2]!, old[1]!, old[4]!, old[5]!, old[6]!) : time
 }
 
+const MEMO = new Memo<Milliseconds>()
+
+/** The forms that say the same at any time. */
+function fourDigitDate(text: string): Milliseconds {
+  const fix = IMF_FIXDATE.exec(text)
+  if (fix !== null) return instant(Number(fix[3]), fix[2]!, fix[1]!, fix[4]!, fix[5]!, fix[6]!)
+  const asc = ASCTIME_DATE.exec(text)
+  return asc === null ? Number.NaN : instant(Number(asc[6]), asc[1]!, asc[2]!, asc[3]!, asc[4]!, asc[5]!)
+}
+
 function instant(year: number, month: string, day: string, hour: string, minute: string, second: string): Milliseconds {
-  const date = new Date(0)
-  const wanted = MONTHS.indexOf(month.toLowerCase())
-  date.setUTCFullYear(year, wanted, Number(day))
-  // 30 February, day 0.
-  if (date.getUTCMonth() !== wanted || date.getUTCDate() !== Number(day)) return Number.NaN
+  const index = MONTHS.indexOf(month.toLowerCase())
+  const d = Number(day)
   const s = Number(second)
-  if (Number(hour) > 23 || Number(minute) > 59 || s > 60) return Number.NaN
+  if (d < 1 || d > daysOf(index, year) || Number(hour) > 23 || Number(minute) > 59 || s > 60) return Number.NaN
   // A leap second is the nearest time before it that exists here (RFC 9111 §4.2).
-  return date.setUTCHours(Number(hour), Number(minute), Math.min(s, 59))
+  const time = Date.UTC(year, index, d, Number(hour), Number(minute), Math.min(s, 59))
+  // Date.UTC takes the years 0 to 99 for those of the last century.
+  return year < 100 ? new Date(time).setUTCFullYear(year, index, d) : time
+}
+
+function daysOf(month: number, year: number): number {
+  if (month === 1) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+  return month === 3 || month === 5 || month === 8 || month === 10 ? 30 : 31
 }

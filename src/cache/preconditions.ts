@@ -18,12 +18,54 @@ export type PreconditionVerdict =
   /** Only the origin can decide: the request is sent on as it is, and what is stored is not used for it. */
   | 'Forward'
 
+/** Bits of {@link conditionsOf}. */
+export const Condition = {
+  IfMatch: 1,
+  IfUnmodifiedSince: 2,
+  IfNoneMatch: 4,
+  IfModifiedSince: 8,
+  Range: 16,
+  IfRange: 32,
+} as const
+
+/** Conditions that only the origin can judge (RFC 9111 §4.3.2). */
+const FOR_ORIGIN = Condition.IfMatch | Condition.IfUnmodifiedSince
+
+/** Which conditions a request has, in one pass: nearly all have none. */
+export function conditionsOf(request: Fields): number {
+  const { count, added } = request
+  let found = 0
+  for (let i = 0; i < count; i++) {
+    const names = BY_LENGTH[request.nameLength(i)]
+    if (names === undefined) continue
+    for (const [text, bit] of names) if (request.nameIs(i, text) && !request.isRemoved(i)) found |= bit
+  }
+  if (added !== null)
+    for (let i = 0; i < added.length; i += 2) {
+      const names = BY_LENGTH[added[i]!.length]
+      if (names !== undefined) for (const [text, bit] of names) if (added[i] === text) found |= bit
+    }
+  return found
+}
+
+const BY_LENGTH: readonly (readonly (readonly [string, number])[] | undefined)[] = (() => {
+  const table: [string, number][][] = []
+  const add = (name: string, bit: number): void => void (table[name.length] ??= []).push([name, bit])
+  add('if-match', Condition.IfMatch)
+  add('if-unmodified-since', Condition.IfUnmodifiedSince)
+  add('if-none-match', Condition.IfNoneMatch)
+  add('if-modified-since', Condition.IfModifiedSince)
+  add('range', Condition.Range)
+  add('if-range', Condition.IfRange)
+  return Array.from(table)
+})()
+
 /** Fields of conditional requests and ranges, which a request that validates or fills a store does not pass on. */
 export const CONDITION_FIELDS: readonly string[] = ['if-none-match', 'if-modified-since', 'if-range', 'range']
 
 /** Whether it has a condition that is for the origin alone: `If-Match`, `If-Unmodified-Since` (RFC 9111 §4.3.2). */
 export function isForOrigin(request: Fields): boolean {
-  return request.has('if-match') || request.has('if-unmodified-since')
+  return (conditionsOf(request) & FOR_ORIGIN) !== 0
 }
 
 export function judgePreconditions(
@@ -33,16 +75,17 @@ export function judgePreconditions(
   numbers: CacheNumbers,
   now: Milliseconds,
 ): PreconditionVerdict {
-  if (isForOrigin(request)) return 'Forward'
+  const conditions = conditionsOf(request)
+  if (conditions === 0) return 'Proceed'
+  if ((conditions & FOR_ORIGIN) !== 0) return 'Forward'
   // RFC 9110 §13.2.1: they are ignored where the response without them is neither 2xx nor 412.
   if (head.status < 200 || head.status > 299) return 'Proceed'
-  const tags = request.joined('if-none-match')
-  if (tags !== undefined) return hasTag(tags, head) ? 'NotModified' : 'Proceed'
+  if ((conditions & Condition.IfNoneMatch) !== 0)
+    return hasTag(request.joined('if-none-match') ?? '', head) ? 'NotModified' : 'Proceed'
   // §13.1.3: of any other method it is ignored.
   if (method !== 'GET' && method !== 'HEAD') return 'Proceed'
-  const since = request.joined('if-modified-since')
-  if (since === undefined) return 'Proceed'
-  const time = parseHttpDate(since, now)
+  if ((conditions & Condition.IfModifiedSince) === 0) return 'Proceed'
+  const time = parseHttpDate(request.joined('if-modified-since') ?? '', now)
   // What cannot be read is NaN, which nothing is earlier than.
   return lastChange(numbers) <= time ? 'NotModified' : 'Proceed'
 }

@@ -7,6 +7,8 @@ import type { PurgeRecord } from './purge-record.ts'
 
 /** Places that are remembered; objects that know only older ones count as purged. */
 const MAX_PLACES = 16_384
+/** Purges without a place; control sends them on in the order in which they come. */
+const MAX_PENDING = 8_192
 
 export class PurgeHistory {
   #id = 0
@@ -30,8 +32,8 @@ export class PurgeHistory {
   add({ kind, id, label, position }: PurgeRecord, sequence: number): void {
     if (kind === 'history') return this.#begin(label, position)
     if (position === 0) {
-      if (id !== 0) this.#pending.set(id, sequence)
-      if (this.#pending.size > MAX_PLACES) this.#forget()
+      if (kind === 'mark') this.#pending.delete(id)
+      else if (id !== 0) this.#await(id, sequence)
       return
     }
     const own = this.#pending.get(id)
@@ -45,10 +47,15 @@ export class PurgeHistory {
     }
   }
 
-  /** Too many have no place: nothing of this history can be judged any more. */
-  #forget(): void {
+  #await(id: number, sequence: number): void {
+    this.#pending.set(id, sequence)
+    if (this.#pending.size <= MAX_PENDING) return
+    // Nothing of this history can be judged any more; without one there is nothing to judge.
     this.#id = 0
-    this.#pending.clear()
+    for (const oldest of this.#pending.keys()) {
+      this.#pending.delete(oldest)
+      break
+    }
   }
 
   /** Records were missed: nothing is known of places before the next one. */

@@ -6,7 +6,7 @@
  * - `prefix`: objects below a path
  * - `all`: objects of the namespace
  * - `everything`: of all namespaces; for those whose purges may have been missed
- * - `mark`: the purge `id` has a place in the history of all replicas
+ * - `mark`: the purge `id` has a place in the history of all replicas; without one, another record stands for it
  * - `history`: which history that is, and from which place on it is known
  */
 const KINDS = ['label', 'url', 'prefix', 'all', 'everything', 'mark', 'history'] as const

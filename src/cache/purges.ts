@@ -42,18 +42,28 @@ export class Purges {
   readonly #namespaces = new Map<number, NamespacePurges>()
   #names = 0
   readonly #history = new PurgeHistory()
+  readonly #taken: (record: PurgeRecord) => void
   readonly #read = (sequence: number, bytes: Uint8Array): void => this.#take(this.#counted(sequence), bytes)
 
-  /** @param writer of the rings of the log; those of a thread that ended go to its replacement */
-  constructor(log: PurgeLog, writer: number) {
+  /**
+   * @param writer of the rings of the log; those of a thread that ended go to its replacement
+   * @param taken hears of every record that is read
+   */
+  constructor(log: PurgeLog, writer: number, taken: (record: PurgeRecord) => void = () => {}) {
     this.#log = log
     this.#writer = writer
+    this.#taken = taken
     this.#known = CYCLE + log.last
   }
 
   /** The sequence up to which all purges are known here, as the log has it. */
   get last(): number {
     return this.#known % CYCLE
+  }
+
+  /** The sequence of the last purge, whether it is known here or not yet. */
+  get newest(): number {
+    return this.#log.last
   }
 
   /** Which history {@link position} is of; 0: there is none. */
@@ -71,6 +81,19 @@ export class Purges {
   /** Acts in all threads, for objects being fetched too, when it returns. @returns its sequence */
   append(record: PurgeRecord): number {
     return this.#log.append(this.#writer, encodePurge(record))
+  }
+
+  /**
+   * Reads whatever comes, so that this thread misses nothing where it is not asked about objects.
+   *
+   * @param pause runs a function a little later: what comes meanwhile is read at once
+   */
+  follow(pause: (run: () => void) => void): void {
+    const read = (): void => {
+      this.refresh()
+      void this.#log.moved(this.last).then(() => pause(read))
+    }
+    read()
   }
 
   /** Reads what is new. Costs one load where nothing is. */
@@ -152,7 +175,9 @@ export class Purges {
     } else if (record.kind !== 'mark' && record.kind !== 'history') {
       this.#add(record, sequence)
     }
-    if (record !== undefined) this.#history.add(record, sequence)
+    if (record === undefined) return
+    this.#history.add(record, sequence)
+    this.#taken(record)
   }
 
   #add(record: PurgeRecord, sequence: number): void {

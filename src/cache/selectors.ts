@@ -19,7 +19,7 @@ export function writeHeaderSelector(writer: KeyWriter, name: string, request: Fi
  * @param exact false: only the others
  */
 export function writeFieldLines(writer: KeyWriter, name: string, request: Fields, exact: boolean): void {
-  const loose = looseName(name)
+  const loose = knownLooseName(name)
   const { bytes, count, added } = request
   for (let i = 0; i < count; i++) {
     if (!request.nameIsLoosely(i, loose) || request.isRemoved(i)) continue
@@ -35,6 +35,19 @@ export function writeFieldLines(writer: KeyWriter, name: string, request: Fields
     if (!own) writer.text(KeyPart.Spelling, added[i]!)
     writer.text(KeyPart.Value, added[i + 1]!)
   }
+}
+
+/** Responses vary by the same few names. */
+const LOOSE = new Map<string, string>()
+const MAX_LOOSE = 1_024
+
+function knownLooseName(name: string): string {
+  let loose = LOOSE.get(name)
+  if (loose !== undefined) return loose
+  loose = looseName(name)
+  if (LOOSE.size >= MAX_LOOSE) LOOSE.clear()
+  LOOSE.set(name, loose)
+  return loose
 }
 
 /** RFC 6265 §4.1.1, without what some servers decode, replace or read as another separator. */

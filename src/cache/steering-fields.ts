@@ -3,19 +3,19 @@
  * otherwise, while they are no part of a key: a response to a request that has one is stored for nobody. Decided when a
  * response would be stored, so a hit pays nothing for it.
  */
-import { type Fields, looseName } from '../message/fields.ts'
+import type { Fields } from '../message/fields.ts'
 import { forwardingKindAt, PROXY_ONLY } from '../message/forwarding-names.ts'
 
 /** Besides the reports of proxies, which only a trusted one may send. */
-const STEERING: ReadonlySet<string> = new Set([
-  'x-host',
-  'x-http-method',
-  'x-http-method-override',
-  'x-http-path-override',
-  'x-method-override',
-  'x-override-url',
-  'x-proxy-url',
-])
+const STEERING = [
+  ...['x-host', 'x-http-method', 'x-http-method-override', 'x-http-path-override'],
+  ...['x-method-override', 'x-override-url', 'x-proxy-url'],
+]
+const BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
+  const table: string[][] = []
+  for (const name of STEERING) (table[name.length] ??= []).push(name)
+  return table
+})()
 const X = 0x78
 
 /**
@@ -27,8 +27,13 @@ export function hasSteeringField(fields: Fields, keyed: (name: string) => boolea
   for (let i = 0; i < fields.count; i++) {
     // All of them begin with an x.
     if ((bytes[fields.nameStart(i)]! | 0x20) !== X || fields.isRemoved(i)) continue
-    const steers = forwardingKindAt(fields, i) === PROXY_ONLY || STEERING.has(looseName(fields.nameAt(i)))
-    if (steers && !keyed(fields.nameAt(i))) return true
+    if (steers(fields, i) && !keyed(fields.nameAt(i))) return true
   }
   return false
+}
+
+function steers(fields: Fields, index: number): boolean {
+  const names = BY_LENGTH[fields.nameLength(index)]
+  if (names !== undefined) for (const name of names) if (fields.nameIsLoosely(index, name)) return true
+  return forwardingKindAt(fields, index) === PROXY_ONLY
 }

@@ -60,7 +60,18 @@ function refusal(reason: StoreReason): StoreVerdict {
   return { store: false, reason, numbers: emptyNumbers(), excluded: [] }
 }
 
-function refusedRequest({ method, content, fields }: StoringRequest): StoreReason | undefined {
+/**
+ * Whether others may wait for the response to this request, to be served from it too (RFC 9111 §4). Nobody waits for
+ * what is hardly ever stored: who waits would be sent on when the head is there, and would have lost that time.
+ */
+export function mayCollapse(request: StoringRequest): boolean {
+  if (refusedRequest(request) !== undefined) return false
+  if ((request.credentials || request.fields.has('authorization')) && !request.identityInKey) return false
+  return !hasSteeringField(request.fields, (name) => request.keyedFields?.has(name) === true)
+}
+
+/** @returns why no response to it is stored, whatever it says; nothing is claimed for such a request */
+export function refusedRequest({ method, content, fields }: StoringRequest): StoreReason | undefined {
   // RFC 9110 §9.2.3, RFC 10008 §2.7. HEAD has nothing to store, and POST is not understood.
   if (method !== 'GET' && method !== 'QUERY') return 'Method'
   if (content === 'NotInKey') return 'RequestContent'

@@ -1,6 +1,7 @@
 /** Which field says how a response is cached: the first valid targeted one, or Cache-Control (RFC 9213). */
 import type { Fields } from '../message/fields.ts'
 import { addDirective, noDirectives, parseCacheControl, type ResponseDirectives } from './cache-control.ts'
+import { Memo } from './memo.ts'
 import { dictionaryMembers, type Member } from './structured-fields.ts'
 
 /** RFC 9213 §2.2: our own name before that of all who stand before an origin. */
@@ -16,10 +17,22 @@ export interface ControllingDirectives {
 export function controllingDirectives(fields: Fields, targets: readonly string[]): ControllingDirectives {
   for (const name of targets) {
     if (!fields.has(name)) continue
-    const members = dictionaryMembers(fields.all(name))
-    if (members !== undefined) return { directives: fromMembers(members), targeted: true }
+    const lines = fields.all(name)
+    const directives = lines.length === 1 ? MEMO.get(lines[0]!, parseLine) : parseLines(lines)
+    if (directives !== null) return { directives, targeted: true }
   }
   return { directives: parseCacheControl(fields.all('cache-control')), targeted: false }
+}
+
+const MEMO = new Memo<ResponseDirectives | null>()
+
+function parseLine(line: string): ResponseDirectives | null {
+  return parseLines([line])
+}
+
+function parseLines(lines: readonly string[]): ResponseDirectives | null {
+  const members = dictionaryMembers(lines)
+  return members === undefined ? null : fromMembers(members)
 }
 
 function fromMembers(members: ReadonlyMap<string, Member>): ResponseDirectives {

@@ -1,4 +1,4 @@
-/** Reads lists of the admin API of a running gateway, page by page. */
+/** Calls the admin API of a running gateway, and reads its lists page by page. */
 import { formatAddress, type ListenAddress } from './listen-address.ts'
 
 /** A message for the user. */
@@ -20,6 +20,34 @@ export async function readList(address: ListenAddress, path: string): Promise<un
   return items
 }
 
+export interface AdminCall {
+  /** It is a POST with this as JSON; absent: a GET. */
+  readonly body?: unknown
+  readonly token?: string
+}
+
+/** @throws {AdminError} where it is not done, with what the gateway says about it */
+export async function callAdmin(
+  address: ListenAddress,
+  path: string,
+  { body, token }: AdminCall = {},
+): Promise<unknown> {
+  const base = `http://${formatAddress({ address: '127.0.0.1', ...address })}`
+  const response = await request(base, path, {
+    ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+    headers: {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
+  })
+  const text = await bodyOf(response, base)
+  const answer = parsed(text) as { readonly title?: unknown; readonly detail?: unknown } | null
+  if (answer === null) throw new AdminError(`${base} is not the admin API of Headgate`)
+  if (response.ok) return answer
+  const said = [answer.title, answer.detail].filter((part) => typeof part === 'string').join(': ')
+  throw new AdminError(said === '' ? `${base}${path} answers ${response.status}` : `${said} (${response.status})`)
+}
+
 interface Page {
   readonly items: unknown[]
   readonly next?: number
@@ -34,9 +62,9 @@ async function readPage(base: string, path: string): Promise<Page> {
   return page as Page
 }
 
-async function request(base: string, path: string): Promise<Response> {
+async function request(base: string, path: string, init: RequestInit = {}): Promise<Response> {
   try {
-    return await fetch(`${base}${path}`, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT) })
+    return await fetch(`${base}${path}`, { ...init, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT) })
   } catch (error) {
     throw new AdminError(
       `The admin API at ${base} cannot be reached (${causeOf(error)}). Is Headgate running? --admin says where.`,

@@ -5,6 +5,7 @@ import { AdminError, readList } from './admin-client.ts'
 import { align } from './columns.ts'
 import type { CommandIo } from './io.ts'
 import type { BackendsCommand } from './parse.ts'
+import { printable } from './printable.ts'
 
 type EndpointView = BackendView['endpoints'][number]
 
@@ -83,9 +84,4 @@ function ago(time: string, now: number): string {
   const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1_000))
   for (const [unit, size] of UNITS) if (seconds >= size) return `${Math.floor(seconds / size)}${unit}`
   return '0s'
-}
-
-/** Faults hold what an endpoint has sent: nothing of it may steer a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?')
 }

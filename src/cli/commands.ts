@@ -38,6 +38,10 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
       const { makeCertificates } = await import('./cert.ts')
       return makeCertificates(command, io)
     }
+    case 'cache': {
+      const { CACHE_IO, runCache } = await import('./cache.ts')
+      return runCache(command, { ...CACHE_IO, ...io })
+    }
     case 'token': {
       const { makeTokenSecrets } = await import('./token.ts')
       return makeTokenSecrets(command, { ...io, in: () => readFileSync(0, 'utf8') }, Date.now())

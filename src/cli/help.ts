@@ -23,6 +23,7 @@ Usage: headgate COMMAND [FLAGS]
   config     Print the effective settings and the origin of each value.
   cert       Make a certificate of a local authority, for trying things.
   token      Make keys, clients and hashes for the Secrets of a token issuer and of API keys.
+  cache      Purge the HTTP cache of a running gateway, and fill it ahead.
   version    Print the version.
   help       Explain a command: headgate help run
 
@@ -154,6 +155,29 @@ Examples:
   headgate token key | kubectl apply -n shop -f -
   headgate token client billing --audience orders --scope 'orders:read orders:write' --refresh > clients.yaml
   printf %s "$KEY" | headgate token hash
+`,
+  cache: `Purge the HTTP cache of a running gateway, and fill it ahead (docs/purging.md).
+
+Usage: headgate cache purge URL... [FLAGS]                     All variants of each URL.
+       headgate cache purge --prefix URL... [FLAGS]            All below a path, by whole segments.
+       headgate cache purge --namespace NAME --tag LIST        All with one of the tags.
+       headgate cache purge --namespace NAME --route NAME      All of a Route; with --rule, of one rule.
+       headgate cache purge --namespace NAME --all             All of the namespace.
+       headgate cache warm URL... | --file FILE                Request each URL, so that the cache has it.
+
+  --admin ADDR          Admin API of the gateway. Default 127.0.0.1:9901
+  --token-file FILE     Its token: the first line that is no comment. Default $HEADGATE_ADMIN_TOKEN
+  --namespace NAME      purge: whose objects. Default, for URLs: those of each rule that the host leads to
+  --soft                purge: they become stale, and may be served while they are fetched anew.
+  --tag LIST            purge: with commas between them.
+  --file FILE           warm: one URL a line; - is standard input.
+  --rate N              warm: requests a second, 1 to 1000. Default 50
+  -o, --output FORMAT   text or json. Default text
+
+Exit code: 0 when it is done everywhere, 1 when it is not, or not in every replica, 2 for an invalid command line. In a
+cluster the admin API is open inside the pod only; with Redis one pod tells all:
+  kubectl exec --namespace headgate deploy/headgate -- \\
+    headgate cache purge https://shop.example/a --token-file /etc/headgate/token
 `,
   version: `Print the version of Headgate and of Node.js.
 

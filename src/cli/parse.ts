@@ -1,6 +1,7 @@
 /** Parses the arguments of the command line. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { SettingsOverride } from '../source/settings.ts'
+import { CACHE_FLAGS, type CacheCommand, parseCache } from './cache-flags.ts'
 import {
   duration,
   listenAddress,
@@ -99,6 +100,7 @@ export type Command =
   | ConfigCommand
   | BackendsCommand
   | TokenCommand
+  | CacheCommand
   | { readonly name: 'version' }
   /** Help for one command, or for all. */
   | { readonly name: 'help'; readonly topic?: CommandName }
@@ -113,6 +115,7 @@ export const COMMAND_NAMES = [
   'config',
   'cert',
   'token',
+  'cache',
   'version',
   'help',
 ] as const
@@ -148,6 +151,7 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
     ...OUTPUT,
   },
   token: { ...TOKEN_FLAGS, ...OUTPUT },
+  cache: { ...CACHE_FLAGS, ...OUTPUT },
   version: {},
   help: {},
 }
@@ -213,6 +217,8 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
       return parseCert(input)
     case 'token':
       return parseToken(input)
+    case 'cache':
+      return parseCache(input)
     case 'version':
       rejectPositionals(input, name)
       return { name }

@@ -15,6 +15,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SourceEvent, SourceHandler } from '../source/source.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import type { LastGood } from '../thread/retained-state.ts'
+import type { Caches } from './cache/caches.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
 import type { Health } from './health/health.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
@@ -35,6 +36,7 @@ export interface ConfigurationRooms {
   readonly retain: ResourcesEvents['retain']
   readonly cleared: ResourcesEvents['cleared']
   readonly keySet: ResourcesEvents['keySet']
+  readonly caches: Pick<Caches, 'accept'>
   readonly providerFault: NonNullable<ResourcesEvents['providerFault']>
 }
 
@@ -176,10 +178,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   #resourcesEvents(): ResourcesEvents {
     const { endpoints, pipeline, health, statuses, block, keep, retain, cleared, keySet, providerFault } = this.#rooms
+    const { caches } = this.#rooms
     return {
       send: (message) => {
         pipeline.send(message)
         health.accept(message)
+        caches.accept(message)
       },
       changed: () => this.#request(false),
       applied: (build, since) => {

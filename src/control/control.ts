@@ -17,10 +17,12 @@ import { readKeys } from '../source/checkpoint/state-key.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
 import { TokenFile } from '../source/token-file.ts'
 import { keptSessionSeed } from '../store/session-seed.ts'
+import { redisLocation } from '../thread/redis-location.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
 import { adminData } from './admin-view.ts'
+import type { OwnListener } from './cache/caches.ts'
 import { ClusterDuties } from './cluster-duties.ts'
 import { Configuration } from './configuration.ts'
 import { installationOf } from './leader/leader.ts'
@@ -68,6 +70,7 @@ export class Control {
       post: (message) => this.#post(message),
       configuration: () => this.#configuration,
       locate: (kind, key, path) => this.#source?.locate(kind, key, path),
+      listeners: () => this.#ownListeners(),
     })
   }
 
@@ -122,6 +125,15 @@ export class Control {
     this.#configuration.useSockets(ports.sockets)
   }
 
+  /** For requests of its own. */
+  #ownListeners(): OwnListener[] {
+    return (this.#settings?.listeners ?? []).map(({ address, port, tls }) => ({
+      address: address ?? 'localhost',
+      port,
+      tls: tls !== undefined,
+    }))
+  }
+
   #useFailures(configuration: Configuration, { failures }: ResolvedPorts): void {
     this.#rooms.statuses.problems.setListeners(failures)
     configuration.useFailures(failures)
@@ -134,6 +146,7 @@ export class Control {
     this.#post({ type: 'settings', settings })
     if (this.#configuration !== undefined) {
       this.#configuration.useSettings(real)
+      this.#rooms.caches.useSettings({ redis: redisLocation(real), stateDirectory: real.stateDirectory })
       this.#log.info('new settings are in force; /api/v1/config shows them')
     } else void this.#begin(real)
   }
@@ -175,6 +188,7 @@ export class Control {
     this.#configuration = configuration
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     this.#rooms.grants.open(settings.stateDirectory)
+    this.#rooms.caches.start({ redis: redisLocation(settings), stateDirectory: settings.stateDirectory })
     this.#rooms.archive.open(cacheFiles(settings, choice))
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
@@ -220,6 +234,7 @@ export class Control {
         retain: (name, version) => this.#post({ type: 'served', name, version }),
         cleared: (name) => this.#post({ type: 'cleared', name }),
         keySet: (url, namespaces) => this.#rooms.keySets.want(url, namespaces),
+        caches: this.#rooms.caches,
         providerFault: (namespace, issuer) => this.#rooms.signIns.providerFault(namespace, issuer),
       },
       {
@@ -310,8 +325,9 @@ export class Control {
     const { startAdmin } = await import('../admin/server.ts')
     const { address, tokenFile } = settings.admin
     const tokens = tokenFile === undefined ? undefined : this.#watchTokens(new TokenFile(tokenFile))
-    const { admin, registered } = this.#rooms
-    return await startAdmin({ address, tokens, data: adminData(admin), registrations: registered.registrations })
+    const { admin, registered, caches } = this.#rooms
+    const data = adminData(admin)
+    return await startAdmin({ address, tokens, data, registrations: registered.registrations, caches })
   }
 
   /** A file that cannot be used is reported before the first request finds out. */

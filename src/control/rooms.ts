@@ -1,4 +1,5 @@
 /** The rooms of the control thread that exist from its start, and what flows between them. */
+import { randomUUID } from 'node:crypto'
 import { createValidator, type Validator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
@@ -7,14 +8,17 @@ import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
 import { GuardedClient } from '../provider/guarded-client.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
-import { MetricsReader } from '../shared-memory/metrics.ts'
+import { MetricsReader } from '../shared-memory/metrics-reader.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
+import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { namespacesUnder } from '../snapshot/host.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import { Archive } from './archive/archive.ts'
+import { Caches, type OwnListener } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
 import { GrantRequests } from './grant-requests.ts'
@@ -40,6 +44,8 @@ export interface RoomLinks {
   post(message: ControlToMain): void
   readonly configuration: () => Configuration | undefined
   readonly locate: Source['locate']
+  /** Those that are open. */
+  readonly listeners: () => readonly OwnListener[]
 }
 
 export class Rooms {
@@ -59,6 +65,7 @@ export class Rooms {
   readonly passwords: Passwords
   readonly health: Health
   readonly signIns: SignIns
+  readonly caches: Caches
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -96,6 +103,7 @@ export class Rooms {
     this.archive = new Archive({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
+    this.caches = this.#createCaches(data, log, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -114,6 +122,7 @@ export class Rooms {
     this.endpoints.stop()
     this.registered.stop()
     this.grants.stop()
+    this.caches.stop()
     this.statuses.stop()
   }
 
@@ -191,6 +200,25 @@ export class Rooms {
         tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
         turned: (backend, turn) => statuses.endpointTurned(backend, turn),
       },
+    })
+  }
+
+  #createCaches({ shared }: ControlData, log: Logger, time: TimerClock): Caches {
+    const { block, endpoints, statuses } = this
+    return new Caches({
+      log: new PurgeLog(shared.purges, block.workers + 1),
+      writer: block.workers,
+      time,
+      random: Math.random,
+      name: randomUUID(),
+      namespacesOf: (host) => {
+        const { snapshot } = this.pipeline
+        return snapshot && namespacesUnder(snapshot.hosts, host)
+      },
+      replicas: () => endpoints.topology.place.count,
+      listeners: this.#links.listeners,
+      failure: (message) => statuses.problems.setPurges(message),
+      report: (level, message) => log[level](message),
     })
   }
 

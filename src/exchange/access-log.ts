@@ -33,6 +33,8 @@ export interface AccessRecord {
   note: string
   /** What would have denied it, were it not for `dryRun`; empty where nothing would. */
   dryRun: string
+  /** What became of it in the cache of its rule; empty where that has none. */
+  cache: string
   /** Who the credential belongs to; empty where the gateway has no name for that. */
   consumer: string
   /** `namespace/name`; empty when no rule matched. The same for the next three. */

@@ -45,6 +45,7 @@ const RECORD: AccessRecord = {
   detail: '',
   note: '',
   dryRun: '',
+  cache: '',
   consumer: '',
   route: '',
   rule: '',
@@ -136,6 +137,7 @@ export function recordExchange(x: ProxyExchange): void {
   record.detail = left === null ? x.detail : afterClient(x, left)
   record.note = x.get(NOTE) ?? ''
   record.dryRun = dryRun ?? ''
+  record.cache = x.cacheResult
   record.consumer = x.get(CONSUMER) ?? ''
   record.route = x.route
   record.rule = x.rule
@@ -193,6 +195,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.detail = error.detail
   record.note = ''
   record.dryRun = ''
+  record.cache = ''
   record.consumer = ''
   record.route = ''
   record.rule = ''

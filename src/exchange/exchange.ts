@@ -163,6 +163,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** A connection whose bytes mean nothing here: it is joined with one to an endpoint, without any head. */
   readonly opaque: boolean
   entered = 0
+  cacheResult = ''
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
   /** A local response is passing the filters, one of which is awaited. */

@@ -361,6 +361,12 @@ export const REASONS = {
     source: 'client',
   },
   SignInRefused: { status: 403, title: 'The identity provider refuses the sign-in', retry: 'never', source: 'client' },
+  NotStored: {
+    status: 504,
+    title: 'Nothing usable is stored, and the client does not want the origin to be asked',
+    retry: 'never',
+    source: 'client',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

@@ -35,6 +35,7 @@ export const ACCESS_FIELDS = [
   'detail',
   'note',
   'dryRun',
+  'cache',
   'consumer',
   'route',
   'rule',
@@ -106,6 +107,7 @@ export class AccessLineWriter implements AccessLog {
     if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
     if (record.note !== '') line += `,"note":"${text(record.note)}"`
     if (record.dryRun !== '') line += `,"dryRun":"${text(record.dryRun)}"`
+    if (record.cache !== '') line += `,"cache":"${this.#name(record.cache)}"`
     if (record.consumer !== '') line += `,"consumer":"${text(record.consumer)}"`
     if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`
     if (record.backend !== '') line += `,"backend":"${this.#name(record.backend)}"`

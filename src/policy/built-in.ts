@@ -3,6 +3,7 @@
 import { access } from './access/policy.ts'
 import { auth } from './auth/policy.ts'
 import { authorization } from './authorization/policy.ts'
+import { cache } from './cache/policy.ts'
 import { concurrency } from './concurrency/filter.ts'
 import { cors } from './cors/policy.ts'
 import { corsPreflight } from './cors/preflight.ts'
@@ -27,6 +28,7 @@ export const POLICIES: readonly PolicyDefinition[] = Object.freeze([
   access,
   auth,
   authorization,
+  cache,
   cors,
   errors,
   mirror,

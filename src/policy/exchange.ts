@@ -50,6 +50,10 @@ export interface DryExchange {
 export interface Exchange extends DryExchange {
   /** Bookkeeping of `chain.ts`: how many filters of the chain were entered. 0 at the start; nobody else writes it. */
   entered: number
+  /** Token of the protocol that it asks to switch to, which the rule lets pass; null: none. */
+  readonly upgrade: string | null
+  /** What became of it in the cache of its rule: for the access log. Empty: the rule has none. */
+  cacheResult: string
   /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
   readonly requestBodyLength: number | undefined
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */

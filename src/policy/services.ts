@@ -15,6 +15,7 @@ import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
 import type { BackgroundExchanges } from './background.ts'
+import type { CacheServices } from './cache-services.ts'
 import type { Contents } from './contents.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProviderClient } from './provider-client.ts'
@@ -119,6 +120,7 @@ export interface FilterServices {
   /** Of the providers' keys among the contents. */
   readonly keySets: KeySetChecks
   readonly passwords: PasswordChecks
+  readonly cache: CacheServices
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
   /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */

@@ -30,9 +30,13 @@ const CODE_OF_STATUS = Uint8Array.from({ length: 600 }, (_, status) => {
   return exact >= 0 ? exact : Math.floor(status / 100)
 })
 
-const HISTOGRAM_CELLS = BUCKETS.length + 2
+export const HISTOGRAM_CELLS = BUCKETS.length + 2
 /** Leaves cells for future reasons: the list is append-only, and cells must not move while threads are replaced. */
 const REASON_CELLS = Math.max(64, REASON_LIST.length)
+
+/** Rows of `CACHE_RESULTS` and `STORE_REASONS` of the cache, which are lists of a higher layer, and some to come. */
+const CACHE_RESULT_CELLS = 64
+const CACHE_JUDGED_CELLS = 32
 
 /** Longest Backend id with a row of its own, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 400
@@ -74,6 +78,8 @@ export class MetricsLayout {
   readonly mirrored: number
   readonly mirrorsDropped: number
   readonly dryRunDenied: number
+  readonly cacheRequests: number
+  readonly cacheJudged: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -112,6 +118,8 @@ export class MetricsLayout {
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.handshakes = take(HANDSHAKE_RESULTS.length)
     this.dryRunDenied = take(1)
+    this.cacheRequests = take(CACHE_RESULT_CELLS)
+    this.cacheJudged = take(CACHE_JUDGED_CELLS)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -295,6 +303,16 @@ export class WorkerMetrics {
     this.#cells[this.#layout.dryRunDenied]!++
   }
 
+  /** A request of a rule with a cache. @param result row of its result */
+  cacheRequest(result: number): void {
+    this.#cells[this.#layout.cacheRequests + result]!++
+  }
+
+  /** A response that was judged whether it is stored. @param reason row of the reason */
+  cacheJudged(reason: number): void {
+    this.#cells[this.#layout.cacheJudged + reason]!++
+  }
+
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */
   loopDelay(milliseconds: number): void {
     this.#cells[this.#layout.loopDelay] = milliseconds
@@ -306,89 +324,9 @@ export class WorkerMetrics {
 }
 
 /** Each bucket counts its own range; readers compute the cumulative counts. */
-function observe(cells: Float64Array, at: number, milliseconds: number): void {
+export function observe(cells: Float64Array, at: number, milliseconds: number): void {
   let bucket = 0
   while (bucket < BOUNDS.length && milliseconds > BOUNDS[bucket]!) bucket++
   cells[at + bucket]!++
   cells[at + HISTOGRAM_CELLS - 1]! += milliseconds
-}
-
-export interface HistogramValue {
-  /** Cumulative counts, one per bucket of {@link BUCKETS}. */
-  readonly buckets: readonly number[]
-  readonly count: number
-  /** Milliseconds. */
-  readonly sum: number
-}
-
-/** Reads sums over all workers, for the exposition. */
-export class MetricsReader {
-  readonly layout: MetricsLayout
-  readonly #rows: readonly Float64Array[]
-  readonly #control: Float64Array
-
-  constructor(shared: SharedArrayBuffer) {
-    this.layout = MetricsLayout.of(shared)
-    this.#rows = Array.from({ length: this.layout.shape.workers }, (_, worker) => this.layout.row(shared, worker))
-    this.#control = new Float64Array(shared, this.layout.controlAt, 2 * HISTOGRAM_CELLS)
-  }
-
-  sum(cell: number): number {
-    let sum = 0
-    for (const row of this.#rows) sum += row[cell]!
-    return sum
-  }
-
-  /** One worker's cell. */
-  cell(worker: number, cell: number): number {
-    return this.#rows[worker]![cell]!
-  }
-
-  requests(listener: number, method: number, code: number): number {
-    return this.sum(this.layout.requests + (listener * METHODS.length + method) * CODES.length + code)
-  }
-
-  duration(listener: number): HistogramValue {
-    return this.#histogram(this.#rows, this.layout.duration + listener * HISTOGRAM_CELLS)
-  }
-
-  upstreamDuration(): HistogramValue {
-    return this.#histogram(this.#rows, this.layout.upstreamDuration)
-  }
-
-  /** Count since the start of the process; a reassigned row is relative to its baseline, see row-directory.ts. */
-  backendRequests(row: number, codeClass: number): number {
-    return this.sum(this.layout.backends + row * CODE_CLASSES.length + codeClass)
-  }
-
-  /** Time from the detection of a change until every worker serves it. Written by the control thread only. */
-  observeChange(milliseconds: number): void {
-    observe(this.#control, 0, milliseconds)
-  }
-
-  configChange(): HistogramValue {
-    return this.#histogram([this.#control], 0)
-  }
-
-  /** Time from the detection of an endpoint change until every worker uses it. Written by the control thread only. */
-  observeEndpoints(milliseconds: number): void {
-    observe(this.#control, HISTOGRAM_CELLS, milliseconds)
-  }
-
-  endpointChange(): HistogramValue {
-    return this.#histogram([this.#control], HISTOGRAM_CELLS)
-  }
-
-  /** Computes the count from the buckets, so that the two agree while workers write. */
-  #histogram(rows: readonly Float64Array[], at: number): HistogramValue {
-    const buckets: number[] = []
-    let count = 0
-    for (let bucket = 0; bucket <= BUCKETS.length; bucket++) {
-      for (const row of rows) count += row[at + bucket]!
-      if (bucket < BUCKETS.length) buckets.push(count)
-    }
-    let sum = 0
-    for (const row of rows) sum += row[at + HISTOGRAM_CELLS - 1]!
-    return { buckets, count, sum }
-  }
 }

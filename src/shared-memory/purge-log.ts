@@ -22,7 +22,7 @@ const CELL = Int32Array.BYTES_PER_ELEMENT
 const RECORD_HEADER = 8
 const ALIGNMENT = 8
 /** Of each ring; a power of two, so that positions may wrap. */
-const RING_BYTES = 1 << 18
+const RING_BYTES = 1 << 19
 /** Of one record with its header; longer ones are refused. */
 export const MAX_PURGE_RECORD = 8_192
 
@@ -86,11 +86,6 @@ export class PurgeLog {
   moved(last: number): Promise<unknown> {
     const wait = Atomics.waitAsync(this.#cells, LAST, last | 0)
     return wait.async ? wait.value : Promise.resolve()
-  }
-
-  /** Ends the wait of {@link moved} of every thread. */
-  wake(): void {
-    Atomics.notify(this.#cells, LAST)
   }
 
   /** 0 is for records without one, when the counter wraps. */

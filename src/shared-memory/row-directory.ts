@@ -9,7 +9,8 @@
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import { CODE_CLASSES } from './metric-labels.ts'
-import { DIRECTORY_ROW_BYTES, MAX_NAME_BYTES, type MetricsLayout, MetricsReader } from './metrics.ts'
+import { DIRECTORY_ROW_BYTES, MAX_NAME_BYTES, type MetricsLayout } from './metrics.ts'
+import { MetricsReader } from './metrics-reader.ts'
 
 /** States of a row. The state is written last when a row is assigned, and first when it is released. */
 const FREE = 0

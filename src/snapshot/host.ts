@@ -83,6 +83,14 @@ export function matchesUnder(hosts: ReadonlyMap<string, Host>, host: Host): read
   return matches
 }
 
+/** Namespaces of the rules that requests for a host may reach. */
+export function namespacesUnder(hosts: ReadonlyMap<string, Host>, hostname: string): Set<string> {
+  const namespaces = new Set<string>()
+  for (const name of [hostname, ...coveringWildcards(hostname), '*'])
+    for (const { rule } of hosts.get(name)?.matches ?? []) namespaces.add(rule.route.slice(0, rule.route.indexOf('/')))
+  return namespaces
+}
+
 /** A virtual host under construction; each of its rules stands once, in the order in which matches name them. */
 interface Layer {
   readonly virtualHost: VirtualHost & {

@@ -7,6 +7,8 @@ import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
 import { OwnedLru } from '../cache/owned-lru.ts'
+import type { Purges } from '../cache/purges.ts'
+import type { ResponseMemory } from '../cache/response-memory.ts'
 import type { ConnectorContext } from '../connector/connectors.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
@@ -42,6 +44,7 @@ import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { WorkerArchives } from './archives.ts'
 import { Backends } from './backends.ts'
+import { WorkerCache } from './cache-services.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { WorkerGrantStores } from './grant-stores.ts'
 import { KeySetRequests } from './key-sets.ts'
@@ -94,6 +97,9 @@ export interface DataPlaneEdges {
   readonly places: NamedPlaces
   /** What replicas count together. */
   remoteLimiters(contents: Contents): RemoteLimits
+  /** Responses that were stored, and what has been purged of them, of all workers. */
+  readonly responses: ResponseMemory
+  readonly purges: Purges
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
   /** Hears of every attempt, besides the counts in flight. */
@@ -124,6 +130,7 @@ export interface DataPlane {
   readonly backends: Backends
   readonly budget: UpstreamBudget
   readonly contents: ContentStore
+  readonly cache: WorkerCache
   /** Takes what control sends. */
   readonly messages: MessageLoop
 }
@@ -146,6 +153,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     ask: (id, request) => edges.send({ type: 'grants', id, request }),
     problem: (message) => edges.send({ type: 'problem', message }),
   })
+  const cache = new WorkerCache(edges.responses, edges.purges, metrics)
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
   const archives = new WorkerArchives({
@@ -202,6 +210,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
   const linker = new Linker({
     filters: filterServices(edges, context, backends, {
+      cache,
       contents,
       remoteLimiters: remoteLimits.limiters,
       signIns,
@@ -231,6 +240,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
     remoteLimits.use(settings.redis)
+    cache.use(settings.cache)
     archives.use(settings.redis)
     edges.settings(settings)
   }
@@ -248,7 +258,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),
   })
-  return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, messages }
+  return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, cache, messages }
 }
 
 function filterServices(
@@ -257,7 +267,7 @@ function filterServices(
   backends: Backends,
   given: Pick<
     FilterServices,
-    'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'
+    'cache' | 'contents' | 'grants' | 'keySets' | 'passwords' | 'providers' | 'remoteLimiters' | 'signIns'
   >,
 ): FilterServices {
   const { clock, random } = edges

@@ -2,6 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { WorkerResponseMemory } from '../cache/memory/worker-response-memory.ts'
+import { NO_MEMORY } from '../cache/no-memory.ts'
+import { Purges } from '../cache/purges.ts'
 import { Connectors } from '../connector/connectors.ts'
 import { AccessLineWriter } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
@@ -18,6 +21,7 @@ import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-w
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { NamedPlaces } from '../shared-memory/named-places.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
+import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
@@ -51,10 +55,17 @@ const connectors = new Connectors(clock)
 const refusedProxyHeaders = new RefusedProxyHeaders(log, metrics, clock.monotonic)
 
 const endpoints = new EndpointTable(shared.endpoints)
+const responses =
+  shared.cache === undefined
+    ? NO_MEMORY
+    : new WorkerResponseMemory(shared.cache, data.workers, index, (run) => void clock.nextTurn(run))
+
+/** Milliseconds. */
+const CACHE_SWEEP = 250
 
 let control: MessagePort
 
-const { timers, context, handler, backends, budget, contents, messages } = createDataPlane({
+const { timers, context, handler, backends, budget, contents, cache, messages } = createDataPlane({
   worker: index,
   workers: data.workers,
   clock,
@@ -67,6 +78,8 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   limits: new LimitTable(shared.limits),
   places: new NamedPlaces(shared.places, data.workers),
   remoteLimiters: (contents) => remoteLimits(contents, clock, random, log),
+  responses,
+  purges: new Purges(new PurgeLog(shared.purges, data.workers + 1), index),
   metrics,
   registry: builtInFilters(),
   patterns,
@@ -168,6 +181,7 @@ setInterval(() => {
   listeners.sweep()
   patterns.relieve()
 }, 1_000).unref()
+setInterval(() => cache.sweep(clock.wall()), CACHE_SWEEP).unref()
 watchMemory(
   block,
   workerThread(index),

@@ -15,7 +15,6 @@ const SAMPLES: Tree = {
   cors: { allowOrigins: ['*'] },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,
-  cache: {},
   compression: { algorithms: ['gzip'] },
   fault: { abort: { percent: 1, statusCode: 503 } },
   errors: [{ codes: ['404'], body: 'x' }],

@@ -31,7 +31,7 @@ export interface Rooms {
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
     ranks: [
-      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in', 'archive'],
+      ['settings', 'leader', 'last-good', 'registration', 'passwords', 'sign-in', 'archive', 'cache'],
       ['resources'],
       ['endpoints', 'publish', 'key-sets'],
       ['health'],
@@ -45,6 +45,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       passwords: 'passwords.ts',
       archive: 'archive.ts',
       'sign-in': 'sign-ins.ts',
+      cache: 'caches.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',

@@ -69,7 +69,10 @@ describe('what is reused', () => {
   it('RFC 9111 §5.2.1.1: who states a greatest age gets nothing stale without max-stale', () => {
     assert.equal(reason(70, 'max-age=100', { staleWhileRevalidate: 60_000 }), 'Validate Expired')
     assert.equal(reason(70, 'max-age=100, max-stale'), 'Stale MaxStale')
+    assert.equal(reason(70, 'max-age=70, max-stale'), 'Stale MaxStale')
     assert.equal(reason(70, 'max-age=65, max-stale'), 'Validate RequestMaxAge')
+    assert.equal(reason(70, 'max-age=0, max-stale'), 'Validate RequestMaxAge')
+    assert.equal(reason(70, 'max-age=0', { staleWhileRevalidate: 60_000 }), 'Validate Expired')
   })
 
   it('RFC 9111 §5.2.1.3: min-fresh of the request is the shortest freshness that is left', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CacheFlag } from '../../src/cache/cache-numbers.ts'
-import { judgeStoring } from '../../src/cache/storing.ts'
+import { judgeStoring, mayCollapse } from '../../src/cache/storing.ts'
 import { DEFAULT_TARGETS } from '../../src/cache/targeted-fields.ts'
 import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../src/cache/verdicts.ts'
 import { Fields } from '../../src/message/fields.ts'
@@ -46,6 +46,14 @@ function judge({
     { sent: sent ?? RECEIVED, received: RECEIVED },
     { ...STANDARD, ...rules },
   )
+}
+
+/** As a client sends them: parsed, not added by the gateway. */
+const parsed = (name: string): Fields => {
+  const fields = new Fields()
+  fields.clear(Buffer.from(`${name}: /admin\r\n`))
+  fields.push(0, name.length, name.length + 2, name.length + 8)
+  return fields
 }
 
 const cc = (control: string, more: Record<string, string> = {}) => ({ 'cache-control': control, ...more })
@@ -238,13 +246,6 @@ describe('what is stored', () => {
 
 describe('fields of a request that steer an application', () => {
   const response = cc('max-age=60')
-  /** As a client sends them: parsed, not added by the gateway. */
-  const parsed = (name: string): Fields => {
-    const fields = new Fields()
-    fields.clear(Buffer.from(`${name}: /admin\r\n`))
-    fields.push(0, name.length, name.length + 2, name.length + 8)
-    return fields
-  }
   const names = [
     ...['X-Original-URL', 'x-rewrite-url', 'X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', 'x-host'],
     ...['x_host', 'X_Http.Method', 'x-forwarded-prefix', 'X-Forwarded-Path', 'x-forwarded-server', 'x-original-host'],
@@ -270,6 +271,30 @@ describe('fields of a request that steer an application', () => {
     fields.remove('x-host')
     fields.add('x-forwarded-prefix', '/shop')
     assert.equal(reasonOf({ response, asked: { fields } }), 'Stored')
+  })
+})
+
+describe('what others may wait for', () => {
+  const may = (asked: Partial<StoringRequest>, request: Record<string, string> = {}) =>
+    mayCollapse({
+      ...{ method: 'GET', fields: Fields.from(request), credentials: false, identityInKey: false, content: 'None' },
+      ...asked,
+    })
+
+  it('RFC 9111 §4: requests whose responses are likely to be for all', () => {
+    assert.equal(may({}), true)
+    assert.equal(may({ method: 'QUERY', content: 'InKey' }), true)
+    assert.equal(may({ credentials: true, identityInKey: true }), true)
+  })
+
+  it('not those whose responses are stored rarely or never', () => {
+    assert.equal(may({ method: 'POST' }), false)
+    assert.equal(may({ content: 'NotInKey' }), false)
+    assert.equal(may({ credentials: true }), false)
+    assert.equal(may({}, { authorization: 'x' }), false)
+    assert.equal(may({}, cc('no-store')), false)
+    const fields = parsed('X-Host')
+    assert.deepEqual([may({ fields }), may({ fields, keyedFields: new Set(['x-host']) })], [false, true])
   })
 })
 

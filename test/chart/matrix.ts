@@ -422,8 +422,8 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   },
   {
     name: 'a policy for all Routes',
-    values: { settings: { policies: { enforced: { cache: { maxTTL: '1h' } } } } },
-    says: /: settings\.policies\.enforced\.cache is not built yet/,
+    values: { settings: { policies: { enforced: { compression: { algorithms: ['gzip'] } } } } },
+    says: /: settings\.policies\.enforced\.compression is not built yet/,
   },
   {
     name: 'an address range that is none',

@@ -39,8 +39,12 @@ describe('a folder that changes while it is served', () => {
     ['a wrong type', manifest('Route', 'a', { hostnames: 'a.test', rules: [] }), /hostnames/],
     [
       'a field that is not built yet',
-      route('a', ['a.test'], [{ name: 'all', respond: { statusCode: 200 }, policies: { cache: {} } }]),
-      /NotImplemented|cache/,
+      route(
+        'a',
+        ['a.test'],
+        [{ name: 'all', respond: { statusCode: 200 }, policies: { compression: { algorithms: ['gzip'] } } }],
+      ),
+      /NotImplemented|compression/,
     ],
     [
       'a regular expression that is none',

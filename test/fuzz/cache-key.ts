@@ -1,6 +1,6 @@
 /**
- * Fuzzer of cache keys: `node test/fuzz/cache-key.ts [seconds]`. Two requests have one key exactly when they are the same
- * request. What it finds goes into cache-key.seeds.json, which cache-key.test.ts runs for ever.
+ * Fuzzer of cache keys: `node test/fuzz/cache-key.ts [seconds]`. Two requests have one key exactly when they are the
+ * same request. What it finds goes into cache-key.seeds.json, which cache-key.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -28,7 +28,9 @@ export interface KeyParts {
   readonly varied: readonly { name: string; values: readonly string[] }[]
 }
 
-/** Texts that, put together without care, are others: empty ones, parts of each other, tags and lengths as characters. */
+/**
+ * Texts that, put together without care, are others: empty ones, parts of each other, tags and lengths as characters.
+ */
 const text = fc.oneof(
   {
     weight: 8,

@@ -1,6 +1,6 @@
 /**
- * Fuzzer of range requests: `node test/fuzz/cache-ranges.ts [seconds]`. What it finds goes into cache-ranges.seeds.json,
- * which cache-ranges.test.ts runs for ever.
+ * Fuzzer of range requests: `node test/fuzz/cache-ranges.ts [seconds]`. What it finds goes into
+ * cache-ranges.seeds.json, which cache-ranges.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

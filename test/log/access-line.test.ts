@@ -25,6 +25,7 @@ const ENTRY: AccessRecord = {
   detail: '',
   note: '',
   dryRun: '',
+  cache: '',
   consumer: '',
   route: 'shop/shop',
   rule: 'api',

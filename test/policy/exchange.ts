@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { MemoryStores } from '../../src/cache/memory-store.ts'
 import { OwnedLru } from '../../src/cache/owned-lru.ts'
+import { Purges } from '../../src/cache/purges.ts'
 import { GatewayError } from '../../src/lib/error.ts'
 import { WorkerPlaces } from '../../src/limit/places.ts'
 import { TableLimiters } from '../../src/limit/table-limiters.ts'
@@ -18,7 +19,11 @@ import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { FilterServices } from '../../src/policy/services.ts'
 import type { SignInFailure, SignIns } from '../../src/policy/sign-ins.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
+import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
+import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
+import { WorkerCache } from '../../src/worker/cache-services.ts'
+import { HeapResponses } from '../lib/memory/heap-responses.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
@@ -67,6 +72,8 @@ export class TestExchange implements Exchange {
   readonly policy: PolicySet = PLAIN
   upstreamHost: string | undefined = undefined
   entered = 0
+  readonly upgrade: string | null = null
+  cacheResult = ''
   readonly requestBodyLength: number | undefined = 0
   readonly deadline: ExchangeLimits
   ended = false
@@ -144,6 +151,11 @@ export function testDeps(): TestDeps {
     keySets: { check: () => 'unknown' },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+    cache: new WorkerCache(
+      new HeapResponses(),
+      new Purges(new PurgeLog(PurgeLog.allocate(1), 1), 0),
+      new WorkerMetrics(createMetrics({ workers: 1 }), 0),
+    ),
     passwords: { digest: (text) => text, check: () => Promise.reject(new Error('no password is checked here')) },
     memos: new OwnedLru(65_536, clock),
     remoteLimiters: { open: () => ({ take: () => Promise.reject(new Error('no Redis')), giveBack() {} }) },

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { watchLoopDelay } from '../../src/shared-memory/loop-delay.ts'
-import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 
 suite('loop delay', () => {
   test('the longest delay is reported for one to two windows of 15 s', () => {

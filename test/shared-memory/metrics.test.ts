@@ -17,9 +17,9 @@ import {
   clearGauges,
   createMetrics,
   type EndedExchange,
-  MetricsReader,
   WorkerMetrics,
 } from '../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 
 const PLAIN: EndedExchange = {
   listener: 0,

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { ALONE } from '../../src/balance/topology.ts'
+import { Purges } from '../../src/cache/purges.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -22,8 +23,10 @@ import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
-import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
+import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { Snapshot } from '../../src/snapshot/snapshot.ts'
@@ -33,6 +36,7 @@ import { systemTimers } from '../../src/thread/system-timers.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
+import { HeapResponses } from '../lib/memory/heap-responses.ts'
 
 export interface Scope {
   after(end: () => void | Promise<void>): void
@@ -109,6 +113,8 @@ export class TestPlane {
   }
   /** Takes what control is asked. */
   asked: (message: FromWorker) => void = () => {}
+  readonly responses = new HeapResponses()
+  readonly purges = new Purges(new PurgeLog(PurgeLog.allocate(1), 1), 0)
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
   readonly plane: DataPlane
@@ -145,6 +151,8 @@ export class TestPlane {
         use: () => {},
         contentsChanged: () => {},
       }),
+      responses: this.responses,
+      purges: this.purges,
       metrics: this.metrics,
       registry,
       patterns: new PatternCache(),

@@ -100,6 +100,11 @@ export class ProblemList {
     this.#setAdmin('grants', 'StateNotKept', fault)
   }
 
+  /** Why purges of the cache are not kept or not shared with other replicas; undefined = they are. */
+  setPurges(fault: string | undefined): void {
+    this.#setAdmin('purges', 'StateNotKept', fault)
+  }
+
   #setAdmin(about: string, reason: SettingsReason, message: string | undefined): void {
     if (this.#admin.get(about)?.message === message) return
     if (message === undefined) this.#admin.delete(about)

@@ -1,0 +1,96 @@
+/** The paths of the admin API for the HTTP cache: `/api/v1/cache/…`. */
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { CacheRefusal, CacheRequests, PurgeBody, WarmUpBody } from './caches.ts'
+import type { Reject } from './registration-routes.ts'
+import { RESPONSES } from './response-schemas.ts'
+
+/** Bytes of bodies. */
+const MAX_PURGE = 262_144
+const MAX_WARM_UP = 4_194_304
+export const MAX_WARM_UP_URLS = 10_000
+const MAX_NAMES = 256
+const MAX_URL = 8_192
+
+const text = (maxLength: number) => ({ type: 'string', minLength: 1, maxLength }) as const
+const list = (maxItems: number, maxLength: number) =>
+  ({ type: 'array', minItems: 1, maxItems, items: text(maxLength) }) as const
+
+const PURGE_BODY = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    urls: list(MAX_NAMES, MAX_URL),
+    prefixes: list(MAX_NAMES, MAX_URL),
+    tags: list(MAX_NAMES, 256),
+    route: text(317),
+    rule: text(253),
+    all: { type: 'boolean' },
+    soft: { type: 'boolean' },
+  },
+} as const
+
+const WARM_UP_BODY = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['urls'],
+  properties: { urls: list(MAX_WARM_UP_URLS, MAX_URL), rate: { type: 'integer', minimum: 1, maximum: 1_000 } },
+} as const
+
+const NAMESPACE = { namespace: { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$' } } as const
+const ID = { id: { type: 'string', pattern: '^[0-9]{1,9}$' } } as const
+
+const PURGES = '/api/v1/cache/purges'
+const NAMESPACE_PURGES = '/api/v1/cache/namespaces/:namespace/purges'
+const WARM_UPS = '/api/v1/cache/warm-ups'
+export const CACHE_PATHS = [
+  PURGES,
+  '/api/v1/cache/namespaces/{namespace}/purges',
+  WARM_UPS,
+  '/api/v1/cache/warm-ups/{id}',
+]
+
+/** Methods of a path of the cache, for a request with another one; undefined for other paths. */
+export function cacheMethodsOf(path: string): string | undefined {
+  const parts = /^\/api\/v1\/cache\/(purges|namespaces\/[^/?]+\/purges|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
+  if (parts === null) return undefined
+  return parts[2] === undefined ? 'POST' : 'GET, HEAD'
+}
+
+export function serveCaches(app: FastifyInstance, caches: CacheRequests, reject: Reject): void {
+  const refuse = (reply: FastifyReply, { status, title, detail, reason }: CacheRefusal): FastifyReply =>
+    reject(reply, status, title, detail, reason)
+  const params = (properties: object) => ({ type: 'object', properties })
+
+  const purge = async (reply: FastifyReply, namespace: string | undefined, body: PurgeBody): Promise<FastifyReply> => {
+    const outcome = await caches.purge(namespace, body)
+    if (!outcome.ok) return refuse(reply, outcome)
+    const { view } = outcome
+    return reply.code(view.reached >= view.replicas ? 200 : 202).send(view)
+  }
+  const purging = { body: PURGE_BODY, response: { '2xx': RESPONSES.purge } }
+  app.post<{ Body: PurgeBody }>(PURGES, { schema: purging, bodyLimit: MAX_PURGE }, (request, reply) =>
+    purge(reply, undefined, request.body),
+  )
+  app.post<{ Body: PurgeBody; Params: { namespace: string } }>(
+    NAMESPACE_PURGES,
+    { schema: { ...purging, params: params(NAMESPACE) }, bodyLimit: MAX_PURGE },
+    (request, reply) => purge(reply, request.params.namespace, request.body),
+  )
+  app.post<{ Body: WarmUpBody }>(
+    WARM_UPS,
+    { schema: { body: WARM_UP_BODY, response: { '2xx': RESPONSES.warmUp } }, bodyLimit: MAX_WARM_UP },
+    (request, reply) => {
+      const outcome = caches.warmUp(request.body)
+      if (!outcome.ok) return refuse(reply, outcome)
+      return reply.code(202).header('location', `${WARM_UPS}/${outcome.view.id}`).send(outcome.view)
+    },
+  )
+  app.get<{ Params: { id: string } }>(
+    `${WARM_UPS}/:id`,
+    { schema: { params: params(ID), response: { '2xx': RESPONSES.warmUp } } },
+    (request, reply) => {
+      const outcome = caches.warmUpState(request.params.id)
+      return outcome.ok ? reply.send(outcome.view) : refuse(reply, outcome)
+    },
+  )
+}

@@ -1,0 +1,77 @@
+/** What the admin API asks of the HTTP cache, and its answers. */
+
+/** Why it is refused: a closed list, in docs/admin.md. */
+export type CacheReason =
+  | 'InvalidPurge'
+  | 'NamespaceUnknown'
+  | 'NotServing'
+  | 'InvalidWarmUp'
+  | 'TooManyWarmUps'
+  | 'NoWarmUp'
+
+export interface CacheRefusal {
+  readonly ok: false
+  readonly status: 404 | 422 | 429 | 503
+  readonly reason: CacheReason
+  readonly title: string
+  readonly detail: string
+}
+
+/** The body of a purge, structure and types validated. */
+export interface PurgeBody {
+  readonly urls?: readonly string[]
+  readonly prefixes?: readonly string[]
+  readonly tags?: readonly string[]
+  readonly route?: string
+  readonly rule?: string
+  readonly all?: boolean
+  readonly soft?: boolean
+}
+
+export interface PurgeView {
+  readonly namespaces: readonly string[]
+  /** Names that were purged; each in each namespace. */
+  readonly purged: number
+  readonly soft: boolean
+  /** Replicas that are known, and those in which it acts. */
+  readonly replicas: number
+  readonly reached: number
+  /** Where it is kept for those that were not reached, and for after a restart. */
+  readonly history: 'Redis' | 'File' | 'None'
+  readonly kept: boolean
+  /** What that means, in a sentence. */
+  readonly detail: string
+}
+
+export type PurgeOutcome = { readonly ok: true; readonly view: PurgeView } | CacheRefusal
+
+/** The body of a warm-up. */
+export interface WarmUpBody {
+  readonly urls: readonly string[]
+  /** Requests a second. */
+  readonly rate?: number
+}
+
+export interface WarmUpView {
+  readonly id: string
+  readonly state: 'running' | 'finished'
+  readonly urls: number
+  /** Of which there is an answer. */
+  readonly requested: number
+  /** They were in the cache before; they are since; they are not. */
+  readonly hits: number
+  readonly stored: number
+  readonly others: number
+  readonly failed: number
+  /** Some of those that are not in the cache, and why. */
+  readonly problems: readonly { readonly url: string; readonly problem: string }[]
+}
+
+export type WarmUpOutcome = { readonly ok: true; readonly created: boolean; readonly view: WarmUpView } | CacheRefusal
+
+export interface CacheRequests {
+  /** @param namespace undefined: of each rule that the hosts of its URLs or prefixes lead to */
+  purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome>
+  warmUp(body: WarmUpBody): WarmUpOutcome
+  warmUpState(id: string): WarmUpOutcome
+}

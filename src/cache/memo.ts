@@ -1,0 +1,21 @@
+/**
+ * What short texts were parsed to: values of Cache-Control and dates are the same in most responses of an origin.
+ * Bounded by entries and by the length of a text: an origin that never says the same twice costs the parsing alone.
+ */
+const MAX_ENTRIES = 256
+const MAX_LENGTH = 256
+
+export class Memo<Value> {
+  readonly #values = new Map<string, Value>()
+
+  /** @param parse depends on the text alone, and nobody changes what it returns */
+  get(text: string, parse: (text: string) => Value): Value {
+    const known = this.#values.get(text)
+    if (known !== undefined) return known
+    const value = parse(text)
+    if (text.length > MAX_LENGTH) return value
+    if (this.#values.size === MAX_ENTRIES) this.#values.clear()
+    this.#values.set(text, value)
+    return value
+  }
+}

@@ -1,0 +1,120 @@
+/** What is to be purged, as people say it, in records. */
+import { normalizeHost } from '../pattern/host.ts'
+import { normalizePath } from '../pattern/path.ts'
+import { labelOf, namespaceLabel, routeLabel, ruleLabel, urlText } from './purge-labels.ts'
+import { MAX_PURGE_TEXT, PLAIN, type PurgeRecord } from './purge-record.ts'
+import { isTag } from './tags.ts'
+
+/** One kind of names at a time. */
+export interface PurgeRequest {
+  /** `https://shop.example/a?x=1`, `//shop.example/a` or `shop.example/a`; the scheme and the port do not matter. */
+  readonly urls?: readonly string[] | undefined
+  /** The same without a query; by whole segments. */
+  readonly prefixes?: readonly string[] | undefined
+  readonly tags?: readonly string[] | undefined
+  /** `web`, or `namespace/web` of the namespace. */
+  readonly route?: string | undefined
+  /** Of the Route. */
+  readonly rule?: string | undefined
+  readonly all?: boolean | undefined
+  /** Objects become stale instead of going. */
+  readonly soft?: boolean | undefined
+}
+
+/** Names in one request. */
+export const MAX_PURGED_NAMES = 256
+
+export type PurgeFault = { readonly fault: string }
+
+/** @returns what is wrong with it, as a sentence */
+export function purgeRecords(namespace: string, request: PurgeRequest): readonly PurgeRecord[] | PurgeFault {
+  const { urls, prefixes, tags, route, rule, all, soft = false } = request
+  const kinds = [urls, prefixes, tags, route, all].filter((kind) => kind !== undefined)
+  if (kinds.length !== 1) return { fault: 'State one of urls, prefixes, tags, route and all.' }
+  if (rule !== undefined && route === undefined) return { fault: 'A rule is one of a route: state the route as well.' }
+  if (all === false) return { fault: 'all: false purges nothing.' }
+  const base = { ...PLAIN, soft, namespace: namespaceLabel(namespace) }
+  if (all !== undefined) return [{ ...base, kind: 'all' }]
+  if (route !== undefined) return routeRecords(base, namespace, route, rule)
+  const names = urls ?? prefixes ?? tags ?? []
+  if (names.length === 0 || names.length > MAX_PURGED_NAMES)
+    return { fault: `State 1 to ${MAX_PURGED_NAMES} of them in one request, not ${names.length}.` }
+  const records: PurgeRecord[] = []
+  for (const name of names) {
+    const made =
+      urls !== undefined
+        ? urlRecords(base, name)
+        : prefixes !== undefined
+          ? prefixRecords(base, name)
+          : tagRecords(base, name)
+    if ('fault' in made) return made
+    records.push(...made)
+  }
+  return records
+}
+
+/** The hosts of its URLs and prefixes. */
+export function purgedHosts({ urls, prefixes }: PurgeRequest): ReadonlySet<string> {
+  const hosts = [...(urls ?? []), ...(prefixes ?? [])].map((text) => parse(text))
+  return new Set(hosts.flatMap((parsed) => ('fault' in parsed ? [] : [parsed.host])))
+}
+
+type Base = Omit<PurgeRecord, 'kind'>
+type Records = readonly PurgeRecord[] | PurgeFault
+
+function routeRecords(base: Base, namespace: string, route: string, rule: string | undefined): Records {
+  const id = route.includes('/') ? route : `${namespace}/${route}`
+  if (!id.startsWith(`${namespace}/`)) return { fault: `${route} is no Route of namespace ${namespace}.` }
+  return [{ ...base, kind: 'label', label: rule === undefined ? routeLabel(id) : ruleLabel(id, rule) }]
+}
+
+function tagRecords(base: Base, tag: string): Records {
+  if (!isTag(tag))
+    return { fault: `${JSON.stringify(tag.slice(0, 64))} is no tag: it has visible ASCII characters, 1 to 256.` }
+  return [{ ...base, kind: 'label', label: labelOf('tag', tag) }]
+}
+
+function urlRecords(base: Base, text: string): Records {
+  const parsed = parse(text)
+  if ('fault' in parsed) return parsed
+  const { host, paths, query } = parsed
+  if (query !== undefined && Buffer.byteLength(query) > MAX_PURGE_TEXT)
+    return { fault: `The query of a URL has ${MAX_PURGE_TEXT} bytes at most.` }
+  return paths.map((path) => ({
+    ...base,
+    kind: 'url',
+    label: labelOf('path', host + path),
+    exact: labelOf('url', urlText(host, path, query)),
+    text: query ?? '',
+  }))
+}
+
+function prefixRecords(base: Base, text: string): Records {
+  const parsed = parse(text)
+  if ('fault' in parsed) return parsed
+  const { host, paths, query } = parsed
+  if (query !== undefined) return { fault: `${shown(text)} has a query, which a prefix cannot have.` }
+  // `/img` and `/img/` are the same: whole segments.
+  return paths.map((path) => ({ ...base, kind: 'prefix', label: labelOf('prefix', host + path.replace(/\/+$/, '')) }))
+}
+
+interface ParsedUrl {
+  readonly host: string
+  /** As rules may see it: with escaped slashes refused, or kept. */
+  readonly paths: readonly string[]
+  readonly query: string | undefined
+}
+
+function parse(text: string): ParsedUrl | PurgeFault {
+  const match = /^(?:(?:https?:)?\/\/)?([^/?#\s]+)(?<!:)(\/[^?#\s]*)?(?:\?([^#\s]*))?$/i.exec(text)
+  const authority = match?.[1] === undefined ? undefined : normalizeHost(match[1])
+  if (match === null || authority === undefined)
+    return { fault: `${shown(text)} is no URL such as https://shop.example/a` }
+  const path = match[2] ?? '/'
+  const forms = [normalizePath(path, 'Strict'), normalizePath(path, 'KeepEncodedSlash')]
+  const paths = [...new Set(forms.filter((form) => form !== undefined))]
+  if (paths.length === 0) return { fault: `The path of ${shown(text)} is refused in requests, too.` }
+  return { host: authority.host, paths, query: match[3] }
+}
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, 128))

@@ -1,0 +1,252 @@
+/** The room of the HTTP cache: purges, in this process and over all replicas, and what fills the cache ahead. */
+import type {
+  CacheReason,
+  CacheRefusal,
+  CacheRequests,
+  PurgeBody,
+  PurgeOutcome,
+  PurgeView,
+  WarmUpBody,
+  WarmUpOutcome,
+} from '../../admin/caches.ts'
+import type { PurgeRecord } from '../../cache/purge-record.ts'
+import { MAX_PURGED_NAMES, purgedHosts, purgeRecords } from '../../cache/purge-request.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { ContentStore } from '../../policy/contents.ts'
+import type { PurgeLog } from '../../shared-memory/purge-log.ts'
+import type { RedisLocation } from '../../snapshot/redis-location.ts'
+import { PurgeJournal } from '../../store/purge-journal.ts'
+import { PurgeStream } from '../../store/redis/purge-stream.ts'
+import { RedisAccess } from '../../store/redis/redis-access.ts'
+import type { ToWorker } from '../../thread/messages.ts'
+import { PurgeKeeper } from './purge-keeper.ts'
+import { type OwnListener, WarmUp } from './warm-up.ts'
+
+export type { OwnListener } from './warm-up.ts'
+
+export interface CacheRoomOptions {
+  readonly log: PurgeLog
+  /** Of the log: that of the control thread. */
+  readonly writer: number
+  readonly time: TimerClock
+  readonly random: Random
+  /** This process among others; nobody else has it. */
+  readonly name: string
+  /** Namespaces of the rules that a host leads to; undefined: not known yet. */
+  readonly namespacesOf: (host: string) => Iterable<string> | undefined
+  /** Of the gateway, as far as is known without Redis. */
+  readonly replicas: () => number
+  readonly listeners: () => readonly OwnListener[]
+  /** The history of purges cannot be reached, and why; undefined: it can again. */
+  readonly failure: (message: string | undefined) => void
+  readonly report: (level: 'info' | 'warn', message: string) => void
+}
+
+/** Where the history is, by the settings. */
+export interface CacheSettings {
+  readonly redis: RedisLocation | null
+  readonly stateDirectory: string | undefined
+}
+
+/** Nobody's request waits for these calls. */
+const REDIS_BOUNDS = { deadline: 1_000, inFlight: 64 }
+/** What a purge waits for its way into the history. */
+const KEPT_WITHIN: Milliseconds = 1_000
+/** Behind each of so many names: other threads read them before they are overwritten. */
+const PACE: Milliseconds = 20
+const PACED_NAMES = 32
+const FAILS_FOR: Milliseconds = 3_000
+const MAX_WARM_UPS = 4
+const KEPT_WARM_UPS = 32
+
+export class Caches implements CacheRequests {
+  readonly #options: CacheRoomOptions
+  readonly #keeper: PurgeKeeper
+  readonly #contents = new ContentStore(() => this.#redis?.contentsChanged())
+  readonly #warmUps = new Map<string, WarmUp>()
+  #redis: RedisAccess | undefined
+  /** Of the settings in force, so that the same ones change nothing. */
+  #where = ''
+  #history: PurgeView['history'] = 'None'
+  #lastWarmUp = 0
+  #problem: string | undefined
+  #stopFailing: (() => void) | undefined
+  #pace: Promise<void> = Promise.resolve()
+
+  constructor(options: CacheRoomOptions) {
+    this.#options = options
+    const { log, writer, time, random } = options
+    this.#keeper = new PurgeKeeper({ log, writer, time, random, failure: (message) => this.#failed(message) })
+  }
+
+  start(settings: CacheSettings): void {
+    this.#keeper.start()
+    this.useSettings(settings)
+  }
+
+  useSettings({ redis, stateDirectory }: CacheSettings): void {
+    const where = JSON.stringify([redis, redis === null ? stateDirectory : null])
+    if (where === this.#where) return
+    this.#where = where
+    this.#redis?.stop()
+    this.#redis = undefined
+    if (redis !== null) this.#useRedis(redis)
+    else if (stateDirectory !== undefined) this.#useFile(stateDirectory)
+    else {
+      this.#history = 'None'
+      this.#keeper.use(undefined)
+    }
+  }
+
+  /** What workers are sent, of which the Secrets of Redis matter. */
+  accept(message: ToWorker): void {
+    if (message.type === 'contents') this.#contents.apply(message.contents)
+    else if (message.type === 'content-ids') this.#contents.retain(message.ids)
+  }
+
+  async purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome> {
+    const namespaces = namespace === undefined ? this.#namespacesOf(body) : [namespace]
+    if (!Array.isArray(namespaces)) return namespaces
+    const records: PurgeRecord[] = []
+    for (const one of namespaces) {
+      const made = purgeRecords(one, body)
+      if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
+      records.push(...made)
+    }
+    const id = await this.#purgePaced(records)
+    const reach = await this.#keeper.reach(id, KEPT_WITHIN)
+    return { ok: true, view: this.#viewOf(namespaces, body, reach) }
+  }
+
+  warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
+    const running = [...this.#warmUps.values()].filter(({ finished }) => !finished).length
+    if (running >= MAX_WARM_UPS)
+      return refusal(429, 'TooManyWarmUps', 'Too many lists', `${running} are being worked on; wait for one to end`)
+    const parsed: URL[] = []
+    for (const text of urls) {
+      const url = URL.parse(text)
+      if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
+        return refusal(422, 'InvalidWarmUp', 'A URL is none', `${JSON.stringify(text.slice(0, 128))} is no http(s) URL`)
+      parsed.push(url)
+    }
+    const { listeners, time } = this.#options
+    const id = String(++this.#lastWarmUp)
+    const made = new WarmUp(id, parsed, listeners, time, rate)
+    this.#warmUps.set(id, made)
+    for (const [old, { finished }] of this.#warmUps) {
+      if (this.#warmUps.size <= KEPT_WARM_UPS) break
+      if (finished) this.#warmUps.delete(old)
+    }
+    return { ok: true, created: true, view: made.view }
+  }
+
+  warmUpState(id: string): WarmUpOutcome {
+    const found = this.#warmUps.get(id)
+    if (found === undefined)
+      return refusal(404, 'NoWarmUp', 'There is no such list', 'The last lists are kept until a restart')
+    return { ok: true, created: false, view: found.view }
+  }
+
+  stop(): void {
+    this.#stopFailing?.()
+    this.#keeper.stop()
+    this.#redis?.stop()
+    for (const warmUp of this.#warmUps.values()) warmUp.stop()
+  }
+
+  #useRedis(location: RedisLocation): void {
+    const { time, random, report, name } = this.#options
+    const redis = new RedisAccess(REDIS_BOUNDS, { contents: this.#contents, time, random, report })
+    this.#redis = redis
+    this.#history = 'Redis'
+    redis.use(location)
+    this.#keeper.use((known, events) => new PurgeStream(known, { redis, time, random, name }, events))
+  }
+
+  #useFile(stateDirectory: string): void {
+    const { random } = this.#options
+    this.#history = 'File'
+    this.#keeper.use((_, events) => new PurgeJournal(stateDirectory, { random }, events))
+  }
+
+  #namespacesOf(body: PurgeBody): string[] | CacheRefusal {
+    if (body.urls === undefined && body.prefixes === undefined)
+      return refusal(422, 'InvalidPurge', 'A namespace is missing', 'Only URLs and prefixes are purged without one')
+    const namespaces = new Set<string>()
+    for (const host of purgedHosts(body)) {
+      const found = this.#options.namespacesOf(host)
+      if (found === undefined) return refusal(503, 'NotServing', 'No tables yet', 'Try again, or state the namespace')
+      for (const namespace of found) namespaces.add(namespace)
+    }
+    if (namespaces.size > 0) return [...namespaces]
+    const made = purgeRecords('', body)
+    if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
+    return refusal(404, 'NamespaceUnknown', 'No rule has the host', 'State the namespace of what is to be purged')
+  }
+
+  /** Said once it lasts: a connection that is being made is none yet. */
+  #failed(message: string | undefined): void {
+    const { time, failure } = this.#options
+    this.#problem = message
+    if (message === undefined) {
+      this.#stopFailing?.()
+      this.#stopFailing = undefined
+      return failure(undefined)
+    }
+    this.#stopFailing ??= time.after(FAILS_FOR, () => {
+      if (this.#problem !== undefined) failure(`purges of the HTTP cache do not outlive this process: ${this.#problem}`)
+    })
+  }
+
+  /** One request behind the other, and a pause behind many names. */
+  #purgePaced(records: readonly PurgeRecord[]): Promise<number> {
+    const { time } = this.#options
+    const purged = this.#pace.then(async () => {
+      let id = 0
+      for (let i = 0; i < records.length; i += MAX_PURGED_NAMES) {
+        const some = records.slice(i, i + MAX_PURGED_NAMES)
+        id = this.#keeper.purge(some)
+        if (records.length > PACED_NAMES) await new Promise<void>((resolve) => time.after(PACE, resolve))
+      }
+      return id
+    })
+    this.#pace = purged.then(() => {})
+    return purged
+  }
+
+  #viewOf(namespaces: readonly string[], body: PurgeBody, reach: Awaited<ReturnType<PurgeKeeper['reach']>>): PurgeView {
+    const { urls, prefixes, tags, soft = false } = body
+    const history = this.#history
+    const kept = reach?.kept === true
+    const shared = history === 'Redis'
+    const replicas = Math.max(1, this.#options.replicas(), reach?.replicas ?? 1)
+    const reached = shared && kept ? Math.max(1, reach.reached) : 1
+    return {
+      namespaces,
+      purged: (urls ?? prefixes ?? tags ?? ['']).length,
+      soft,
+      replicas,
+      reached: Math.min(reached, replicas),
+      history,
+      kept,
+      detail: detailOf(history, kept, replicas - reached),
+    }
+  }
+}
+
+/** @param missing replicas that do not act by it, as far as is known */
+function detailOf(history: PurgeView['history'], kept: boolean, missing: number): string {
+  if (history === 'Redis' && !kept)
+    return 'It acts in this replica. Redis does not answer: the other replicas are told when it does.'
+  if (history === 'Redis' && missing > 0)
+    return 'It acts in the replicas that have said so. The others act by it when they have read it in Redis.'
+  if (history === 'Redis') return 'It acts in every replica.'
+  const here = missing > 0 ? 'It acts in this replica alone: without Redis the others are not told.' : 'It acts.'
+  if (history === 'File' && !kept)
+    return `${here} It could not be written down, so files may come back after a restart.`
+  return here
+}
+
+function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {
+  return { ok: false, status, reason, title, detail }
+}

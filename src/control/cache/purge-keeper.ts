@@ -1,0 +1,208 @@
+/**
+ * Keeps the log of purges of this process in line with the history that replicas share: what is purged here goes there,
+ * what is purged elsewhere comes here. The log survives this thread, and what of it has no place in the history yet is
+ * sent by the next one.
+ */
+import { PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
+import { Purges } from '../../cache/purges.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import type { PurgeLog } from '../../shared-memory/purge-log.ts'
+import type { PurgeReach, PurgeStore, PurgeStoreEvents } from '../../store/purge-store.ts'
+
+/** Records that wait for a place; beyond, all those of one namespace become one that purges all of it. */
+const MAX_WAITING = 4_096
+const BATCH = 64
+const RETRY: Milliseconds = 500
+/** Between two looks at the log. */
+const LOOK: Milliseconds = 5
+
+/** Makes the history with what is known of it. */
+export type OpenPurgeStore = (
+  known: { readonly history: number; readonly position: number },
+  events: PurgeStoreEvents,
+) => PurgeStore
+
+export interface PurgeKeeperOptions {
+  readonly log: PurgeLog
+  /** Of the log. */
+  readonly writer: number
+  readonly time: TimerClock
+  readonly random: Random
+  /** The history cannot be reached, and why; undefined: it can again. */
+  readonly failure: (message: string | undefined) => void
+}
+
+export class PurgeKeeper {
+  readonly #options: PurgeKeeperOptions
+  readonly #purges: Purges
+  /** Without a place, by id. */
+  readonly #waiting = new Map<number, PurgeRecord>()
+  readonly #waiters = new Set<() => void>()
+  /** Null: nobody has said yet whether there is one. */
+  #store: PurgeStore | undefined | null = null
+  /** Of stores, one behind the other: what an older one says does not count. */
+  #turn = 0
+  #sending = false
+  #stopRetry: () => void = () => {}
+
+  constructor(options: PurgeKeeperOptions) {
+    this.#options = options
+    this.#purges = new Purges(options.log, options.writer, (record) => this.#take(record))
+  }
+
+  start(): void {
+    this.#purges.follow((run) => this.#options.time.after(LOOK, run))
+  }
+
+  /** @param open undefined: there is no history; this process keeps to itself */
+  use(open: OpenPurgeStore | undefined): void {
+    const turn = ++this.#turn
+    this.#store?.stop()
+    this.#stopRetry()
+    this.#store = null
+    this.#sending = false
+    this.#options.failure(undefined)
+    const { history, position } = this.#purges
+    if (open === undefined) {
+      this.#store = undefined
+      return this.#forget()
+    }
+    this.#store = open(
+      { history, position },
+      this.#events(() => turn === this.#turn),
+    )
+    this.#send()
+  }
+
+  /**
+   * Acts in all workers when it returns.
+   *
+   * @returns the id of the last record
+   */
+  purge(records: readonly PurgeRecord[]): number {
+    let id = 0
+    for (const record of records) {
+      id = 1 + Math.floor(this.#options.random() * (Number.MAX_SAFE_INTEGER - 1))
+      this.#purges.append({ ...record, id })
+    }
+    this.#purges.refresh()
+    return id
+  }
+
+  /**
+   * Where a purge has arrived, as soon as it has, or when the time is over.
+   *
+   * @returns undefined: there is no history
+   */
+  async reach(id: number, within: Milliseconds): Promise<(PurgeReach & { readonly kept: boolean }) | undefined> {
+    const store = this.#store
+    if (store === undefined || store === null) return undefined
+    const { time } = this.#options
+    const until = time.monotonic() + within
+    while (this.#waiting.has(id) && time.monotonic() < until) await this.#changed(until - time.monotonic())
+    if (this.#waiting.has(id)) return { kept: false, replicas: 0, reached: 0 }
+    return { kept: true, ...(await store.reach(id)) }
+  }
+
+  stop(): void {
+    this.#turn++
+    this.#store?.stop()
+    this.#store = null
+    this.#stopRetry()
+  }
+
+  #take({ kind, id, position, ...rest }: PurgeRecord): void {
+    if (id === 0) return
+    if (kind === 'mark' || position !== 0) {
+      this.#waiting.delete(id)
+      for (const tell of this.#waiters) tell()
+      return
+    }
+    this.#waiting.set(id, { ...rest, kind, id, position })
+    if (this.#waiting.size > MAX_WAITING) this.#fold()
+    this.#send()
+  }
+
+  /** Too many wait: those of the namespace that has most are one purge of all that it has. */
+  #fold(): void {
+    const counts = new Map<number, number>()
+    for (const { namespace } of this.#waiting.values()) counts.set(namespace, (counts.get(namespace) ?? 0) + 1)
+    const [[namespace] = [0]] = [...counts].sort(([, a], [, b]) => b - a)
+    const folded = [...this.#waiting.values()].filter((record) => record.namespace === namespace)
+    for (const { id } of folded) this.#waiting.delete(id)
+    // Not in the turn in which the log is being read.
+    this.#options.time.nextTurn(() => {
+      const soft = folded.every((record) => record.soft)
+      this.purge([{ ...PLAIN, kind: 'all', namespace, soft }])
+      for (const { id } of folded) this.#purges.append({ ...PLAIN, kind: 'mark', id })
+    })
+  }
+
+  /** Nobody gives them a place. */
+  #forget(): void {
+    for (const id of this.#waiting.keys()) this.#purges.append({ ...PLAIN, kind: 'mark', id })
+    this.#waiting.clear()
+  }
+
+  #send(): void {
+    const store = this.#store
+    if (this.#sending || this.#waiting.size === 0 || store === null) return
+    if (store === undefined) {
+      this.#waiting.clear()
+      return
+    }
+    this.#sending = true
+    // What comes in one turn goes together.
+    this.#options.time.nextTurn(() => void this.#sendTo(store))
+  }
+
+  async #sendTo(store: PurgeStore): Promise<void> {
+    const batch = [...this.#waiting.values()].slice(0, BATCH)
+    try {
+      if (batch.length > 0) await store.append(batch)
+      if (store !== this.#store) return
+      this.#purges.refresh()
+      // Those that were told have a place now; the others are sent again.
+      this.#sending = false
+      this.#send()
+    } catch {
+      if (store !== this.#store) return
+      this.#stopRetry = this.#options.time.after(RETRY, () => {
+        this.#sending = false
+        this.#send()
+      })
+    }
+  }
+
+  #events(current: () => boolean): PurgeStoreEvents {
+    const append = (record: PurgeRecord): void => {
+      if (current()) this.#purges.append(record)
+    }
+    return {
+      began: (history, floor, missed) => {
+        if (missed) append({ ...PLAIN, kind: 'everything' })
+        append({ ...PLAIN, kind: 'history', label: history, position: floor })
+      },
+      told: (record) => {
+        // What this process has purged itself acts already.
+        if (this.#waiting.has(record.id)) append({ ...PLAIN, kind: 'mark', id: record.id, position: record.position })
+        else append(record)
+      },
+      failure: (message) => {
+        if (current()) this.#options.failure(message)
+      },
+    }
+  }
+
+  #changed(within: Milliseconds): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiters.delete(done)
+        stop()
+        resolve()
+      }
+      const stop = this.#options.time.after(within, done)
+      this.#waiters.add(done)
+    })
+  }
+}

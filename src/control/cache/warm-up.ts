@@ -1,0 +1,124 @@
+/**
+ * Fills the cache from a list of URLs: requests of the gateway to its own listeners, at a bounded rate, so that they
+ * pass what any request passes, and each rule decides as for a client without credentials.
+ */
+import { request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import type { WarmUpView } from '../../admin/caches.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+
+/** Where requests of a scheme go. */
+export interface OwnListener {
+  readonly address: string
+  readonly port: number
+  readonly tls: boolean
+}
+
+const DEFAULT_RATE = 50
+const AT_ONCE = 8
+const TIMEOUT: Milliseconds = 30_000
+const PROBLEMS = 20
+const MAX_PROBLEM = 200
+
+type Verdict = 'hits' | 'stored' | 'others' | 'failed'
+
+export class WarmUp {
+  readonly id: string
+  readonly #urls: readonly URL[]
+  readonly #listeners: () => readonly OwnListener[]
+  readonly #counts: Record<Verdict, number> = { hits: 0, stored: 0, others: 0, failed: 0 }
+  readonly #problems: { readonly url: string; readonly problem: string }[] = []
+  readonly #stopTimer: () => void
+  #next = 0
+  #running = 0
+
+  /** @param rate requests a second */
+  constructor(
+    id: string,
+    urls: readonly URL[],
+    listeners: () => readonly OwnListener[],
+    time: TimerClock,
+    rate = DEFAULT_RATE,
+  ) {
+    this.id = id
+    this.#urls = urls
+    this.#listeners = listeners
+    this.#stopTimer = time.every(1_000 / rate, () => this.#begin())
+    this.#begin()
+  }
+
+  get finished(): boolean {
+    return this.#next === this.#urls.length && this.#running === 0
+  }
+
+  get view(): WarmUpView {
+    const { hits, stored, others, failed } = this.#counts
+    return {
+      id: this.id,
+      state: this.finished ? 'finished' : 'running',
+      urls: this.#urls.length,
+      requested: hits + stored + others + failed,
+      ...{ hits, stored, others, failed },
+      problems: this.#problems,
+    }
+  }
+
+  stop(): void {
+    this.#stopTimer()
+    this.#next = this.#urls.length
+  }
+
+  #begin(): void {
+    if (this.#next === this.#urls.length) return this.#stopTimer()
+    if (this.#running >= AT_ONCE) return
+    const url = this.#urls[this.#next++]!
+    this.#running++
+    void this.#request(url).then(([verdict, problem]) => {
+      this.#running--
+      this.#counts[verdict]++
+      if (problem !== undefined && this.#problems.length < PROBLEMS)
+        this.#problems.push({ url: url.href, problem: problem.slice(0, MAX_PROBLEM) })
+    })
+  }
+
+  /** Never rejects. */
+  #request(url: URL): Promise<[Verdict, string?]> {
+    const tls = url.protocol === 'https:'
+    const port = Number(url.port === '' ? (tls ? 443 : 80) : url.port)
+    const own = this.#listeners().filter((listener) => listener.tls === tls)
+    const listener = own.find((one) => one.port === port) ?? own[0]
+    if (listener === undefined)
+      return Promise.resolve(['failed', `there is no listener ${tls ? 'with' : 'without'} TLS`])
+    const { promise, resolve } = Promise.withResolvers<[Verdict, string?]>()
+    const options = {
+      host: listener.address,
+      port: listener.port,
+      path: `${url.pathname}${url.search}`,
+      headers: { host: url.host, 'user-agent': 'headgate-warm-up', connection: 'close' },
+      timeout: TIMEOUT,
+      // Its own listener, at its own address: who it is need not be shown.
+      ...(tls && { servername: url.hostname, rejectUnauthorized: false }),
+    }
+    const call = (tls ? requestHttps : requestHttp)(options, (response) => {
+      response.on('error', (error) => resolve(['failed', error.message]))
+      response.on('end', () => resolve(verdictOf(response.statusCode ?? 0, response.headers['cache-status'])))
+      response.resume()
+    })
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT / 1_000} s`)))
+    call.on('error', (error) => resolve(['failed', error.message]))
+    call.end()
+    return promise
+  }
+}
+
+/** By what the gateway itself says (RFC 9211); its entry is the last one. */
+function verdictOf(status: number, field: string | string[] | undefined): [Verdict, string?] {
+  const entry = String(field ?? '')
+    .split(',')
+    .at(-1)!
+    .trim()
+  if (/;\s*hit(?![^;])/.test(entry)) return ['hits']
+  if (/;\s*stored(?!=\?0)(?![^;=])/.test(entry)) return ['stored']
+  const why = entry === '' ? 'its rule has no cache, or the answer cannot be cached' : entry
+  return [status >= 500 || status === 0 ? 'failed' : 'others', `${status}: ${why}`]
+}

@@ -1,0 +1,349 @@
+/**
+ * What one request fetches from the origin for all: what is to become of the response is decided at its head, whether
+ * a client waits for it or not.
+ */
+import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
+import { encodeHead, updateHead } from '../../cache/encode-head.ts'
+import { type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
+import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import {
+  type Begun,
+  type EntryHead,
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type ResponseMemory,
+} from '../../cache/response-memory.ts'
+import { usefulUntil } from '../../cache/reuse.ts'
+import { StoredHead } from '../../cache/stored-head.ts'
+import { judgeStoring } from '../../cache/storing.ts'
+import { uniteVary, varyOf, writeVariant } from '../../cache/vary.ts'
+import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import { Fields } from '../../message/fields.ts'
+import type { CacheServices } from '../cache-services.ts'
+import type { SharedHold } from './entry-body.ts'
+import { KEY, type KeyRule } from './request-key.ts'
+import { encodeVary } from './vary-record.ts'
+
+/** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
+const UNCACHEABLE_TIME: Milliseconds = 10_000
+/** Of a failure, which may be over sooner. */
+const FAILURE_TIME: Milliseconds = 1_000
+/** Of a record that leads to variants: for as long as memory has room. */
+const FOREVER = Number.MAX_SAFE_INTEGER
+
+/** What is known of the request, so that it can be judged when the exchange is over. */
+export interface FetchRequest {
+  readonly rule: KeyRule
+  /** The key under which it was looked up, a copy. */
+  readonly key: EntryKey
+  /** Of it, the part without a variant. */
+  readonly primaryLength: number
+  /** Names of the record of variants that was found, and its serial; null: none was. */
+  readonly names: readonly string[] | null
+  readonly recordSerial: number
+  /** Serial of what was found under the key. */
+  readonly seen: number
+  readonly storing: StoringRequest
+  /** For purges. */
+  readonly labelled: LabelledObject
+  /** Scheme and authority. */
+  readonly origin: string
+  /** Wall clock. */
+  readonly sent: Milliseconds
+  /** The last purge when it was sent. */
+  readonly began: number
+}
+
+/** What was found, is stale and is being validated. */
+export interface StaleResponse {
+  readonly hold: SharedHold
+  readonly numbers: CacheNumbers
+}
+
+/** What the head of a response has led to. */
+export type HeadOutcome =
+  /** Its body is to be written. */
+  | { readonly type: 'stored'; readonly fill: Fill }
+  /** The stale response is current: this is its head now. */
+  | { readonly type: 'updated'; readonly head: Buffer; readonly numbers: CacheNumbers; readonly stored: boolean }
+  | { readonly type: 'not-stored'; readonly reason: StoreReason }
+
+export interface FetchServices {
+  readonly cache: CacheServices
+  readonly rules: CacheRules
+  readonly maxObjectBytes: number
+  /** Labels of the tags in a response; null: more than an object may have. */
+  tagsOf(origin: string, fields: Fields): readonly number[] | null
+  nextTurn(run: () => void): void
+  wall(): Milliseconds
+}
+
+/** Bytes of a body that are copied in one turn. */
+const COPY_BUDGET = 1024 * 1024
+const NO_BYTES = new Uint8Array(0)
+const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
+const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
+const LABELS = new Float64Array(MAX_LABELS)
+const HEAD = new StoredHead()
+
+export class Fetch {
+  readonly request: FetchRequest
+  readonly #services: FetchServices
+  readonly #memory: ResponseMemory
+  readonly #purges: Purges
+  /** The claim of the key; null: another one has it, and nothing is stored unless it is free by the head. */
+  #fill: Fill | null
+  stale: StaleResponse | null
+
+  constructor(request: FetchRequest, services: FetchServices, fill: Fill | null, stale: StaleResponse | null) {
+    this.request = request
+    this.#services = services
+    this.#memory = services.cache.memory
+    this.#purges = services.cache.purges
+    this.#fill = fill
+    this.stale = stale
+  }
+
+  get followed(): boolean {
+    return this.#fill?.followed === true
+  }
+
+  /** It stores something, or may yet. */
+  get open(): boolean {
+    return this.#fill !== null
+  }
+
+  /** The head of a response, final and from the origin. */
+  onHead(status: number, fields: Fields, bodyLength: number | undefined): HeadOutcome {
+    const { request } = this
+    const received = this.#services.wall()
+    if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
+    const verdict = judgeStoring(
+      request.storing,
+      status,
+      fields,
+      { sent: request.sent, received },
+      this.#services.rules,
+    )
+    const reason = this.#store(verdict, status, fields, bodyLength, received)
+    this.#services.cache.counts.judged(reason)
+    if (reason !== 'Stored') return { type: 'not-stored', reason }
+    return { type: 'stored', fill: this.#fill! }
+  }
+
+  #store(
+    { store, reason, numbers, excluded }: StoreVerdict,
+    status: number,
+    fields: Fields,
+    bodyLength: number | undefined,
+    now: Milliseconds,
+  ): StoreReason {
+    const bytes = bodyLength ?? -1
+    if (!store) return this.#refuse(reason, status)
+    // Parts of a body are not put together.
+    if (status === 206) return this.#refuse('Partial', status)
+    if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
+    const tags = this.#services.tagsOf(this.request.origin, fields)
+    if (tags === null) return this.#refuse('TooLarge', status)
+    const vary = varyOf(fields)
+    if (vary.type === 'any') return this.#refuse('VaryAny', status)
+    const head = encodeHead(status, fields, excluded, dateText(now))
+    if (head === null) return this.#refuse('TooLarge', status)
+    this.#fill ??= this.#lateClaim()
+    if (this.#fill === null) return 'NoRoom'
+    if (vary.type === 'names' && !this.#toVariant(vary.names)) return 'NoRoom'
+    return this.#begin(head, numbers, tags, bytes)
+  }
+
+  /** Gives the fill its head, unless a purge has come meanwhile. */
+  #begin(head: Buffer, numbers: CacheNumbers, tags: readonly number[], bodyBytes: number): StoreReason {
+    const count = writeLabels(LABELS, this.request.labelled, tags)
+    const verdict = this.#judge(count)
+    if (verdict === HARD) {
+      this.fail()
+      return 'Purged'
+    }
+    if (verdict !== KEPT) expireAt(numbers, this.#services.wall())
+    writeNumbers(NUMBERS_VIEW, 0, numbers)
+    const stored = this.#fill!.head({
+      kind: EntryKind.Response,
+      numbers: new Uint8Array(NUMBERS_VIEW.buffer),
+      head,
+      subject: new Uint8Array(LABELS.buffer, 0, count * 8),
+      bodyBytes,
+      until: usefulUntil(numbers),
+      began: this.request.began,
+    })
+    if (stored) return 'Stored'
+    this.#fill = null
+    return 'NoRoom'
+  }
+
+  #judge(labels: number): number {
+    const { began, labelled } = this.request
+    if (began === this.#purges.newest) return KEPT
+    const { host, path, query } = labelled
+    return this.#purges.judge(began, LABELS, labels, () => urlText(host, path, query))
+  }
+
+  /** The request was sent without a claim, and its response can be stored all the same. */
+  #lateClaim(): Fill | null {
+    return fillOf(this.#memory.begin(this.request.key, this.request.rule.namespace, this.request.seen))
+  }
+
+  /**
+   * The response depends on fields that the key does not have yet: it is stored under the key that does, to which a
+   * record under the primary key leads.
+   */
+  #toVariant(names: readonly string[]): boolean {
+    const { request } = this
+    const known = request.names ?? []
+    if (names.every((name) => known.includes(name))) return true
+    const united = uniteVary(known, names)
+    const namespace = request.rule.namespace
+    KEY.begin(request.key.bytes.subarray(0, request.primaryLength))
+    writeVariant(KEY, united, request.storing.fields)
+    const variant = KEY.tooLong ? null : fillOf(this.#memory.begin(KEY, namespace, 0))
+    const record = recordOf(EntryKind.Vary, encodeVary(united), FOREVER, request.began)
+    if (request.names === null) this.#fill!.record(record)
+    else {
+      this.#fill!.fail()
+      const primary = { bytes: request.key.bytes, length: request.primaryLength }
+      fillOf(this.#memory.begin(primary, namespace, request.recordSerial))?.record(record)
+    }
+    this.#fill = variant
+    return variant !== null
+  }
+
+  /** It is not stored, and those who wait do not wait for the next one either. */
+  #refuse(reason: StoreReason, status: number): StoreReason {
+    if (this.#fill === null) return reason
+    // What this client forbids is not forbidden by others.
+    if (reason === 'RequestNoStore' || reason === 'Method' || reason === 'RequestContent') this.fail()
+    else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
+    return reason
+  }
+
+  uncacheable(time: Milliseconds = UNCACHEABLE_TIME): void {
+    const fill = this.#fill
+    this.#fill = null
+    fill?.record(recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + time, this.request.began))
+  }
+
+  /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
+  #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
+    const { request } = this
+    const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
+    const { status } = stored
+    const merged = mergedFields(stored, fields)
+    const verdict = judgeStoring(
+      request.storing,
+      status,
+      merged,
+      { sent: request.sent, received },
+      this.#services.rules,
+    )
+    const head = updateHead(stored, fields, verdict.excluded, dateText(received))
+    this.#services.cache.counts.judged(verdict.reason)
+    if (head === null) {
+      this.fail()
+      return { type: 'not-stored', reason: 'TooLarge' }
+    }
+    const isStored = this.#replaceHead(stale, head, verdict, merged)
+    return { type: 'updated', head, numbers: verdict.numbers, stored: isStored }
+  }
+
+  /** Copies the body of what is stored behind its new head, in as many turns as it takes. */
+  #replaceHead(stale: StaleResponse, head: Buffer, { store, numbers }: StoreVerdict, merged: Fields): boolean {
+    this.#fill ??= this.#lateClaim()
+    if (this.#fill === null) return false
+    const { names, origin } = this.request
+    const tags = this.#services.tagsOf(origin, merged)
+    const vary = varyOf(merged)
+    const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
+    if (!store || tags === null || varies) {
+      this.uncacheable()
+      return false
+    }
+    if (this.#begin(head, numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
+    const fill = this.#fill
+    this.#fill = null
+    copyBody(fill, stale.hold.retain(), this.#services.nextTurn)
+    return true
+  }
+
+  // ---- as the target of a FillStep ----
+
+  get fill(): Fill {
+    return this.#fill!
+  }
+
+  get maxBytes(): number {
+    return this.#services.maxObjectBytes
+  }
+
+  /** The body is whole. */
+  whole(): void {
+    const fill = this.#fill
+    this.#fill = null
+    if (fill === null) return
+    // A purge that has come meanwhile is met by whoever finds the entry.
+    fill.end()
+  }
+
+  /** The bytes go on to their client, and are stored no more. */
+  lost(tooLarge: boolean): void {
+    this.#fill = null
+    if (!tooLarge) return
+    const again = this.#lateClaim()
+    again?.record(
+      recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + UNCACHEABLE_TIME, this.request.began),
+    )
+  }
+
+  fail(): void {
+    const fill = this.#fill
+    this.#fill = null
+    fill?.fail()
+  }
+
+  /** Everything that is still held is given back. */
+  release(): void {
+    this.fail()
+    this.stale?.hold.release()
+    this.stale = null
+  }
+}
+
+function fillOf(begun: Begun): Fill | null {
+  if (typeof begun === 'string') return null
+  if (begun.type === 'fill') return begun
+  begun.cancel()
+  return null
+}
+
+function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void): void {
+  const done = fill.copy(from.entry, COPY_BUDGET)
+  if (done === false) return nextTurn(() => copyBody(fill, from, nextTurn))
+  from.release()
+  if (done === true) fill.end()
+}
+
+function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: number): EntryHead {
+  return { kind, numbers: NO_NUMBERS, head, subject: NO_BYTES, bodyBytes: 0, until, began }
+}
+
+function mergedFields(stored: StoredHead, newer: Fields): Fields {
+  const merged = new Fields()
+  stored.fields(new Fields()).forEach((name, value) => {
+    if (!newer.has(name)) merged.add(name, value)
+  })
+  newer.forEach((name, value) => {
+    merged.add(name, value)
+  })
+  return merged
+}
+
+const dateText = (wall: Milliseconds): string => new Date(wall).toUTCString()

@@ -1,0 +1,118 @@
+/**
+ * Stores the body of a response while its own client gets it. A client that is slower than the origin does not slow
+ * down what others wait for: as long as bytes are stored it is given them from there.
+ */
+import type { Fill, HeldEntry } from '../../cache/response-memory.ts'
+import type { BodySink, BodyStep } from '../../message/body.ts'
+import type { Fields } from '../../message/fields.ts'
+
+/** Bytes that are copied in one turn for a slow client. */
+const PIECE = 64 * 1024
+
+export interface FillTarget {
+  readonly fill: Fill
+  /** More than these bytes are not kept. */
+  readonly maxBytes: number
+  /** The body is whole. */
+  whole(): void
+  /** It will not be stored, though the response goes on. */
+  lost(tooLarge: boolean): void
+  /** It ends before its end. */
+  fail(): void
+}
+
+export class FillStep implements BodyStep {
+  readonly #target: FillTarget
+  readonly #sink: BodySink
+  readonly #resume: () => void
+  /** Bytes of the body so far, all of which are stored as long as {@link #stores}. */
+  #received = 0
+  #stores = true
+  /** What the client has not been given yet stands in here from {@link #given} on; null: it has all. */
+  #behind: HeldEntry | null = null
+  #given = 0
+  /** Received behind what is stored. */
+  #pending: Uint8Array | null = null
+  #ended = false
+  #trailers: Fields | null = null
+
+  constructor(target: FillTarget, sink: BodySink, resume: () => void) {
+    this.#target = target
+    this.#sink = sink
+    this.#resume = resume
+  }
+
+  data(chunk: Uint8Array): boolean {
+    const stored = this.#store(chunk)
+    this.#received += chunk.length
+    if (this.#behind !== null) {
+      if (stored) return true
+      this.#pending = chunk
+      return false
+    }
+    if (this.#sink.write(chunk)) return true
+    if (!stored || !this.#stores) return false
+    this.#behind = this.#target.fill.hold()
+    this.#given = this.#received
+    return this.#behind !== null
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.#stores) {
+      this.#stores = false
+      this.#target.whole()
+    }
+    if (this.#behind === null) return this.#sink.end(trailers)
+    this.#ended = true
+    this.#trailers = trailers
+    if (this.#given === this.#received) this.#caughtUp()
+  }
+
+  drained(): void {
+    const held = this.#behind
+    if (held === null) return this.#resume()
+    const until = this.#received - (this.#pending?.length ?? 0)
+    while (this.#given < until) {
+      const piece = Buffer.allocUnsafe(Math.min(PIECE, until - this.#given))
+      const copied = held.copyBody(this.#given, piece, 0, piece.length)
+      this.#given += copied
+      if (!this.#sink.write(piece.subarray(0, copied))) return
+    }
+    this.#caughtUp()
+  }
+
+  abort(): void {
+    if (this.#stores) {
+      this.#stores = false
+      this.#target.fail()
+    }
+    this.#behind?.release()
+    this.#behind = null
+    this.#pending = null
+  }
+
+  #caughtUp(): void {
+    this.#behind!.release()
+    this.#behind = null
+    const pending = this.#pending
+    this.#pending = null
+    if (pending !== null) {
+      if (this.#sink.write(pending)) this.#resume()
+      return
+    }
+    if (this.#ended) this.#sink.end(this.#trailers)
+  }
+
+  /** @returns false: the bytes are not stored */
+  #store(chunk: Uint8Array): boolean {
+    if (!this.#stores) return false
+    const { fill, maxBytes } = this.#target
+    const tooLarge = this.#received + chunk.length > maxBytes
+    // Who reads along gets all of it, as far as there is room.
+    if (tooLarge && !fill.followed) fill.fail()
+    else if (fill.write(chunk, 0, chunk.length)) return true
+    this.#stores = false
+    this.#target.lost(tooLarge)
+    return false
+  }
+}

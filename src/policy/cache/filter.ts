@@ -1,0 +1,51 @@
+/**
+ * `cache`: answers from what is stored, and stores what the origin answers (RFC 9111). It stands behind everything that
+ * may refuse a request and everything that changes it: what it looks up is what the origin would get.
+ */
+import { DEFAULT_TARGETS } from '../../cache/targeted-fields.ts'
+import type { CacheRules } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { Filter } from '../filter.ts'
+import type { PolicySet } from '../policy-set.ts'
+import type { FilterServices } from '../services.ts'
+import { OriginResponses } from './origin-responses.ts'
+import type { CachePlan } from './plan.ts'
+import { RequestKeys } from './request-key.ts'
+import { ResponseCache } from './response-cache.ts'
+
+export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
+  if (policy.action.type !== 'forward') return undefined
+  const rules = rulesOf(plan)
+  const requests = new ResponseCache(plan, new RequestKeys(plan, policy), rules, services)
+  const responses = new OriginResponses(services)
+  return {
+    name: 'cache',
+    onRequest: (x) => requests.onRequest(x),
+    onResponse: (x, head, local) => responses.onResponse(x, head, local),
+    responseBody: (x) => responses.bodyStep(x),
+    onEnd: (x) => responses.onEnd(x),
+    explain: () => ({ filter: 'cache', effect: describe(plan) }),
+  }
+}
+
+function rulesOf({ mode, defaultTtl, maxTtl, ttlByCode, staleWhileRevalidate, staleIfError }: CachePlan): CacheRules {
+  const byCode = new Map<number, Milliseconds>()
+  for (const [first, last, ttl] of ttlByCode)
+    for (let code = first; code <= last; code++) if (!byCode.has(code)) byCode.set(code, ttl)
+  return {
+    mode,
+    targets: DEFAULT_TARGETS,
+    ...(defaultTtl === undefined ? {} : { defaultTtl }),
+    ...(maxTtl === undefined ? {} : { maxTtl }),
+    ...(byCode.size === 0 ? {} : { ttlByCode: byCode }),
+    ...(staleWhileRevalidate === undefined ? {} : { staleWhileRevalidate }),
+    ...(staleIfError === undefined ? {} : { staleIfError }),
+  }
+}
+
+function describe({ mode, store, maxObjectBytes, by, bypass }: CachePlan): string {
+  const law = mode === 'Standard' ? 'as the origin says' : 'by its own lifetime where the origin says nothing'
+  const key = by.length === 0 ? '' : `, by ${by.join(' and ')}`
+  const unless = bypass.length === 0 ? '' : `, unless there is ${bypass.join(' or ')}`
+  return `stores responses of up to ${maxObjectBytes} bytes in ${store} ${law}${key}${unless}`
+}

@@ -1,0 +1,38 @@
+/** What a response to an unsafe method makes invalid (RFC 9111 §4.4, RFC 9875): in all workers and replicas. */
+import { invalidatedGroups } from '../../cache/cache-groups.ts'
+import { invalidatedPaths, invalidates } from '../../cache/invalidation.ts'
+import { groupLabel, labelOf, namespaceLabel, urlText } from '../../cache/purge-labels.ts'
+import { PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
+import type { ResponseHead } from '../../message/head.ts'
+import { authorityOf } from '../../pattern/host.ts'
+import type { Exchange } from '../exchange.ts'
+import type { FilterServices } from '../services.ts'
+
+/** Identities of purges are numbers of so many bits. */
+const ID_BITS = 52
+
+export function invalidate(x: Exchange, { status, fields }: ResponseHead, services: FilterServices): void {
+  if (!invalidates(x.method, status)) return
+  const namespace = namespaceLabel(x.route.slice(0, x.route.indexOf('/')))
+  const purge = (what: Partial<PurgeRecord>): void => {
+    const id = Math.floor(services.random() * 2 ** ID_BITS)
+    services.cache.purges.append({ ...PLAIN, kind: 'label', ...what, namespace, id })
+  }
+  const purgeUrl = (path: string, query: string | undefined): void =>
+    purge({
+      kind: 'url',
+      label: labelOf('path', x.host + path),
+      exact: labelOf('url', urlText(x.host, path, query)),
+      text: query ?? '',
+    })
+  purgeUrl(x.originalPath, x.query)
+  const { scheme, host, port } = x.origin
+  const path = urlText('', x.originalPath, x.query)
+  for (const other of invalidatedPaths({ scheme, host: authorityOf(scheme, host, port), path }, fields)) {
+    const mark = other.indexOf('?')
+    const normal = services.normalizePath(mark < 0 ? other : other.slice(0, mark), x.policy.pathEncoding)
+    if (normal !== undefined) purgeUrl(normal, mark < 0 ? undefined : other.slice(mark + 1))
+  }
+  const origin = `${scheme}://${authorityOf(scheme, host, port)}`
+  for (const group of invalidatedGroups(x.method, status, fields)) purge({ label: groupLabel(origin, group) })
+}

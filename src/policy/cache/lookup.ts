@@ -1,0 +1,97 @@
+/** What is stored for a request: by way of the record of its variants, and as far as it has not been purged. */
+import { type CacheNumbers, emptyNumbers, expireAt, readNumbers } from '../../cache/cache-numbers.ts'
+import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
+import { writeVariant } from '../../cache/vary.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { Exchange } from '../exchange.ts'
+import { judgePurges } from './purged.ts'
+import { KEY } from './request-key.ts'
+import { decodeVary } from './vary-record.ts'
+
+/** Of the last lookup; one object for all requests of the thread, valid in its turn. */
+export interface Lookup {
+  /** A response; null: there is none that could be used. */
+  entry: StoredEntry | null
+  /** Its numbers, a soft purge included. */
+  readonly numbers: CacheNumbers
+  /** The key in `KEY` is that of a variant: so long is the primary one before it. */
+  primaryLength: number
+  /** Names of the record of variants; null: there is none. */
+  names: readonly string[] | null
+  recordSerial: number
+  /** Serial of what is under the key and of no use, 0: nothing is. */
+  seen: number
+  /** What is there was purged, or says that responses cannot be stored. */
+  state: 'none' | 'found' | 'purged' | 'uncacheable'
+}
+
+const FOUND: Lookup = {
+  entry: null,
+  numbers: emptyNumbers(),
+  primaryLength: 0,
+  names: null,
+  recordSerial: 0,
+  seen: 0,
+  state: 'none',
+}
+
+export class Lookups {
+  readonly #memory: ResponseMemory
+  readonly #purges: Purges
+
+  constructor(memory: ResponseMemory, purges: Purges) {
+    this.#memory = memory
+    this.#purges = purges
+  }
+
+  /**
+   * @param x of which `KEY` holds the primary key; behind the call it is the key of what was found, or would be
+   * @returns to be read in this turn, and the memory to be left then
+   */
+  find(x: Exchange, now: Milliseconds): Lookup {
+    const found = FOUND
+    found.entry = null
+    found.names = null
+    found.recordSerial = 0
+    found.seen = 0
+    found.state = 'none'
+    found.primaryLength = KEY.length
+    let entry = this.#memory.find(KEY)
+    if (entry !== null && entry.kind === EntryKind.Vary) {
+      // A purge of its key has purged its variants as well, each by its own labels.
+      found.recordSerial = entry.serial
+      found.names = decodeVary(entry.bytes, entry.headAt, entry.headBytes)
+      writeVariant(KEY, found.names, x.request)
+      entry = KEY.tooLong ? null : this.#memory.find(KEY)
+    }
+    if (entry === null) return found
+    if (entry.kind !== EntryKind.Response) {
+      if (entry.until > now) found.state = 'uncacheable'
+      found.seen = entry.serial
+      return found
+    }
+    readNumbers(entry.view, entry.numbersAt, found.numbers)
+    if (!this.survives(entry, found.numbers, now)) {
+      found.state = 'purged'
+      found.seen = entry.serial
+      this.#memory.remove(entry)
+      return found
+    }
+    found.entry = entry
+    found.seen = entry.serial
+    found.state = 'found'
+    return found
+  }
+
+  /**
+   * Whether no purge concerns it; one that marks it as stale is written into it and its numbers. Costs a comparison
+   * where there has been none since.
+   */
+  survives(entry: EntryBytes, numbers: CacheNumbers, now: Milliseconds): boolean {
+    const verdict = judgePurges(this.#purges, entry)
+    if (verdict === HARD) return false
+    if (verdict !== KEPT) expireAt(numbers, now)
+    return true
+  }
+}

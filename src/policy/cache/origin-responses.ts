@@ -1,0 +1,152 @@
+/** The way back: what becomes of a response of the origin, or of its failure. */
+import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
+import { CONDITION_FIELDS } from '../../cache/preconditions.ts'
+import type { CacheResult } from '../../cache/results.ts'
+import { isErrorStatus, judgeReuse, mayServeOnError, reuseVerdict } from '../../cache/reuse.ts'
+import type { ReuseVerdict } from '../../cache/verdicts.ts'
+import { REASONS } from '../../lib/reason.ts'
+import type { BodyStepFactory } from '../../message/body.ts'
+import type { ResponseHead } from '../../message/head.ts'
+import type { LocalResponse } from '../../message/local-response.ts'
+import type { Exchange } from '../exchange.ts'
+import type { ResponseDecision } from '../filter.ts'
+import type { FilterServices } from '../services.ts'
+import { CACHED_REQUEST, type CachedRequest, restoreFields } from './cached-request.ts'
+import type { StaleResponse } from './fetch.ts'
+import { FillStep } from './fill-step.ts'
+import { invalidate } from './invalidate.ts'
+import { CACHE_NAME, serve } from './serve.ts'
+
+const VERDICT: ReuseVerdict = reuseVerdict()
+
+export class OriginResponses {
+  readonly #services: FilterServices
+
+  constructor(services: FilterServices) {
+    this.#services = services
+  }
+
+  onResponse(x: Exchange, head: ResponseHead, local: LocalResponse | null): ResponseDecision {
+    const request = x.get(CACHED_REQUEST)
+    if (request === undefined) {
+      if (local === null) this.#passedBy(x, head)
+      return undefined
+    }
+    if (request.conditions.length > 0 || request.fetch?.stale != null)
+      restoreFields(x.request, CONDITION_FIELDS, request.conditions)
+    const { fetch } = request
+    const { stale = null } = fetch ?? {}
+    if (fetch !== null && stale !== null && isFailure(head, local) && this.#mayServe(request, stale)) {
+      fetch.fail()
+      return this.#serveStale(x, request, stale, 'stale StaleIfError', { forwardedStatus: head.status })
+    }
+    if (local !== null || fetch === null) {
+      fetch?.fail()
+      this.#addStatus(x, head, request, {})
+      return undefined
+    }
+    return this.#judge(x, head, request)
+  }
+
+  #judge(x: Exchange, head: ResponseHead, request: CachedRequest): ResponseDecision {
+    const fetch = request.fetch!
+    const outcome = fetch.onHead(head.status, head.fields, head.bodyLength)
+    switch (outcome.type) {
+      case 'updated': {
+        const stale: StaleResponse = { hold: fetch.stale!.hold, numbers: outcome.numbers }
+        const result = request.result.replace('miss', 'revalidated') as CacheResult
+        return this.#serveStale(
+          x,
+          request,
+          stale,
+          result,
+          { forwardedStatus: 304, stored: outcome.stored },
+          outcome.head,
+        )
+      }
+      case 'stored':
+        request.stored = true
+        this.#addStatus(x, head, request, { stored: true })
+        return undefined
+      case 'not-stored':
+        this.#addStatus(x, head, request, { reason: outcome.reason })
+        return undefined
+    }
+  }
+
+  /** It did not concern the cache; what it has changed does. */
+  #passedBy(x: Exchange, head: ResponseHead): void {
+    invalidate(x, head, this.#services)
+    const forwarded = x.cacheResult === 'bypass Method' ? 'method' : 'bypass'
+    head.fields.add('cache-status', this.#member(x, { forwarded }, x.cacheResult))
+  }
+
+  #mayServe({ directives }: CachedRequest, { numbers }: StaleResponse): boolean {
+    return mayServeOnError(numbers, directives, this.#services.clock.wall())
+  }
+
+  #serveStale(
+    x: Exchange,
+    request: CachedRequest,
+    { hold, numbers }: StaleResponse,
+    result: CacheResult,
+    status: Pick<CacheStatus, 'forwardedStatus' | 'stored'>,
+    head?: Buffer,
+  ): ResponseDecision {
+    const now = this.#services.clock.wall()
+    const verdict = judgeReuse(numbers, request.directives, now, VERDICT)
+    request.result = result
+    const { forwarded, collapsed } = request
+    const response = serve(x, {
+      entry: hold.entry,
+      numbers,
+      ...(head === undefined ? {} : { head }),
+      age: verdict.age,
+      now,
+      status: { forwarded, ttl: verdict.ttl, collapsed, ...status, ...this.#detail(x, result) },
+      hold: hold.retain(),
+      fetch: null,
+      randomBytes: this.#services.randomBytes,
+    })
+    return response === null ? undefined : { type: 'replace', response }
+  }
+
+  #addStatus(
+    x: Exchange,
+    head: ResponseHead,
+    { forwarded, collapsed, result }: CachedRequest,
+    { stored = false, reason }: { readonly stored?: boolean; readonly reason?: string },
+  ): void {
+    const why = reason === undefined ? result : `${result}, ${reason}`
+    head.fields.add('cache-status', this.#member(x, { forwarded, stored, collapsed }, why))
+  }
+
+  #member(x: Exchange, status: CacheStatus, why: string): string {
+    return cacheStatusMember(CACHE_NAME, { ...status, ...this.#detail(x, why) })
+  }
+
+  #detail(x: Exchange, detail: string): { readonly detail?: string } {
+    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { detail } : {}
+  }
+
+  bodyStep(x: Exchange): BodyStepFactory | undefined {
+    const request = x.get(CACHED_REQUEST)
+    const fetch = request?.fetch
+    if (fetch == null || !request!.stored) return undefined
+    return (sink, resume) => new FillStep(fetch, sink, resume)
+  }
+
+  onEnd(x: Exchange): void {
+    const request = x.get(CACHED_REQUEST)
+    if (request === undefined) return
+    request.fetch?.release()
+    x.cacheResult = request.result
+    this.#services.cache.counts.request(request.result)
+  }
+}
+
+/** RFC 5861 §4: the origin could not be asked, or says that it has failed. */
+function isFailure({ status }: ResponseHead, local: LocalResponse | null): boolean {
+  if (local === null) return isErrorStatus(status)
+  return local.reason !== undefined && REASONS[local.reason].source === 'upstream'
+}

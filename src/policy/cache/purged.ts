@@ -1,0 +1,29 @@
+/** What purges have made of an entry since somebody looked last. */
+import { CacheFlag, FLAGS_OFFSET } from '../../cache/cache-numbers.ts'
+import { KeyPart } from '../../cache/key.ts'
+import { partOf } from '../../cache/key-text.ts'
+import { urlText } from '../../cache/purge-labels.ts'
+import { HARD, KEPT, type Purges, type PurgeVerdict } from '../../cache/purges.ts'
+import { type EntryBytes, EntryKind } from '../../cache/response-memory.ts'
+
+const LABEL_BYTES = 8
+
+/** Costs a comparison where nothing was purged. What is marked as stale is so for all who find it. */
+export function judgePurges(purges: Purges, entry: EntryBytes): PurgeVerdict {
+  // Records have no labels: a purge of what they lead to leaves them as they are.
+  if (entry.checked === purges.newest || entry.kind !== EntryKind.Response) return KEPT
+  const { bytes, subjectAt, subjectBytes } = entry
+  const count = subjectBytes / LABEL_BYTES
+  const labels = new Float64Array(bytes.buffer, bytes.byteOffset + subjectAt, count)
+  const verdict = purges.judge(entry.checked, labels, count, () => urlOf(entry))
+  if (verdict === HARD) return verdict
+  if (verdict !== KEPT) entry.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale)
+  entry.checked = purges.last
+  return verdict
+}
+
+/** As prefixes of a purge see it. */
+function urlOf({ bytes, keyAt, keyBytes }: EntryBytes): string {
+  const part = (tag: KeyPart) => partOf(bytes, tag, keyAt, keyAt + keyBytes)
+  return urlText(part(KeyPart.Host) ?? '', part(KeyPart.Path) ?? '', part(KeyPart.Query))
+}

@@ -1,0 +1,148 @@
+/** The key of a request: everything that may make its response another one than that of another request. */
+import { hash } from 'node:crypto'
+import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../cache/key.ts'
+import { namespaceLabel } from '../../cache/purge-labels.ts'
+import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
+import { CLAIMS, CONSUMER } from '../attribute.ts'
+import type { DryExchange, Exchange } from '../exchange.ts'
+import type { PolicySet } from '../policy-set.ts'
+import { claimAt, type ValueReader, valueReader } from '../variables.ts'
+import type { CachePlan } from './plan.ts'
+
+/** The rule of a request, as its keys and purges have it. */
+export interface KeyRule {
+  readonly namespace: string
+  readonly namespaceLabel: number
+  readonly prefix: Buffer
+}
+
+/** Rules that share a filter and are remembered; beyond, they are computed anew. */
+const MAX_RULES = 4_096
+/** Selectors that say who the client is: a key that has one is one client's. */
+const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'])
+
+interface Selector {
+  readonly name: string
+  /** Field of the request; null: another kind of value. */
+  readonly header: string | null
+  readonly read: ValueReader
+}
+
+/** One buffer for all keys of the thread: it is valid until the next one is written. */
+export const KEY = new KeyWriter()
+
+export class RequestKeys {
+  readonly #plan: CachePlan
+  readonly #policy: string
+  readonly #query: QueryKeyReader
+  readonly #selectors: readonly Selector[]
+  readonly #rules = new Map<string, Map<string, KeyRule>>()
+  #known = 0
+  /** Keys are of one client each where it has shown a credential. */
+  readonly byIdentity: boolean
+
+  constructor(plan: CachePlan, policy: PolicySet) {
+    this.#plan = plan
+    this.#policy = shapeDigest(plan, policy)
+    this.#query = queryKeyReader(plan.query)
+    this.#selectors = plan.by.map((name) => ({
+      name,
+      header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
+      read: valueReader(name),
+    }))
+    this.byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
+  }
+
+  rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
+    let rules = this.#rules.get(route)
+    if (rules === undefined) this.#rules.set(route, (rules = new Map()))
+    let known = rules.get(rule)
+    if (known === undefined) {
+      if (++this.#known > MAX_RULES) {
+        this.#rules.clear()
+        this.#rules.set(route, (rules = new Map()))
+        this.#known = 1
+      }
+      const namespace = route.slice(0, route.indexOf('/'))
+      const prefix = keyPrefix({ namespace, route, rule, policy: this.#policy, version: this.#plan.version })
+      rules.set(rule, (known = { namespace, namespaceLabel: namespaceLabel(namespace), prefix }))
+    }
+    return known
+  }
+
+  /**
+   * Takes parameters out of the query that do not count.
+   *
+   * @returns false: the request has some, and passes the cache by
+   */
+  selectQuery(x: Pick<DryExchange, 'query'>): boolean {
+    const selected = this.#query(x.query)
+    if (selected === null) return true
+    if (selected.bypass) return false
+    x.query = selected.query
+    return true
+  }
+
+  /**
+   * Writes {@link KEY}.
+   *
+   * @returns false: it is too long
+   */
+  write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
+    writeTarget(KEY, rule.prefix, x)
+    for (const { name, header, read } of this.#selectors) {
+      if (header !== null) writeSelector(KEY, name, x.request.all(header))
+      else {
+        const value = read(x)
+        writeSelector(KEY, name, value === undefined ? NONE : [value])
+      }
+    }
+    if (hasCredential(x)) this.#writeIdentity(x)
+    if (content !== null) this.#writeContent(x, content)
+    return !KEY.tooLong
+  }
+
+  /** Where the key names nobody, what clients with a credential get is still apart from what others do. */
+  #writeIdentity(x: Exchange): void {
+    if (!this.byIdentity) return KEY.text(KeyPart.Identity, 'any')
+    const claims = x.get(CLAIMS)
+    writeIdentity(KEY, [
+      textOf(claimAt(claims, ISSUER)),
+      textOf(claimAt(claims, SUBJECT)),
+      x.get(CONSUMER),
+      x.clientCertificate?.fingerprint,
+    ])
+  }
+
+  /** RFC 10008 §2.7: the content and what describes it. */
+  #writeContent(x: Exchange, content: Uint8Array): void {
+    for (const name of CONTENT_FIELDS)
+      for (const value of x.request.all(name)) {
+        KEY.text(KeyPart.ContentField, name)
+        KEY.text(KeyPart.Value, value)
+      }
+    KEY.raw(KeyPart.Content, content)
+  }
+}
+
+const NONE: readonly string[] = Object.freeze([])
+const ISSUER = ['iss']
+const SUBJECT = ['sub']
+const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language']
+
+const textOf = (claim: unknown): string | undefined => (typeof claim === 'string' ? claim : undefined)
+
+/** The gateway has verified who the client is, by whatever it has shown. */
+export function hasCredential(x: Exchange): boolean {
+  return x.clientCertificate !== null || x.get(CLAIMS) !== undefined
+}
+
+/**
+ * Of what decides how the request of a client becomes that which the origin answers: after a change of it, what was
+ * stored before is not found. What acts on responses, and on how often and how long is tried, is no part of it.
+ */
+function shapeDigest({ by, query, tags }: CachePlan, policy: PolicySet): string {
+  const { rewrite, requestHeaders, withheld, pathEncoding, policies } = policy
+  const shape = [rewrite, requestHeaders, withheld, pathEncoding, policies?.auth, by, query, tags]
+  return hash('sha256', JSON.stringify(shape), 'base64url').slice(0, 22)
+}

@@ -1,0 +1,389 @@
+/** The way in: what is stored for a request, or who fetches it. */
+import { requestDirectives } from '../../cache/cache-control.ts'
+import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
+import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
+import { urlOfKey } from '../../cache/key-text.ts'
+import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
+import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
+import type { CacheResult } from '../../cache/results.ts'
+import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
+import { StoredHead } from '../../cache/stored-head.ts'
+import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import { authorityOf } from '../../pattern/host.ts'
+import type { CacheServices } from '../cache-services.ts'
+import type { Exchange } from '../exchange.ts'
+import type { RequestDecision } from '../filter.ts'
+import { problemResponse } from '../problem.ts'
+import type { FilterServices } from '../services.ts'
+import { type ValueReader, valueReader } from '../variables.ts'
+import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
+import { SharedHold } from './entry-body.ts'
+import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
+import { type Lookup, Lookups } from './lookup.ts'
+import type { CachePlan } from './plan.ts'
+import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
+import { isLong, serve } from './serve.ts'
+import { tagLabels } from './tags.ts'
+
+/** A request looks again at most so often, where what it has waited for is of no use to it. */
+const MAX_ROUNDS = 3
+/** Bodies of QUERY that are part of a key. */
+const MAX_CONTENT = 64 * 1024
+
+const VERDICT: ReuseVerdict = reuseVerdict()
+const NUMBERS = emptyNumbers()
+const HEAD = new StoredHead()
+const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
+const NOTHING = Object.freeze({})
+
+/** A request on its way through the cache. */
+interface Asking {
+  readonly x: Exchange
+  readonly rule: KeyRule
+  readonly directives: RequestDirectives
+  readonly content: Uint8Array | null
+  round: number
+  /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
+  deadline: Milliseconds
+  /** What it has waited for has failed. */
+  failed: boolean
+  collapsed: boolean
+}
+
+export class ResponseCache {
+  readonly #plan: CachePlan
+  readonly #keys: RequestKeys
+  readonly #services: FilterServices
+  readonly #cache: CacheServices
+  readonly #lookups: Lookups
+  readonly #bypass: readonly ValueReader[]
+  readonly #fetching: FetchServices
+
+  constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
+    const { cache, clock, timers } = services
+    this.#plan = plan
+    this.#keys = keys
+    this.#services = services
+    this.#cache = cache
+    this.#lookups = new Lookups(cache.memory, cache.purges)
+    this.#bypass = plan.bypass.map(valueReader)
+    this.#fetching = {
+      cache,
+      rules,
+      maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
+      tagsOf: (origin, fields) => tagLabels(plan.tags, origin, fields),
+      nextTurn: (run) => void timers.nextTurn(run),
+      wall: () => clock.wall(),
+    }
+  }
+
+  onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
+    const bypass = this.#bypassOf(x)
+    if (bypass !== null) {
+      this.#tell(x, bypass)
+      return undefined
+    }
+    if (!this.#keys.selectQuery(x)) {
+      this.#tell(x, 'bypass Query')
+      return undefined
+    }
+    const asking: Asking = {
+      x,
+      rule: this.#keys.rule(x),
+      directives: requestDirectives(x.request),
+      content: null,
+      round: 0,
+      deadline: 0,
+      failed: false,
+      collapsed: false,
+    }
+    if (x.method !== 'QUERY') return this.#look(asking)
+    return x.readBody(MAX_CONTENT).then((content) => this.#look({ ...asking, content }))
+  }
+
+  #tell(x: Exchange, result: CacheResult): void {
+    x.cacheResult = result
+    this.#cache.counts.request(result)
+  }
+
+  /** Why a request is none of the cache's business. */
+  #bypassOf(x: Exchange): CacheResult | null {
+    const { method, requestBodyLength } = x
+    if (method === 'QUERY') {
+      if (requestBodyLength === undefined || requestBodyLength > MAX_CONTENT) return 'bypass RequestContent'
+    } else if (method !== 'GET' && method !== 'HEAD') return 'bypass Method'
+    // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
+    else if (requestBodyLength !== 0) return 'bypass RequestContent'
+    if (x.upgrade !== null) return 'bypass Upgrade'
+    for (const read of this.#bypass) if (read(x) !== undefined) return 'bypass Condition'
+    return isForOrigin(x.request) ? 'bypass Precondition' : null
+  }
+
+  /** Ends in this turn unless the request waits for another one. */
+  #look(asking: Asking): RequestDecision | Promise<RequestDecision> {
+    const { x, rule, directives } = asking
+    if (!this.#keys.write(x, rule, asking.content)) {
+      this.#tell(x, 'bypass KeyTooLong')
+      return undefined
+    }
+    const now = this.#services.clock.wall()
+    const found = this.#lookups.find(x, now)
+    const { entry } = found
+    try {
+      if (entry === null) return directives.onlyIfCached ? this.#refuse(x) : this.#fetch(asking, found, 'NotStored')
+      const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
+      switch (verdict.outcome) {
+        case 'Fresh':
+          return this.#serve(asking, found, entry, asking.collapsed ? 'hit Collapsed' : 'hit Memory')
+        case 'Stale':
+          return this.#serve(asking, found, entry, 'stale MaxStale')
+        case 'StaleWhileRevalidate':
+          return this.#serve(asking, found, entry, 'stale StaleWhileRevalidate')
+        case 'GatewayTimeout':
+          return this.#refuse(x)
+        case 'Validate':
+          if (asking.failed && verdict.staleIfError) return this.#serve(asking, found, entry, 'stale StaleIfError')
+          return this.#fetch(asking, found, verdict.reason)
+      }
+    } finally {
+      this.#cache.memory.leave()
+    }
+  }
+
+  /** `only-if-cached` (RFC 9111 §5.2.1.7). */
+  #refuse(x: Exchange): RequestDecision {
+    this.#tell(x, 'refused OnlyIfCached')
+    return { type: 'respond', response: problemResponse('NotStored', x) }
+  }
+
+  #serve({ x, collapsed }: Asking, found: Lookup, entry: StoredEntry, result: CacheResult): RequestDecision {
+    const held = x.method !== 'HEAD' && isLong(entry) ? entry.hold() : null
+    const { age, ttl } = VERDICT
+    const response = serve(x, {
+      entry,
+      numbers: found.numbers,
+      age,
+      now: this.#services.clock.wall(),
+      status: { ttl, collapsed, ...this.#detail(x, result) },
+      hold: held === null ? null : new SharedHold(held),
+      fetch: null,
+      randomBytes: this.#services.randomBytes,
+    })
+    if (response === null) return undefined
+    this.#tell(x, result)
+    return { type: 'respond', response }
+  }
+
+  /** The origin is asked, by this request or by one that is under way. */
+  #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
+    const result = resultOf(found, why)
+    const alone = this.#reasonAlone(asking, found, why)
+    if (alone !== null) return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
+    const begun = this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
+    if (begun === 'none') return this.#forward(asking, found, result, 'later')
+    if (begun === 'found')
+      return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
+    if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
+    return this.#follow(asking, begun)
+  }
+
+  #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
+    this.#cache.memory.leave()
+    return this.#look(asking)
+  }
+
+  /** Why a request neither waits for another one nor lets others wait. */
+  #reasonAlone(
+    { x, directives, round, failed }: Asking,
+    { state, numbers, entry }: Lookup,
+    why: ReuseReason,
+  ): { readonly result?: CacheResult; readonly stores: boolean } | null {
+    if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
+    if (x.method === 'HEAD') return { stores: false }
+    if (x.request.has('range') && entry === null) return { result: 'bypass Range', stores: false }
+    if (state === 'uncacheable') return { stores: true }
+    if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
+    // What each request has to ask the origin for is fetched for one alone.
+    if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
+    return why === 'RequestNoCache' ? { stores: true } : null
+  }
+
+  /** The request goes to the origin. */
+  #forward(
+    { x, rule, directives, content, collapsed }: Asking,
+    found: Lookup,
+    result: CacheResult,
+    claim: Fill | 'later' | 'never',
+  ): undefined {
+    x.cacheResult = result
+    const stale = claim === 'never' ? null : this.#staleOf(found)
+    // Who fetches for others, or validates, asks for a whole response: the client's conditions are judged on that.
+    const conditions =
+      stale === null && typeof claim === 'string' ? NO_CONDITIONS : takeFields(x.request, CONDITION_FIELDS)
+    if (stale !== null) {
+      const { entry } = stale.hold
+      addValidators(x.request, HEAD.at(entry.bytes, entry.headAt), stale.numbers)
+    }
+    const fetch =
+      claim === 'never'
+        ? null
+        : new Fetch(this.#requestOf(x, rule, found, content), this.#fetching, claim === 'later' ? null : claim, stale)
+    x.set(CACHED_REQUEST, {
+      rule,
+      directives,
+      result,
+      forwarded: forwardedOf(found, result),
+      collapsed,
+      fetch,
+      conditions,
+      stored: false,
+    })
+    return undefined
+  }
+
+  /** Held, so that it can be served once it has been validated, or where the origin fails. */
+  #staleOf({ entry, numbers }: Lookup): StaleResponse | null {
+    const held = entry?.hold() ?? null
+    return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
+  }
+
+  #requestOf(x: Exchange, rule: KeyRule, found: Lookup, content: Uint8Array | null): FetchRequest {
+    x.request.detach()
+    const bytes = KEY.copy()
+    return {
+      rule,
+      key: { bytes, length: bytes.length },
+      primaryLength: found.primaryLength,
+      names: found.names,
+      recordSerial: found.recordSerial,
+      seen: found.seen,
+      storing: {
+        method: x.method,
+        fields: x.request,
+        credentials: hasCredential(x),
+        identityInKey: this.#keys.byIdentity && hasCredential(x),
+        content: content === null ? 'None' : 'InKey',
+      },
+      origin: originOf(x),
+      labelled: {
+        namespace: rule.namespaceLabel,
+        host: x.host,
+        path: x.originalPath,
+        query: x.query,
+        match: this.#plan.query === undefined ? 'exact' : 'chosen',
+        route: x.route,
+        rule: x.rule,
+      },
+      sent: this.#services.clock.wall(),
+      began: this.#cache.purges.newest,
+    }
+  }
+
+  /** Waits for the fetch of another request, as long as that is of use. */
+  #follow(asking: Asking, fetch: FillUnderWay): Promise<RequestDecision> {
+    const { x } = asking
+    const { clock, timers } = this.#services
+    if (asking.deadline === 0) asking.deadline = clock.monotonic() + this.#cache.settings.collapseTimeout
+    asking.collapsed = true
+    asking.round++
+    const { promise, resolve } = Promise.withResolvers<RequestDecision>()
+    let over = false
+    const settle = (decide: () => RequestDecision | Promise<RequestDecision>): void => {
+      if (over) return
+      over = true
+      stopTimer()
+      resolve(x.ended ? undefined : decide())
+    }
+    const stopTimer = timers.after(Math.max(0, asking.deadline - clock.monotonic()), () => {
+      fetch.cancel()
+      settle(() => this.#alone(asking, 'miss CollapseTimeout'))
+    })
+    x.signal.addEventListener('abort', () => {
+      if (!over) fetch.cancel()
+      settle(() => undefined)
+    })
+    const changed = (): void => {
+      if (over || fetch.state === 'waiting') return
+      const { state } = fetch
+      if (state === 'filling') return settle(() => this.#readAlong(asking, fetch))
+      fetch.cancel()
+      asking.failed = state === 'failed'
+      settle(() => this.#look(asking))
+    }
+    fetch.follow(changed)
+    if (fetch.state !== 'waiting') timers.nextTurn(changed)
+    return promise
+  }
+
+  /** Goes on without what it has waited for. */
+  #alone(asking: Asking, result: CacheResult): RequestDecision {
+    const { x, rule } = asking
+    if (!this.#keys.write(x, rule, asking.content)) return undefined
+    const found = this.#lookups.find(x, this.#services.clock.wall())
+    try {
+      return this.#forward(asking, found, result, 'later')
+    } finally {
+      this.#cache.memory.leave()
+    }
+  }
+
+  #detail(x: Exchange, detail: CacheResult): Pick<CacheStatus, 'key' | 'detail'> {
+    if (!this.#cache.settings.isTrusted(x.clientAddress)) return NOTHING
+    return { key: urlOfKey(KEY.bytes, 0, KEY.length), detail }
+  }
+
+  /** Sets {@link NUMBERS} and {@link VERDICT}. */
+  #isUsable(held: HeldEntry, directives: RequestDirectives, now: Milliseconds): boolean {
+    readNumbers(held.view, held.numbersAt, NUMBERS)
+    if (!this.#lookups.survives(held, NUMBERS, now)) return false
+    const { outcome } = judgeReuse(NUMBERS, directives, now, VERDICT)
+    return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
+  }
+
+  /** Another request's response has begun. */
+  #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
+    const { x, directives } = asking
+    const now = this.#services.clock.wall()
+    const held = fetch.hold()
+    if (held === null || !this.#isUsable(held, directives, now)) {
+      fetch.cancel()
+      held?.release()
+      return this.#alone(asking, 'miss NotShared')
+    }
+    const response = serve(x, {
+      entry: held,
+      numbers: NUMBERS,
+      age: VERDICT.age,
+      now,
+      status: { ttl: VERDICT.ttl, collapsed: true, ...this.#detail(x, 'hit Collapsed') },
+      hold: new SharedHold(held),
+      fetch,
+      randomBytes: this.#services.randomBytes,
+    })
+    if (response === null) return undefined
+    this.#tell(x, 'hit Collapsed')
+    return { type: 'respond', response }
+  }
+}
+
+function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
+  if (state === 'purged') return 'miss Purged'
+  if (state === 'uncacheable') return 'miss Uncacheable'
+  if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
+  return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
+}
+
+/** RFC 9211 §2.2. */
+function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
+  if (result.startsWith('bypass')) return 'bypass'
+  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
+  return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
+    ? 'request'
+    : 'stale'
+}
+
+/** To which cache groups belong. */
+function originOf({ origin: { scheme, host, port } }: Exchange): string {
+  return `${scheme}://${authorityOf(scheme, host, port)}`
+}

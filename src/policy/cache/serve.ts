@@ -1,0 +1,131 @@
+/** A stored response as a response to a request: whole, a part of it, or that the client has it already. */
+
+import type { CacheNumbers } from '../../cache/cache-numbers.ts'
+import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
+import { BOUNDARY_BYTES, multipartOf } from '../../cache/multipart.ts'
+import { allowsRange, judgePreconditions } from '../../cache/preconditions.ts'
+import { type ByteRange, contentRange, rangesOf, unsatisfiedRange } from '../../cache/ranges.ts'
+import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
+import { StoredHead } from '../../cache/stored-head.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { BodySource } from '../../message/body.ts'
+import { Fields } from '../../message/fields.ts'
+import { inPieces, type LocalResponse } from '../../message/local-response.ts'
+import type { Exchange } from '../exchange.ts'
+import { EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
+
+/** The token that stands for this cache in Cache-Status. */
+export const CACHE_NAME = 'headgate'
+/** Bodies up to here are copied at once; longer ones are read as the client takes them. */
+const WHOLE = 64 * 1024
+
+const HEAD = new StoredHead()
+
+/** What a response is made of. */
+export interface ServedEntry {
+  readonly entry: EntryBytes
+  readonly numbers: CacheNumbers
+  /** The head to be sent, where it is not the entry's own. */
+  readonly head?: Buffer
+  /** Whole seconds; -1: the origin has just confirmed it. */
+  readonly age: number
+  readonly now: Milliseconds
+  readonly status: CacheStatus
+  /** Null: the entry is valid in this turn only, and its body is copied. */
+  readonly hold: SharedHold | null
+  /** What writes the body. */
+  readonly fetch: FillUnderWay | null
+  randomBytes(length: number): Uint8Array
+}
+
+/** @returns null: the origin alone can decide about the conditions of the request */
+export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
+  const { entry, numbers, head: other, now } = served
+  const head = other === undefined ? HEAD.at(entry.bytes, entry.headAt) : HEAD.at(other, 0)
+  const verdict = judgePreconditions(x.method, x.request, head, numbers, now)
+  if (verdict === 'Forward') return null
+  const fields = head.fields(new Fields())
+  if (verdict === 'NotModified') {
+    head.withoutRepresentation(fields)
+    release(served)
+    return { status: 304, fields: finished(fields, served), body: null }
+  }
+  const length = entry.bodyBytes
+  if (x.method === 'GET' && length !== -1 && head.status === 200 && x.request.has('range'))
+    if (allowsRange(x.request, head, numbers, now)) {
+      const asked = rangesOf(x.request, length)
+      if (asked.type === 'Unsatisfiable') return unsatisfiable(fields, served, length)
+      if (asked.type === 'Ranges') return partial(fields, served, asked.ranges, length)
+    }
+  const { status } = head
+  return {
+    status,
+    fields: finished(fields, served),
+    body: x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1),
+  }
+}
+
+/** The fields point into memory that others may get behind this turn. */
+function finished(fields: Fields, { age, status }: ServedEntry): Fields {
+  fields.detach()
+  if (age >= 0) fields.add('age', String(age))
+  fields.add('cache-status', cacheStatusMember(CACHE_NAME, status))
+  return fields
+}
+
+function unsatisfiable(stored: Fields, served: ServedEntry, length: number): LocalResponse {
+  const fields = new Fields()
+  const date = stored.get('date')
+  if (date !== undefined) fields.add('date', date)
+  fields.add('content-range', unsatisfiedRange(length))
+  release(served)
+  return { status: 416, fields: finished(fields, served), body: null }
+}
+
+function partial(fields: Fields, served: ServedEntry, ranges: readonly ByteRange[], length: number): LocalResponse {
+  const [only] = ranges
+  if (ranges.length === 1 && only !== undefined) {
+    const own = finished(fields, served)
+    own.set('content-range', contentRange(only, length))
+    return { status: 206, fields: own, body: bodyOf(served, only.first, only.last + 1) }
+  }
+  const boundary = Buffer.from(served.randomBytes(BOUNDARY_BYTES)).toString('hex')
+  const { contentType, length: bytes, parts, after } = multipartOf(ranges, length, fields.get('content-type'), boundary)
+  const own = finished(fields, served)
+  own.set('content-type', contentType)
+  const sources: BodySource[] = []
+  for (const { before, first, last } of parts) {
+    sources.push(inPieces(before))
+    const part = bodyOf({ ...served, hold: served.hold?.retain() ?? null }, first, last + 1)
+    sources.push(part instanceof Uint8Array ? inPieces(part) : part)
+  }
+  sources.push(inPieces(after))
+  release(served)
+  return { status: 206, fields: own, body: new JoinedBody(sources, bytes) }
+}
+
+/** @param to behind the last byte; -1: the end */
+function bodyOf({ entry, hold, fetch }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
+  if (hold !== null) return new EntryBody(hold, from, to, fetch)
+  const end = to === -1 ? entry.bodyBytes : to
+  const bytes = Buffer.allocUnsafe(end - from)
+  entry.copyBody(from, bytes, 0, bytes.length)
+  return bytes
+}
+
+/** Of a HEAD: the length alone is told. */
+function ofLength(served: ServedEntry): BodySource | null {
+  const { bodyBytes } = served.entry
+  release(served)
+  return bodyBytes <= 0 ? null : { length: bodyBytes, start: () => ({ resume() {}, abort() {} }) }
+}
+
+function release({ hold, fetch }: ServedEntry): void {
+  fetch?.cancel()
+  hold?.release()
+}
+
+/** Whether the body is read over several turns, so that the entry has to be held. */
+export function isLong(entry: StoredEntry): boolean {
+  return entry.bodyBytes > WHOLE
+}

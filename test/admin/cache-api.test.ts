@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { after, before, describe, it } from 'node:test'
+import type { AdminData } from '../../src/admin/admin-data.ts'
+import type { RegistrationRequests } from '../../src/admin/registrations.ts'
+import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
+import { MAX_LABELS, namespaceLabel, writeLabels } from '../../src/cache/purge-labels.ts'
+import { HARD, KEPT, Purges, type PurgeVerdict, SOFT } from '../../src/cache/purges.ts'
+import { Caches } from '../../src/control/cache/caches.ts'
+import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+
+const TOKEN = 'a-token-of-the-tests'
+const BASE = '/api/v1/cache'
+
+interface Answer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+  readonly headers: Headers
+}
+
+describe('the admin API of the cache', () => {
+  const log = new PurgeLog(PurgeLog.allocate(2), 2)
+  const worker = new Purges(log, 0)
+  let replicas = 1
+  let serving = true
+  let server: AdminServer
+  let caches: Caches
+
+  before(async () => {
+    caches = new Caches({
+      log,
+      writer: 1,
+      time: systemTimers,
+      random: Math.random,
+      name: 'test',
+      namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
+      replicas: () => replicas,
+      listeners: () => [],
+      failure: () => {},
+      report: () => {},
+    })
+    caches.start({ redis: null, stateDirectory: undefined })
+    const digests = [createHash('sha256').update(TOKEN).digest()]
+    server = await startAdmin({
+      address: '127.0.0.1:0',
+      tokens: { read: async () => ({ ok: true, digests }) },
+      // What the API of the cache never asks for.
+      data: {} as AdminData,
+      registrations: {} as RegistrationRequests,
+      caches,
+    })
+  })
+  after(async () => {
+    caches.stop()
+    await server.close()
+  })
+
+  async function send(method: string, path: string, body?: unknown, token = TOKEN): Promise<Answer> {
+    const response = await fetch(`http://127.0.0.1:${server.port}${BASE}${path}`, {
+      method,
+      headers: { ...(token !== '' && { authorization: `Bearer ${token}` }), 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers }
+  }
+
+  function verdict(namespace: string, path: string, since: number): PurgeVerdict {
+    const labels = new Float64Array(MAX_LABELS)
+    const own = { namespace: namespaceLabel(namespace), host: 'shop.example', path, query: undefined }
+    const count = writeLabels(labels, { ...own, match: 'exact', route: `${namespace}/web`, rule: 'all' })
+    return worker.judge(since, labels, count, () => `shop.example${path}`)
+  }
+
+  it('purges by URL in every namespace that the host leads to, before it answers', async () => {
+    const since = log.last
+    const { status, body } = await send('POST', '/purges', { urls: ['https://shop.example/a'] })
+    assert.equal(status, 200, JSON.stringify(body))
+    assert.deepEqual(body, {
+      namespaces: ['shop', 'images'],
+      purged: 1,
+      soft: false,
+      replicas: 1,
+      reached: 1,
+      history: 'None',
+      kept: false,
+      detail: 'It acts.',
+    })
+    for (const namespace of ['shop', 'images']) assert.equal(verdict(namespace, '/a', since), HARD)
+    assert.equal(verdict('shop', '/b', since), KEPT)
+  })
+
+  it('purges in one namespace, softly', async () => {
+    const since = log.last
+    const { status, body } = await send('POST', '/namespaces/shop/purges', { route: 'web', soft: true })
+    assert.deepEqual([status, body.soft], [200, true])
+    assert.equal(verdict('shop', '/a', since), SOFT)
+    assert.equal(verdict('images', '/a', since), KEPT)
+  })
+
+  it('says where other replicas are not told', async () => {
+    replicas = 3
+    const { status, body } = await send('POST', '/namespaces/shop/purges', { all: true })
+    assert.deepEqual([status, body.replicas, body.reached], [202, 3, 1])
+    assert.match(String(body.detail), /in this replica alone/)
+    replicas = 1
+  })
+
+  it('needs a token for every change', async () => {
+    const since = log.last
+    assert.equal((await send('POST', '/namespaces/shop/purges', { all: true }, '')).status, 401)
+    assert.equal((await send('POST', '/purges', { urls: ['http://shop.example/'] }, 'wrong')).status, 401)
+    assert.equal((await send('POST', '/warm-ups', { urls: ['http://shop.example/'] }, '')).status, 401)
+    assert.equal(verdict('shop', '/', since), KEPT)
+  })
+
+  it('refuses what it cannot do, and says why', async () => {
+    const since = log.last
+    const cases: readonly [path: string, body: unknown, status: number, reason: string][] = [
+      ['/purges', { urls: ['https://other.example/'] }, 404, 'NamespaceUnknown'],
+      ['/purges', { tags: ['x'] }, 422, 'InvalidPurge'],
+      ['/purges', { urls: ['/a'] }, 422, 'InvalidPurge'],
+      ['/namespaces/shop/purges', {}, 422, 'InvalidPurge'],
+      ['/namespaces/shop/purges', { tags: ['a b'] }, 422, 'InvalidPurge'],
+      ['/namespaces/shop/purges', { route: 'other/web' }, 422, 'InvalidPurge'],
+      ['/namespaces/shop/purges', { urls: [] }, 400, 'InvalidRequest'],
+      ['/namespaces/shop/purges', { everything: true }, 400, 'InvalidRequest'],
+      ['/namespaces/Shop/purges', { all: true }, 400, 'InvalidRequest'],
+      ['/warm-ups', { urls: ['ftp://a/'] }, 422, 'InvalidWarmUp'],
+      ['/warm-ups', { urls: ['https://user:word@a/'] }, 422, 'InvalidWarmUp'],
+      ['/warm-ups', {}, 400, 'InvalidRequest'],
+    ]
+    for (const [path, body, status, reason] of cases) {
+      const answer = await send('POST', path, body)
+      assert.deepEqual([answer.status, answer.body.reason], [status, reason], `${path} ${JSON.stringify(body)}`)
+    }
+    assert.equal((await send('GET', '/warm-ups/99')).status, 404)
+    serving = false
+    assert.equal((await send('POST', '/purges', { urls: ['https://shop.example/'] })).status, 503)
+    serving = true
+    assert.equal(log.last, since, 'nothing was purged')
+    const other = await send('DELETE', '/purges')
+    assert.deepEqual([other.status, other.headers.get('allow')], [405, 'POST'])
+    const read = await send('PUT', '/warm-ups/1')
+    assert.deepEqual([read.status, read.headers.get('allow')], [405, 'GET, HEAD'])
+  })
+
+  it('takes several hundred names at once, so that every thread reads each of them', async () => {
+    const since = log.last
+    const tags = Array.from({ length: 256 }, (_, i) => `tag-${i}`)
+    const answers = await Promise.all([1, 2, 3].map(() => send('POST', '/namespaces/shop/purges', { tags })))
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 200],
+    )
+    assert.equal(log.last - since, 768)
+  })
+})

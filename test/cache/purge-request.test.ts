@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { labelOf, MAX_TAGS, namespaceLabel, routeLabel, ruleLabel } from '../../src/cache/purge-labels.ts'
+import { MAX_PURGED_NAMES, type PurgeRequest, purgedHosts, purgeRecords } from '../../src/cache/purge-request.ts'
+import { tagLabels } from '../../src/cache/tags.ts'
+
+const records = (request: PurgeRequest) => {
+  const made = purgeRecords('shop', request)
+  assert.ok(!('fault' in made), JSON.stringify(made))
+  return made
+}
+
+suite('requests to purge', () => {
+  test('a URL is brought into the form that requests have', () => {
+    const label = labelOf('path', 'shop.example/a')
+    for (const url of [
+      'https://shop.example/a',
+      'http://SHOP.example:8080/a',
+      '//shop.example./a',
+      'shop.example/b/../%61',
+    ]) {
+      const [record, ...more] = records({ urls: [url] })
+      assert.deepEqual(more, [])
+      assert.equal(record?.label, label, url)
+      assert.equal(record.exact, labelOf('url', 'shop.example/a'))
+      assert.equal(record.namespace, namespaceLabel('shop'))
+      assert.equal(record.soft, false)
+    }
+    assert.equal(records({ urls: ['https://shop.example'] })[0]?.label, labelOf('path', 'shop.example/'))
+    assert.equal(records({ urls: ['https://[2001:DB8::1]/a'] })[0]?.label, labelOf('path', '[2001:db8::1]/a'))
+    const [query] = records({ urls: ['https://shop.example/a?b=%31&c'], soft: true })
+    assert.deepEqual([query?.text, query?.soft], ['b=%31&c', true])
+    assert.equal(query?.exact, labelOf('url', 'shop.example/a?b=%31&c'))
+  })
+
+  test('an escaped slash is purged as rules may keep it', () => {
+    assert.equal(records({ urls: ['https://shop.example/a%2fb'] })[0]?.label, labelOf('path', 'shop.example/a%2Fb'))
+  })
+
+  test('a prefix has whole segments', () => {
+    for (const prefix of ['https://shop.example/img', 'shop.example/img/', 'shop.example//img//'])
+      assert.equal(records({ prefixes: [prefix] })[0]?.label, labelOf('prefix', 'shop.example/img'), prefix)
+    for (const prefix of ['https://shop.example', 'shop.example/'])
+      assert.equal(records({ prefixes: [prefix] })[0]?.label, labelOf('prefix', 'shop.example'), prefix)
+  })
+
+  test('tags, Routes, rules and all', () => {
+    assert.deepEqual(
+      records({ tags: ['a', 'b'] }).map(({ label }) => label),
+      [labelOf('tag', 'a'), labelOf('tag', 'b')],
+    )
+    assert.equal(records({ route: 'web' })[0]?.label, routeLabel('shop/web'))
+    assert.equal(records({ route: 'shop/web', rule: 'images' })[0]?.label, ruleLabel('shop/web', 'images'))
+    assert.equal(records({ all: true })[0]?.kind, 'all')
+  })
+
+  const long = Array.from({ length: MAX_PURGED_NAMES + 1 }, (_, i) => `t${i}`)
+  for (const request of [
+    {},
+    { urls: [] },
+    { tags: long },
+    { all: false },
+    { urls: ['https://shop.example/'], all: true },
+    { rule: 'images' },
+    { route: 'other/web' },
+    { tags: ['two words'] },
+    { tags: ['a,b'] },
+    { tags: ['ü'] },
+    { tags: ['x'.repeat(257)] },
+    { urls: ['/only/a/path'] },
+    { urls: ['https://shop.example/a b'] },
+    { urls: ['https://shop.example/a#b'] },
+    { urls: ['ftp://shop.example/a'] },
+    { urls: ['https://user@shop.example/a'] },
+    { urls: ['https://shop.example/%00'] },
+    { urls: ['https://shop.example/..;/a'] },
+    { urls: [`https://shop.example/?${'x'.repeat(8_001)}`] },
+    { prefixes: ['https://shop.example/a?b'] },
+    { prefixes: ['*.example/a'] },
+  ] satisfies PurgeRequest[])
+    test(`refuses ${JSON.stringify(request).slice(0, 60)}`, () => {
+      const made = purgeRecords('shop', request)
+      assert.ok('fault' in made)
+      assert.ok(made.fault.length < 250)
+    })
+
+  test('says whose hosts are meant', () => {
+    assert.deepEqual(
+      [...purgedHosts({ urls: ['https://A.example/', 'b.example/x', 'c d'] })],
+      ['a.example', 'b.example'],
+    )
+    assert.deepEqual([...purgedHosts({ tags: ['x'] })], [])
+  })
+})
+
+suite('tags of a response', () => {
+  const fields = (...lines: string[]) => ({ all: () => lines })
+
+  test('are words of all lines, each once', () => {
+    const labels = (...tags: string[]) => tags.map((tag) => labelOf('tag', tag))
+    assert.deepEqual(tagLabels(fields('a b  c', 'd, a,\te'), 'surrogate-key'), labels('a', 'b', 'c', 'd', 'e'))
+    assert.deepEqual(tagLabels(fields(), 'surrogate-key'), [])
+    assert.deepEqual(tagLabels(fields(' , '), 'surrogate-key'), [])
+  })
+
+  test('that cannot be purged by are not stored', () => {
+    const many = (count: number): string => Array.from({ length: count }, (_, i) => `t${i}`).join(' ')
+    assert.equal(tagLabels(fields(many(MAX_TAGS)), 'x')?.length, MAX_TAGS)
+    assert.equal(tagLabels(fields(many(MAX_TAGS + 1)), 'x'), undefined)
+    assert.equal(tagLabels(fields('x'.repeat(257)), 'x'), undefined)
+    assert.equal(tagLabels(fields('ü'), 'x'), undefined)
+  })
+})

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, describe, it } from 'node:test'
+import { runCache } from '../../src/cli/cache.ts'
+import { parseCommand } from '../../src/cli/parse.ts'
+
+const PURGED = {
+  ...{ namespaces: ['shop'], purged: 2, soft: false, replicas: 2, reached: 2, history: 'Redis', kept: true },
+  detail: 'It acts in every replica.',
+}
+const WARM = {
+  ...{ id: '3', state: 'running', urls: 2, requested: 0, hits: 0, stored: 0, others: 0, failed: 0 },
+  problems: [] as { url: string; problem: string }[],
+}
+
+interface Received {
+  readonly method: string | undefined
+  readonly path: string | undefined
+  readonly token: string | undefined
+  readonly body: unknown
+}
+
+describe('headgate cache', () => {
+  const servers: Server[] = []
+  after(() => {
+    for (const server of servers) server.close()
+  })
+
+  async function run(answers: readonly [status: number, body: unknown][], ...argv: string[]) {
+    const received: Received[] = []
+    const left = [...answers]
+    const server = createServer((request, response) => {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        const { method, url: path, headers } = request
+        received.push({ method, path, token: headers.authorization, body: text === '' ? undefined : JSON.parse(text) })
+        const [status, body] = left.shift() ?? [500, {}]
+        response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+        response.end(JSON.stringify(body))
+      })
+    })
+    servers.push(server)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const command = parseCommand(['cache', ...argv, '--admin', `127.0.0.1:${port}`])
+    assert.ok(command.name === 'cache', JSON.stringify(command))
+    let out = ''
+    let err = ''
+    const files: Record<string, string> = {
+      token: '# comment\nword\nother\n',
+      urls: '# list\nhttp://a/1\n\n http://a/2 \n',
+    }
+    const code = await runCache(command, {
+      out: (text) => (out += text),
+      err: (text) => (err += text),
+      environment: { HEADGATE_ADMIN_TOKEN: 'of-the-environment' },
+      read(file) {
+        if (files[file] === undefined) throw new Error('ENOENT')
+        return files[file]
+      },
+      pause: () => {},
+    })
+    return { code, out, err, received }
+  }
+
+  it('purges URLs with the token of a file', async () => {
+    const args = ['purge', 'https://a/1', 'https://a/2', '--token-file', 'token', '--soft']
+    const { code, out, err, received } = await run([[200, { ...PURGED, soft: true }]], ...args)
+    assert.deepEqual([code, err], [0, ''])
+    assert.equal(out, 'Marked as stale: 2 names of shop, in 2 of 2 replicas.\n')
+    assert.deepEqual(received, [
+      {
+        method: 'POST',
+        path: '/api/v1/cache/purges',
+        token: 'Bearer word',
+        body: { urls: ['https://a/1', 'https://a/2'], soft: true },
+      },
+    ])
+  })
+
+  it('purges the other things in a namespace', async () => {
+    const bodies = []
+    for (const flags of [
+      ['--prefix', 'https://a/img'],
+      ['--tag', 'a,b'],
+      ['--route', 'web'],
+      ['--route', 'web', '--rule', 'images'],
+      ['--all'],
+    ]) {
+      const { received } = await run([[200, PURGED]], 'purge', '--namespace', 'shop', ...flags)
+      assert.equal(received[0]?.path, '/api/v1/cache/namespaces/shop/purges')
+      assert.equal(received[0]?.token, 'Bearer of-the-environment')
+      bodies.push(received[0]?.body)
+    }
+    assert.deepEqual(bodies, [
+      { prefixes: ['https://a/img'] },
+      { tags: ['a', 'b'] },
+      { route: 'web' },
+      { route: 'web', rule: 'images' },
+      { all: true },
+    ])
+  })
+
+  it('says with its exit code that not every replica was reached', async () => {
+    const detail = 'It acts in this replica. \u001b[31mRedis does not answer.'
+    const { code, out, err } = await run([[202, { ...PURGED, reached: 1, detail }]], 'purge', 'https://a/')
+    assert.equal(code, 1)
+    assert.equal(out, 'Purged: 2 names of shop, in 1 of 2 replicas.\n')
+    assert.equal(err, 'headgate: It acts in this replica. ?[31mRedis does not answer.\n')
+  })
+
+  it('shows what the gateway says against it', async () => {
+    const problem = { title: 'No rule has the host', detail: 'State the namespace', status: 404 }
+    const { code, err } = await run([[404, problem]], 'purge', 'https://a/')
+    assert.deepEqual([code, err], [1, 'headgate: No rule has the host: State the namespace (404)\n'])
+    const missing = await run([], 'purge', 'https://a/', '--token-file', 'nowhere')
+    assert.deepEqual([missing.code, missing.received], [1, []])
+    assert.match(missing.err, /nowhere cannot be read/)
+  })
+
+  it('works on a list until it is finished', async () => {
+    const problems = [{ url: 'http://a/2', problem: '404: its rule has no cache' }]
+    const finished = { ...WARM, state: 'finished', requested: 2, stored: 1, others: 1, problems }
+    const { code, out, err, received } = await run(
+      [
+        [202, WARM],
+        [200, WARM],
+        [200, finished],
+      ],
+      ...['warm', '--file', 'urls', '--rate', '5'],
+    )
+    assert.equal(code, 0)
+    assert.equal(out, '2 requested: 1 stored, 0 were there, 1 not cached, 0 failed.\n')
+    assert.equal(err, 'headgate: http://a/2: 404: its rule has no cache\n')
+    assert.deepEqual(received[0]?.body, { urls: ['http://a/1', 'http://a/2'], rate: 5 })
+    assert.deepEqual(
+      received.slice(1).map(({ path }) => path),
+      ['/api/v1/cache/warm-ups/3', '/api/v1/cache/warm-ups/3'],
+    )
+  })
+
+  for (const line of [
+    'cache',
+    'cache empty',
+    'cache purge',
+    'cache purge --prefix',
+    'cache purge --tag a',
+    'cache purge --all',
+    'cache purge https://a/ --all',
+    'cache purge https://a/ --rule x',
+    'cache purge https://a/ --rate 5',
+    'cache warm',
+    'cache warm https://a/ --file x',
+    'cache warm https://a/ --soft',
+    'cache warm https://a/ --rate 0',
+  ])
+    it(`refuses: ${line}`, () => {
+      assert.equal(parseCommand(line.split(' ')).name, 'usage')
+    })
+})

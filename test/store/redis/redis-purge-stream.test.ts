@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { after, describe, it } from 'node:test'
+import { labelOf } from '../../../src/cache/purge-labels.ts'
+import { encodePurge, PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
+import { ContentStore } from '../../../src/policy/contents.ts'
+import { type KnownPurges, PurgeStream } from '../../../src/store/redis/purge-stream.ts'
+import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { eventually } from '../../feature/harness.ts'
+import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+
+const closing: (() => unknown)[] = []
+after(async () => {
+  for (const close of closing.reverse()) await close()
+})
+
+async function serverOf(replicaOf?: number): Promise<RedisServer> {
+  const server = await RedisServer.start(replicaOf === undefined ? {} : { replicaOf })
+  closing.push(() => server.stop())
+  return server
+}
+
+interface Replica {
+  readonly stream: PurgeStream
+  /** `began 7+0`, `began 7+0 missed`, `a@1` of a tag. */
+  readonly heard: string[]
+  readonly failures: (string | undefined)[]
+  history: number
+}
+
+let names = 0
+
+function replicaOf({ address }: { address: string }, known: KnownPurges = { history: 0, position: 0 }): Replica {
+  const redis = new RedisAccess(
+    { deadline: 2_000, inFlight: 64 },
+    { contents: new ContentStore(), time: systemTimers, random: Math.random, report: () => {} },
+  )
+  redis.use({ mode: 'Single', addresses: [address], keyPrefix: 'test' })
+  const heard: string[] = []
+  const failures: (string | undefined)[] = []
+  const rig: Replica = {
+    heard,
+    failures,
+    history: 0,
+    stream: new PurgeStream(
+      known,
+      { redis, time: systemTimers, random: Math.random, name: `replica-${names++}` },
+      {
+        began(history, floor, missed) {
+          rig.history = history
+          heard.push(`began ${floor}${missed ? ' missed' : ''}`)
+        },
+        told: ({ kind, text, position }) => heard.push(`${kind === 'everything' ? 'everything' : text}@${position}`),
+        failure: (message) => {
+          if (failures.at(-1) !== message || failures.length === 0) failures.push(message)
+        },
+      },
+    ),
+  }
+  closing.push(() => {
+    rig.stream.stop()
+    redis.stop()
+  })
+  return rig
+}
+
+let ids = 0
+const tag = (name: string): PurgeRecord => ({
+  ...PLAIN,
+  kind: 'label',
+  namespace: 5,
+  label: labelOf('tag', name),
+  text: name,
+  id: ++ids,
+})
+
+const settled = (rig: Replica, ...heard: string[]): Promise<void> =>
+  eventually(() => assert.deepEqual(rig.heard, heard))
+
+describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
+  it('is told to every replica in order, and to one that comes later', async () => {
+    const server = await serverOf()
+    const [a, b] = [replicaOf(server), replicaOf(server)]
+    await settled(a, 'began 0')
+    await settled(b, 'began 0')
+    const record = tag('x')
+    await a.stream.append([record, tag('y')])
+    assert.deepEqual(a.heard.slice(1), ['x@1', 'y@2'], 'its own are told before it returns')
+    assert.deepEqual(await a.stream.reach(record.id), { replicas: 2, reached: 2 })
+    assert.deepEqual(b.heard.slice(1), ['x@1', 'y@2'])
+    await b.stream.append([tag('z')])
+    await settled(a, 'began 0', 'x@1', 'y@2', 'z@3')
+    const c = replicaOf(server)
+    await settled(c, 'began 0', 'x@1', 'y@2', 'z@3')
+    assert.equal(c.history, a.history)
+    // A control thread that takes the place of another.
+    const d = replicaOf(server, { history: a.history, position: 2 })
+    await settled(d, 'began 2', 'z@3')
+    assert.ok(JSON.stringify(await server.admin.keys('*')).includes('test:{purges}'))
+  })
+
+  it('tells what was missed after a lost connection, and nothing twice', async () => {
+    const server = await serverOf()
+    const a = replicaOf(server)
+    await settled(a, 'began 0')
+    await a.stream.append([tag('x')])
+    await server.admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await eventually(async () => a.stream.append([tag('y')]))
+    await settled(a, 'began 0', 'x@1', 'y@2')
+  })
+
+  it('is another one where Redis has lost it, and what was missed cannot be known', async () => {
+    const server = await serverOf()
+    const [a, b] = [replicaOf(server), replicaOf(server)]
+    await settled(a, 'began 0')
+    await settled(b, 'began 0')
+    await a.stream.append([tag('x')])
+    await settled(b, 'began 0', 'x@1')
+    const before = a.history
+    await server.kill()
+    await eventually(() => assert.notEqual(a.failures.at(-1), undefined))
+    await assert.rejects(a.stream.append([tag('y')]))
+    await server.run()
+    await settled(a, 'began 0', 'x@1', 'began 0 missed')
+    await settled(b, 'began 0', 'x@1', 'began 0 missed')
+    assert.notEqual(a.history, before)
+    assert.equal(a.history, b.history)
+    await eventually(() => assert.equal(a.failures.at(-1), undefined))
+  })
+
+  it('is another one where a failover has lost its last entries, even behind newer ones', async () => {
+    const master = await serverOf()
+    const a = replicaOf(master)
+    await settled(a, 'began 0')
+    await a.stream.append([tag('x'), tag('y')])
+    const before = a.history
+    // As in a replica of Redis that was promoted without the last entry.
+    await master.admin.xdel('test:{purges}:entries', '2-0')
+    await eventually(() => assert.notEqual(a.history, before))
+    await settled(a, 'began 0', 'x@1', 'y@2', 'began 0 missed')
+    await a.stream.append([tag('z')])
+    assert.equal(a.heard.at(-1), 'z@1')
+    const torn = a.history
+    // Another record at the place of the last one.
+    await master.admin.del('test:{purges}:entries')
+    const other = Buffer.from(encodePurge(tag('other'))).toString('base64')
+    await master.admin.xadd('test:{purges}:entries', '1-0', 'r', other)
+    await eventually(() => assert.notEqual(a.history, torn))
+  })
+
+  it('is another one where entries that were not told are gone', async () => {
+    const server = await serverOf()
+    const a = replicaOf(server)
+    await settled(a, 'began 0')
+    await a.stream.append([tag('x')])
+    const before = a.history
+    // Evicted as a whole, and written on.
+    await server.admin.del('test:{purges}:entries')
+    await eventually(() => assert.notEqual(a.history, before))
+    assert.equal(a.heard.at(-1), 'began 0 missed')
+  })
+
+  it('a record that this version does not know is told as a purge of everything', async () => {
+    const server = await serverOf()
+    const a = replicaOf(server)
+    await settled(a, 'began 0')
+    await server.admin.xadd('test:{purges}:entries', '1-0', 'r', 'AAAA')
+    await server.admin.hset('test:{purges}:history', 'last', '1')
+    await settled(a, 'began 0', 'everything@1')
+    await a.stream.append([tag('x')])
+    await settled(a, 'began 0', 'everything@1', 'x@2')
+  })
+
+  it('says which replicas act by a purge: one that stands still does not, one that has left is none', async () => {
+    const server = await serverOf()
+    const [a, b] = [replicaOf(server), replicaOf(server)]
+    await settled(a, 'began 0')
+    await settled(b, 'began 0')
+    const first = tag('x')
+    await a.stream.append([first])
+    assert.deepEqual(await a.stream.reach(first.id), { replicas: 2, reached: 2 })
+    await server.admin.hset(
+      'test:{purges}:replicas',
+      'stands-still',
+      `${a.history} 0 ${Math.floor(Date.now() / 1_000)}`,
+    )
+    const second = tag('y')
+    await a.stream.append([second])
+    assert.deepEqual(await a.stream.reach(second.id), { replicas: 3, reached: 2 })
+    await server.admin.hset('test:{purges}:replicas', 'stands-still', `${a.history} 0 1`)
+    b.stream.stop()
+    const third = tag('z')
+    await a.stream.append([third])
+    await eventually(async () => assert.deepEqual(await a.stream.reach(third.id), { replicas: 1, reached: 1 }))
+  })
+})
