@@ -4,13 +4,13 @@
  * are purged, Redis is paused, restarted and spoiled, and workers and whole gateways are killed (`--calm`: only purges).
  * Exit code 1 when one body was wrong. Starts redis-server itself.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { RedisServer } from '../test/lib/redis-server.ts'
-import { type Events, routeOf, run } from './lib/cache-soak/chaos.ts'
+import { type Events, routeOf, run, TOKEN } from './lib/cache-soak/chaos.ts'
 import { Client, type Counts, emptyCounts } from './lib/cache-soak/clients.ts'
 import { SoakOrigin } from './lib/cache-soak/origin.ts'
 import { SoakGateway } from './lib/cache-soak/replica.ts'
@@ -40,7 +40,15 @@ const clock = (): number => performance.now()
 const world = new World(Object.keys(HOSTS), Number(values.things), clock())
 const counts = emptyCounts()
 const events: Events = {
-  ...{ changes: 0, purges: 0, purgesFailed: 0, redisPaused: 0, redisRestarted: 0, redisSpoiled: 0 },
+  ...{
+    changes: 0,
+    purges: 0,
+    purgesEverywhere: 0,
+    purgesFailed: 0,
+    redisPaused: 0,
+    redisRestarted: 0,
+    redisSpoiled: 0,
+  },
   ...{ workersEnded: 0, replicasKilled: 0 },
 }
 const replicas: SoakGateway[] = []
@@ -57,9 +65,11 @@ try {
 process.exit(counts.wrongs > 0 || counts.checked === 0 ? 1 : 0)
 
 async function soak(): Promise<void> {
+  const tokenFile = join(scratch, 'token')
+  writeFileSync(tokenFile, TOKEN)
   const settings = { redis: { addresses: [redis.address] }, cache: { memory: values.memory } }
   for (const name of ['one', 'two']) {
-    const options = { name, folder: join(scratch, name), manifests: manifests(origin.port), settings }
+    const options = { name, folder: join(scratch, name), manifests: manifests(origin.port), settings, tokenFile }
     replicas.push(await SoakGateway.start({ ...options, workers: Number(values.workers) }))
   }
   const end = performance.now() + Number(values.minutes) * 60_000

@@ -19,6 +19,8 @@ export interface SoakGatewayOptions {
   readonly manifests: string
   readonly settings: Readonly<Record<string, unknown>>
   readonly workers: number
+  /** Of the admin API. */
+  readonly tokenFile: string
 }
 
 export class SoakGateway implements Replica {
@@ -50,13 +52,13 @@ export class SoakGateway implements Replica {
   }
 
   async run(): Promise<void> {
-    const { folder, manifests, settings, workers } = this.#options
+    const { folder, manifests, settings, workers, tokenFile } = this.#options
     mkdirSync(join(folder, 'manifests'), { recursive: true })
     mkdirSync(join(folder, 'state'), { recursive: true })
     writeFileSync(join(folder, 'manifests/all.yaml'), manifests)
     const all = {
       listeners: [{ name: 'http', address: '127.0.0.1', port: this.port }],
-      admin: { address: `127.0.0.1:${this.adminPort}` },
+      admin: { address: `127.0.0.1:${this.adminPort}`, tokenFile },
       signals: { address: `127.0.0.1:${this.#signalsPort}` },
       ...settings,
     }
