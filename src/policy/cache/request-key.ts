@@ -3,10 +3,11 @@ import { hash } from 'node:crypto'
 import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../cache/key.ts'
 import { namespaceLabel } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
+import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
-import { claimAt, type ValueReader, valueReader } from '../variables.ts'
+import { claimAt, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
 
 /** The rule of a request, as its keys and purges have it. */
@@ -21,12 +22,8 @@ const MAX_RULES = 4_096
 /** Selectors that say who the client is: a key that has one is one client's. */
 const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'])
 
-interface Selector {
-  readonly name: string
-  /** Field of the request; null: another kind of value. */
-  readonly header: string | null
-  readonly read: ValueReader
-}
+/** Writes into {@link KEY} what a request has of one selector. */
+type SelectorWriter = (x: Exchange) => void
 
 /** One buffer for all keys of the thread: it is valid until the next one is written. */
 export const KEY = new KeyWriter()
@@ -35,7 +32,7 @@ export class RequestKeys {
   readonly #plan: CachePlan
   readonly #policy: string
   readonly #query: QueryKeyReader
-  readonly #selectors: readonly Selector[]
+  readonly #selectors: readonly SelectorWriter[]
   readonly #rules = new Map<string, Map<string, KeyRule>>()
   #known = 0
   /** Keys are to be of one client each where it has shown a credential. */
@@ -47,13 +44,9 @@ export class RequestKeys {
     this.#plan = plan
     this.#policy = shapeDigest(plan, policy)
     this.#query = queryKeyReader(plan.query)
-    this.#selectors = plan.by.map((name) => ({
-      name,
-      header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
-      read: valueReader(name),
-    }))
+    this.#selectors = plan.by.map(selectorWriter)
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
-    this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
+    this.fields = new Set(plan.by.flatMap((name) => (name.startsWith(HEADER) ? [fieldOf(name)] : [])))
   }
 
   rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
@@ -93,13 +86,7 @@ export class RequestKeys {
    */
   write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
     writeTarget(KEY, rule.prefix, x)
-    for (const { name, header, read } of this.#selectors) {
-      if (header !== null) writeSelector(KEY, name, x.request.all(header))
-      else {
-        const value = read(x)
-        writeSelector(KEY, name, value === undefined ? NONE : [value])
-      }
-    }
+    for (const write of this.#selectors) write(x)
     if (hasCredential(x)) this.#writeIdentity(x)
     if (content !== null) this.#writeContent(x, content)
     return !KEY.tooLong
@@ -129,6 +116,28 @@ export class RequestKeys {
         KEY.text(KeyPart.Value, value)
       }
     KEY.raw(KeyPart.Content, content)
+  }
+}
+
+const HEADER = 'header:'
+const COOKIE = 'cookie:'
+
+/** In lower case. */
+const fieldOf = (selector: string): string => selector.slice(HEADER.length).toLowerCase()
+
+function selectorWriter(selector: string): SelectorWriter {
+  if (selector.startsWith(HEADER)) {
+    const name = fieldOf(selector)
+    return (x) => writeHeaderSelector(KEY, name, x.request)
+  }
+  if (selector.startsWith(COOKIE)) {
+    const name = selector.slice(COOKIE.length)
+    return (x) => writeCookieSelector(KEY, name, x.request)
+  }
+  const read = valueReader(selector)
+  return (x) => {
+    const value = read(x)
+    writeSelector(KEY, selector, value === undefined ? NONE : [value])
   }
 }
 

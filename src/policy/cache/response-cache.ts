@@ -16,12 +16,12 @@ import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
-import { type ValueReader, valueReader } from '../variables.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { type Presence, presenceOf } from './presence.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { tagLabels } from './tags.ts'
@@ -57,7 +57,7 @@ export class ResponseCache {
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
-  readonly #bypass: readonly ValueReader[]
+  readonly #bypass: readonly Presence[]
   readonly #fetching: FetchServices
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -67,7 +67,7 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
-    this.#bypass = plan.bypass.map(valueReader)
+    this.#bypass = plan.bypass.map(presenceOf)
     this.#fetching = {
       cache,
       rules,
@@ -116,7 +116,7 @@ export class ResponseCache {
     // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
     else if (requestBodyLength !== 0) return 'bypass RequestContent'
     if (x.upgrade !== null) return 'bypass Upgrade'
-    for (const read of this.#bypass) if (read(x) !== undefined) return 'bypass Condition'
+    for (const isPresent of this.#bypass) if (isPresent(x)) return 'bypass Condition'
     return isForOrigin(x.request) ? 'bypass Precondition' : null
   }
 

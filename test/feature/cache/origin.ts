@@ -68,11 +68,17 @@ export async function cacheOrigin(scope: Scope, otherwise?: (asked: Asked) => An
     /** Answers of one connection follow one another. */
     let turn = Promise.resolve()
     socket.on('data', (chunk: Buffer) => {
+      // It has closed: what still comes has met nobody.
+      if (socket.writableEnded || socket.destroyed) return
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
       for (let read = readRequest(bytes, socket); read !== null; read = readRequest(bytes, socket)) {
         const { asked, length } = read
         bytes = bytes.subarray(length)
-        turn = turn.then(() => respond(pages.get(pathOf(asked.target)) ?? stray, asked)).catch(() => {})
+        turn = turn
+          .then(async () => {
+            if (!socket.writableEnded) await respond(pages.get(pathOf(asked.target)) ?? stray, asked)
+          })
+          .catch(() => {})
       }
     })
     socket.on('end', () => socket.end())
