@@ -46,7 +46,11 @@ function reflect(asked: Asked): Answer {
   const side = /.*\bside=([^;,]*)/.exec(fields.get('cookie') ?? '')?.[1]
   if (path.startsWith('/by/')) Object.assign(told, { side, tenant: fields.get('x-tenant') })
   if (!path.startsWith('/by-query')) told.query = query
-  for (const name of REFLECTED) if (fields.has(name)) told[name] = fields.get(name)
+  for (const name of REFLECTED) {
+    const value = fields.get(name)
+    // A host is the same in capitals (RFC 9110 §4.2.3).
+    if (value !== undefined) told[name] = name.endsWith('host') ? value.toLowerCase() : value
+  }
   return { fields: [FRESH, 'content-type: application/json'], body: JSON.stringify(told) }
 }
 
