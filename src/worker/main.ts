@@ -62,6 +62,9 @@ const responses =
 
 /** Milliseconds. */
 const CACHE_SWEEP = 250
+const PURGE_PAUSE = 10
+
+const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
 
 let control: MessagePort
 
@@ -79,7 +82,7 @@ const { timers, context, handler, backends, budget, contents, cache, messages } 
   places: new NamedPlaces(shared.places, data.workers),
   remoteLimiters: (contents) => remoteLimits(contents, clock, random, log),
   responses,
-  purges: new Purges(new PurgeLog(shared.purges, data.workers + 1), index),
+  purges,
   metrics,
   registry: builtInFilters(),
   patterns,
@@ -181,6 +184,7 @@ setInterval(() => {
   listeners.sweep()
   patterns.relieve()
 }, 1_000).unref()
+purges.follow((run) => void clock.after(PURGE_PAUSE, run))
 setInterval(() => cache.sweep(clock.wall()), CACHE_SWEEP).unref()
 watchMemory(
   block,

@@ -1,13 +1,21 @@
 /** The key of a request: everything that may make its response another one than that of another request. */
 import { hash } from 'node:crypto'
-import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../cache/key.ts'
+import {
+  KeyPart,
+  KeyWriter,
+  keyPrefix,
+  writeContent,
+  writeIdentity,
+  writeSelector,
+  writeTarget,
+} from '../../cache/key.ts'
 import { namespaceLabel } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
-import { claimAt, valueReader } from '../variables.ts'
+import { claimAt, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
 
 /** The rule of a request, as its keys and purges have it. */
@@ -22,8 +30,13 @@ const MAX_RULES = 4_096
 /** Selectors that say who the client is: a key that has one is one client's. */
 const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'])
 
-/** Writes into {@link KEY} what a request has of one selector. */
-type SelectorWriter = (x: Exchange) => void
+interface Selector {
+  readonly name: string
+  /** Field or cookie of the request; both null: another kind of value. */
+  readonly header: string | null
+  readonly cookie: string | null
+  readonly read: ValueReader
+}
 
 /** One buffer for all keys of the thread: it is valid until the next one is written. */
 export const KEY = new KeyWriter()
@@ -32,7 +45,7 @@ export class RequestKeys {
   readonly #plan: CachePlan
   readonly #policy: string
   readonly #query: QueryKeyReader
-  readonly #selectors: readonly SelectorWriter[]
+  readonly #selectors: readonly Selector[]
   readonly #rules = new Map<string, Map<string, KeyRule>>()
   #known = 0
   /** Keys are to be of one client each where it has shown a credential. */
@@ -44,9 +57,14 @@ export class RequestKeys {
     this.#plan = plan
     this.#policy = shapeDigest(plan, policy)
     this.#query = queryKeyReader(plan.query)
-    this.#selectors = plan.by.map(selectorWriter)
+    this.#selectors = plan.by.map((name) => ({
+      name,
+      header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
+      cookie: name.startsWith('cookie:') ? name.slice('cookie:'.length) : null,
+      read: valueReader(name),
+    }))
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
-    this.fields = new Set(plan.by.flatMap((name) => (name.startsWith(HEADER) ? [fieldOf(name)] : [])))
+    this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
   }
 
   rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
@@ -86,9 +104,16 @@ export class RequestKeys {
    */
   write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
     writeTarget(KEY, rule.prefix, x)
-    for (const write of this.#selectors) write(x)
+    for (const { name, header, cookie, read } of this.#selectors) {
+      if (header !== null) writeHeaderSelector(KEY, header, x.request)
+      else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
+      else {
+        const value = read(x)
+        writeSelector(KEY, name, value === undefined ? NONE : [value])
+      }
+    }
     if (hasCredential(x)) this.#writeIdentity(x)
-    if (content !== null) this.#writeContent(x, content)
+    if (content !== null) writeContent(KEY, x.request, content)
     return !KEY.tooLong
   }
 
@@ -107,44 +132,11 @@ export class RequestKeys {
       this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
     )
   }
-
-  /** RFC 10008 §2.7: the content and what describes it. */
-  #writeContent(x: Exchange, content: Uint8Array): void {
-    for (const name of CONTENT_FIELDS)
-      for (const value of x.request.all(name)) {
-        KEY.text(KeyPart.ContentField, name)
-        KEY.text(KeyPart.Value, value)
-      }
-    KEY.raw(KeyPart.Content, content)
-  }
-}
-
-const HEADER = 'header:'
-const COOKIE = 'cookie:'
-
-/** In lower case. */
-const fieldOf = (selector: string): string => selector.slice(HEADER.length).toLowerCase()
-
-function selectorWriter(selector: string): SelectorWriter {
-  if (selector.startsWith(HEADER)) {
-    const name = fieldOf(selector)
-    return (x) => writeHeaderSelector(KEY, name, x.request)
-  }
-  if (selector.startsWith(COOKIE)) {
-    const name = selector.slice(COOKIE.length)
-    return (x) => writeCookieSelector(KEY, name, x.request)
-  }
-  const read = valueReader(selector)
-  return (x) => {
-    const value = read(x)
-    writeSelector(KEY, selector, value === undefined ? NONE : [value])
-  }
 }
 
 const NONE: readonly string[] = Object.freeze([])
 const ISSUER = ['iss']
 const SUBJECT = ['sub']
-const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language']
 
 /** An issuer alone names no one. */
 const ISSUER_PART = 0
