@@ -4,7 +4,7 @@ import { it } from 'node:test'
 import { eventually } from '../harness.ts'
 import { RawClient, requestBytes } from '../raw-client.ts'
 import { holdings } from '../wire.ts'
-import { type CacheRig, FRESH, NOT_YET, type Page, STANDARD, shown } from './rig.ts'
+import { type CacheRig, FRESH, type Page, STANDARD, shown } from './rig.ts'
 
 const HERD = 100
 const MIB = 1 << 20
@@ -103,7 +103,7 @@ export function collapsing(rig: () => CacheRig): void {
     }
   })
 
-  it('a client that leaves does not end the fetch that others wait for', NOT_YET, async () => {
+  it('a client that leaves does not end the fetch that others wait for', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const page = rig().page(STANDARD, { fields: [FRESH], head: promise })
     const first = await RawClient.connect(rig().gateway.port)
@@ -116,7 +116,7 @@ export function collapsing(rig: () => CacheRig): void {
     for (const answer of await Promise.all(others)) page.is(answer, 1, 1)
   })
 
-  it('a client that leaves in the middle of the body: the others get all of it', NOT_YET, async () => {
+  it('a client that leaves in the middle of the body: the others get all of it', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const body = 'y'.repeat(300_000)
     const page = rig().page(STANDARD, { fields: [FRESH], body, rest: promise })

@@ -220,6 +220,3 @@ export const STANDARD = 'standard.test'
 export const FRESH = 'cache-control: max-age=3600'
 /** An Expires, a Date or a Last-Modified so many seconds from now. */
 export const date = (seconds: number): string => new Date(Date.now() + seconds * 1_000).toUTCString()
-
-/** What the filter does not do yet. */
-export const NOT_YET = { skip: 'not yet' }
