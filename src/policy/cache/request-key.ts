@@ -17,6 +17,7 @@ import type { DryExchange, Exchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
 import { claimAt, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
+import { spelledAuthority } from './spelled-authority.ts'
 
 /** The rule of a request, as its keys and purges have it. */
 export interface KeyRule {
@@ -104,6 +105,8 @@ export class RequestKeys {
    */
   write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
     writeTarget(KEY, rule.prefix, x)
+    const spelling = spelledAuthority(x.authority, x.origin)
+    if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
     for (const { name, header, cookie, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
