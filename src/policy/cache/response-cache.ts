@@ -51,7 +51,6 @@ interface Asking {
 }
 
 export class ResponseCache {
-  readonly #plan: CachePlan
   readonly #keys: RequestKeys
   readonly #services: FilterServices
   readonly #cache: CacheServices
@@ -61,7 +60,6 @@ export class ResponseCache {
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
-    this.#plan = plan
     this.#keys = keys
     this.#services = services
     this.#cache = cache
