@@ -4,10 +4,10 @@
  */
 import { hasCookie, hasHeader } from '../../cache/selectors.ts'
 import { decodeFormText } from '../../pattern/query.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import { valueReader } from '../variables.ts'
 
-export type Presence = (x: Exchange) => boolean
+export type Presence = (x: DryExchange) => boolean
 
 /** @param selector `cookie:preview`, `header:x-debug`, or another variable */
 export function presence(selector: string): Presence {
