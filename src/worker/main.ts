@@ -63,6 +63,11 @@ const responses =
 /** Milliseconds. */
 const CACHE_SWEEP = 250
 
+const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
+/** Milliseconds; the rings of the log hold what may come in many such pauses. */
+const PURGES_PAUSE = 10
+purges.follow((read) => clock.after(PURGES_PAUSE, read))
+
 let control: MessagePort
 
 const { timers, context, handler, backends, budget, contents, cache, messages } = createDataPlane({
@@ -79,7 +84,7 @@ const { timers, context, handler, backends, budget, contents, cache, messages } 
   places: new NamedPlaces(shared.places, data.workers),
   remoteLimiters: (contents) => remoteLimits(contents, clock, random, log),
   responses,
-  purges: new Purges(new PurgeLog(shared.purges, data.workers + 1), index),
+  purges,
   metrics,
   registry: builtInFilters(),
   patterns,

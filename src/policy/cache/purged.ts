@@ -12,7 +12,12 @@ const LABEL_BYTES = 8
 export function judgePurges(purges: Purges, entry: EntryBytes): PurgeVerdict {
   // Records have no labels: a purge of what they lead to leaves them as they are.
   if (entry.checked === purges.newest || entry.kind !== EntryKind.Response) return KEPT
-  const { bytes, subjectAt, subjectBytes } = entry
+  const { bytes, view, subjectAt, subjectBytes } = entry
+  // Purges of others cost no object.
+  if (purges.isQuiet(view.getFloat64(subjectAt, true), entry.checked)) {
+    entry.checked = purges.last
+    return KEPT
+  }
   const count = subjectBytes / LABEL_BYTES
   const labels = new Float64Array(bytes.buffer, bytes.byteOffset + subjectAt, count)
   const verdict = purges.judge(entry.checked, labels, count, () => urlOf(entry))
