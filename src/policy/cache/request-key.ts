@@ -38,8 +38,10 @@ export class RequestKeys {
   readonly #selectors: readonly Selector[]
   readonly #rules = new Map<string, Map<string, KeyRule>>()
   #known = 0
-  /** Keys are of one client each where it has shown a credential. */
-  readonly byIdentity: boolean
+  /** Keys are to be of one client each where it has shown a credential. */
+  readonly #byIdentity: boolean
+  /** Names in lower case of fields that are part of every key. */
+  readonly fields: ReadonlySet<string>
 
   constructor(plan: CachePlan, policy: PolicySet) {
     this.#plan = plan
@@ -50,7 +52,8 @@ export class RequestKeys {
       header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
       read: valueReader(name),
     }))
-    this.byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
+    this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
+    this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
   }
 
   rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
@@ -104,14 +107,18 @@ export class RequestKeys {
 
   /** Where the key names nobody, what clients with a credential get is still apart from what others do. */
   #writeIdentity(x: Exchange): void {
-    if (!this.byIdentity) return KEY.text(KeyPart.Identity, 'any')
-    const claims = x.get(CLAIMS)
-    writeIdentity(KEY, [
-      textOf(claimAt(claims, ISSUER)),
-      textOf(claimAt(claims, SUBJECT)),
-      x.get(CONSUMER),
-      x.clientCertificate?.fingerprint,
-    ])
+    if (this.identifies(x)) writeIdentity(KEY, identityOf(x))
+    else KEY.text(KeyPart.Identity, 'any')
+  }
+
+  /**
+   * Whether the key is of this client alone. A credential without a subject, a consumer or a certificate names nobody,
+   * though keys were to be by one of them.
+   */
+  identifies(x: Exchange): boolean {
+    return (
+      this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
+    )
   }
 
   /** RFC 10008 §2.7: the content and what describes it. */
@@ -130,7 +137,18 @@ const ISSUER = ['iss']
 const SUBJECT = ['sub']
 const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language']
 
-const textOf = (claim: unknown): string | undefined => (typeof claim === 'string' ? claim : undefined)
+/** An issuer alone names no one. */
+const ISSUER_PART = 0
+
+function identityOf(x: Exchange): readonly (string | undefined)[] {
+  const claims = x.get(CLAIMS)
+  const issuer = textOf(claimAt(claims, ISSUER))
+  return [issuer, textOf(claimAt(claims, SUBJECT)), x.get(CONSUMER), x.clientCertificate?.fingerprint]
+}
+
+function textOf(claim: unknown): string | undefined {
+  return typeof claim === 'string' && claim !== '' ? claim : typeof claim === 'number' ? `#${claim}` : undefined
+}
 
 /** The gateway has verified who the client is, by whatever it has shown. */
 export function hasCredential(x: Exchange): boolean {

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
 import type { RemoteLimiter } from '../../../src/limit/remote-limiter.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
+import { RecordArchive } from '../../../src/store/archive/record-archive.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { RedisLimiters } from '../../../src/store/redis/redis-limiters.ts'
+import { MAX_REDIS_BODY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
+import { bytes, found, keyOf, put, putVariant, readAll, varied } from '../../suite/response-archive.ts'
 
+const MASTER = new Uint8Array(32)
 const DAY = 86_400_000
 const closing: (() => unknown)[] = []
 after(() => Promise.all(closing.map((close) => close())))
@@ -42,6 +48,31 @@ async function passed(limiter: RemoteLimiter, key: string, times: number): Promi
   return admissions.filter(({ allowed }) => allowed).length
 }
 
+function archiveOf(access: RedisAccess): RecordArchive {
+  return new RecordArchive({
+    name: 'Redis',
+    records: new RedisRecords({ lookups: access, bulk: access, time: systemTimers, randomBytes }),
+    master: () => MASTER,
+    time: systemTimers,
+    randomBytes,
+    deadline: 5_000,
+    maxBodyBytes: MAX_REDIS_BODY,
+  })
+}
+
+/** Short and long bodies, variants and removals: all of a key lies in one slot. */
+async function archiveWorks(archive: RecordArchive): Promise<void> {
+  for (let i = 0; i < 12; i++) {
+    const body = randomBytes(i % 4 === 0 ? 2 * WHOLE_BYTES : 100)
+    await put(archive, `page ${i}`, body)
+    assert.ok((await readAll(found(await archive.find(keyOf(`page ${i}`))))).equals(body), `page ${i}`)
+    assert.equal(await putVariant(archive, `varied ${i}`, 'de', 'Hallo'), 'put')
+    assert.equal(String(found(await archive.find(varied(`varied ${i}`, 'de'))).whole), 'Hallo')
+    assert.equal(await archive.remove(keyOf(`varied ${i}`)), true)
+    assert.equal((await archive.find(varied(`varied ${i}`, 'de'))).type, 'none')
+  }
+}
+
 describe('Redis of several servers', { skip: NO_REDIS }, () => {
   it('Redis Cluster: keys lie on all nodes, and each is exact', { timeout: 60_000 }, async () => {
     const nodes = await Promise.all([1, 2, 3].map(() => serverOf({ cluster: true })))
@@ -60,6 +91,7 @@ describe('Redis of several servers', { skip: NO_REDIS }, () => {
     // Scripts reach a node with the first key of it.
     for (let i = 0; i < 20; i++) assert.equal(await passed(limiter, `client ${i}`, 15), 10, `client ${i}`)
     for (const node of nodes) assert.ok((await node.admin.dbsize()) > 0, 'every node has some of the keys')
+    await archiveWorks(archiveOf(access))
   })
 
   it('Sentinel: goes on with the replica that becomes master', { timeout: 60_000 }, async () => {
@@ -81,6 +113,9 @@ describe('Redis of several servers', { skip: NO_REDIS }, () => {
     const limiter = limiterOf(access)
     assert.equal(await passed(limiter, 'ann', 15), 10)
     await until(async () => (await replica.admin.dbsize()) === 1)
+    const archive = archiveOf(access)
+    await put(archive, 'of before', bytes('body'))
+    await until(async () => (await replica.admin.dbsize()) === 2)
     await master.kill()
     await until(async () => (await replica.admin.info('replication')).includes('role:master'))
     await until(() =>
@@ -89,6 +124,8 @@ describe('Redis of several servers', { skip: NO_REDIS }, () => {
         () => false,
       ),
     )
+    assert.equal(String(found(await archive.find(keyOf('of before'))).whole), 'body')
+    await archiveWorks(archive)
     assert.equal(await passed(limiter, 'ann', 1), 0, 'what the replica had heard still counts')
   })
 })

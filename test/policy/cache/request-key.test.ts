@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { CLAIMS, CONSUMER } from '../../../src/policy/attribute.ts'
+import type { CachePlan } from '../../../src/policy/cache/plan.ts'
+import { hasCredential, KEY, RequestKeys } from '../../../src/policy/cache/request-key.ts'
+import type { Exchange } from '../../../src/policy/exchange.ts'
+import { PLAIN, TestExchange } from '../exchange.ts'
+
+const CACHE_PLAN: CachePlan = {
+  ...{ mode: 'Standard', ttlByCode: [], version: '', by: [], bypass: [], maxObjectBytes: 1_000, store: 'Memory' },
+}
+
+interface Client {
+  readonly claims?: Readonly<Record<string, unknown>>
+  readonly consumer?: string
+  readonly certificate?: string
+}
+
+function client({ claims, consumer, certificate }: Client = {}): TestExchange {
+  const clientCertificate =
+    certificate === undefined ? null : ({ fingerprint: certificate } as Exchange['clientCertificate'])
+  const x = new TestExchange({ clientCertificate })
+  if (claims !== undefined) x.set(CLAIMS, claims)
+  if (consumer !== undefined) x.set(CONSUMER, consumer)
+  return x
+}
+
+function keyOf(by: readonly string[], given: Client = {}): { readonly key: string; readonly named: boolean } {
+  const keys = new RequestKeys({ ...CACHE_PLAN, by }, PLAIN)
+  const x = client(given)
+  assert.ok(keys.write(x, keys.rule(x), null))
+  return { key: KEY.copy().toString('latin1'), named: keys.identifies(x) }
+}
+
+const ALICE = { claims: { iss: 'https://id.example', sub: 'alice' } }
+const BOB = { claims: { iss: 'https://id.example', sub: 'bob' } }
+
+describe('who a key is of', () => {
+  it('RFC 9111 §3.5: nobody, unless it is by consumer or subject; and yet apart from those without a credential', () => {
+    for (const by of [[], ['claim:tenant'], ['header:authorization']]) {
+      assert.deepEqual([keyOf(by, ALICE).named, keyOf(by).named], [false, false])
+      assert.equal(keyOf(by, ALICE).key, keyOf(by, BOB).key)
+      assert.notEqual(keyOf(by, ALICE).key, keyOf(by).key)
+    }
+  })
+
+  it('RFC 9111 §3.5: one issuer and subject, one consumer, one certificate', () => {
+    const clients: readonly Client[] = [
+      ALICE,
+      BOB,
+      { claims: { ...ALICE.claims, iss: 'https://other.example' } },
+      { claims: { sub: 'alice' } },
+      { claims: {}, consumer: 'alice' },
+      { claims: {}, consumer: 'bob' },
+      { certificate: 'alice' },
+      { certificate: 'bob' },
+      { ...ALICE, certificate: 'bob' },
+      { claims: { iss: 'https://id.example', sub: 42 } },
+    ]
+    for (const by of [['claim:sub'], ['consumer']]) {
+      const keys = clients.map((one) => keyOf(by, one))
+      assert.ok(keys.every(({ named }) => named))
+      assert.equal(new Set(keys.map(({ key }) => key)).size, clients.length)
+    }
+  })
+
+  it('RFC 9111 §3.5: nobody where the credential has neither subject nor consumer nor certificate', () => {
+    const unnamed = [{}, { iss: 'https://id.example' }, { sub: '' }, { sub: ['alice'] }, { sub: null, name: 'alice' }]
+    for (const claims of unnamed) {
+      assert.ok(hasCredential(client({ claims })))
+      assert.equal(keyOf(['claim:sub'], { claims }).named, false, JSON.stringify(claims))
+      assert.equal(keyOf(['consumer'], { claims }).named, false)
+    }
+    assert.equal(keyOf(['claim:sub']).named, false)
+  })
+
+  it('knows the fields that are part of it', () => {
+    const keys = new RequestKeys({ ...CACHE_PLAN, by: ['header:X-Host', 'cookie:a', 'client.ip'] }, PLAIN)
+    assert.deepEqual([...keys.fields], ['x-host'])
+  })
+})

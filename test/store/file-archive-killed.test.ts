@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { FileStore } from '../../src/store/archive/file-store.ts'
+import { RecordArchive } from '../../src/store/archive/record-archive.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { found, keyOf, readAll } from '../suite/response-archive.ts'
+import { bodyOf, KEYS, MASTER, recordsOf } from './file-archive-writer.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'headgate-archive-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('files of a process that was killed while it wrote them', () => {
+  it('are whole or not there', async () => {
+    const writer = new URL('file-archive-writer.ts', import.meta.url)
+    let checked = 0
+    for (let round = 0; round < 3; round++) {
+      const child = spawn(process.execPath, [writer.pathname, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const ended = once(child, 'exit')
+      // It says so whenever it has put some of them.
+      for (let said = 0; said < 20 + 7 * round; ) said += String((await once(child.stdout, 'data'))[0]).length
+      child.kill('SIGKILL')
+      await ended
+      const store = new FileStore({
+        stateDirectory: folder,
+        maxBytes: 1e9,
+        clock: systemTimers,
+        failure: (message) => assert.equal(message, undefined),
+      })
+      while (store.step());
+      const archive = new RecordArchive({
+        name: 'File',
+        records: recordsOf(store),
+        master: () => MASTER,
+        time: systemTimers,
+        randomBytes,
+        deadline: 60_000,
+        maxBodyBytes: 1e9,
+      })
+      for (const key of KEYS) {
+        const answer = await archive.find(keyOf(key))
+        if (answer.type === 'none') continue
+        const hit = found(answer)
+        assert.ok((await readAll(hit)).equals(bodyOf(key, Number(Buffer.from(hit.head)))), key)
+        checked++
+      }
+      assert.equal(archive.statistics.foreign, 0, 'what is renamed is whole')
+    }
+    assert.ok(checked > 0)
+  })
+})
