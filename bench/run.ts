@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AccessBench } from './lib/access-bench.ts'
+import { CacheBench } from './lib/cache-bench.ts'
 import { type Comparison, compare, type Plan } from './lib/compare.ts'
 import { allowedCpus, residentKiB } from './lib/cpu-time.ts'
 import { type Load, load } from './lib/load.ts'
@@ -22,7 +23,8 @@ const HELP = `npm run bench -- [flags]
   --quick            a smoke test: short rounds, every scenario once; figures are rough
   --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite, tls,
                      handshakes, resumed, h2, grpc, websocket, download, download-tls, idle, idle-tls, certificates,
-                     jwt, jwt-fresh, api-key, external, limit, limit-cluster
+                     jwt, jwt-fresh, api-key, external, limit, limit-cluster, cache-hit, cache-miss,
+                     cache-hit-under-fill, cache-herd
   --rounds N         rounds of each side (default 5)
   --seconds N        length of a round (default 4)
   --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)
@@ -158,7 +160,10 @@ async function bench(): Promise<void> {
   }
   if (!values.calibrate && values.against === undefined && !values.checks) {
     await protocols(report, origin, pinning)
-    if (!values['peers-only']) await access(report, origin, pinning)
+    if (!values['peers-only']) {
+      await access(report, origin, pinning)
+      await cache(report, pinning)
+    }
   }
   say(`Resident memory of ${subject.name}: ${round((report.residentKiB as number) / 1024, 0)} MiB`)
   report.failed = failed
@@ -232,6 +237,21 @@ async function access(
     quick: values.quick,
   })
   report.access = await bench.run()
+  failed += bench.failed
+}
+
+/** Rows of the cache, beside nginx and Varnish. */
+async function cache(
+  report: Record<string, unknown>,
+  cpus: { readonly proxy: number | undefined; readonly load: number | undefined } | undefined,
+): Promise<void> {
+  const bench = new CacheBench({
+    ...{ scratch, say, planFor, wanted, keep },
+    cpus: cpus ?? { proxy: undefined, load: undefined },
+    quick: values.quick,
+    bufferedLog: values['buffered-log'],
+  })
+  report.cache = await bench.run()
   failed += bench.failed
 }
 

@@ -31,11 +31,13 @@ const TITLE = /\b(?:it|test|describe)\(\s*(['"`])(RFC \d+) §([\d.]+): (.*?[^\\]
 
 export function cacheRules(): CacheRule[] {
   const files = [...new Set(FILES.flatMap((pattern) => globSync(pattern, { cwd: root.pathname })))].sort()
-  const rules = files.flatMap((file) =>
+  const found = files.flatMap((file) =>
     [...readFileSync(new URL(file, root), 'utf8').matchAll(TITLE)].map(([, , document, section, rule]) => ({
       ...{ document: document!, section: section!, rule: rule!.replaceAll(/\\(.)/g, '$1'), file },
     })),
   )
+  // A title that is put together says nothing by itself.
+  const rules = found.filter(({ rule }) => !rule.includes('${'))
   const numbers = ({ document, section }: CacheRule) => [document.slice(4), ...section.split('.')].map(Number)
   return rules.sort((a, b) => compare(numbers(a), numbers(b)) || (a.file < b.file ? -1 : a.file > b.file ? 1 : 0))
 }

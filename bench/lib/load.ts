@@ -16,6 +16,8 @@ export interface Load {
   readonly bodyBytes?: number
   /** Of every request: `x-api-key: …`. */
   readonly headers?: readonly string[]
+  /** Each request has another path: this behind `path`, and its number behind that. */
+  readonly unique?: string
   /** The next line of a file, after the last one the first again, as the value of a field of each request. */
   readonly cycled?: CycledField
 }
@@ -37,7 +39,8 @@ export interface LoadResult {
 
 /** @param scratch folder for the script that wrk runs */
 export async function load(scratch: string, cpu: number | undefined, options: Load): Promise<LoadResult> {
-  const script = join(scratch, `wrk-${options.bodyBytes ?? 0}${options.cycled === undefined ? '' : '-cycled'}.lua`)
+  const kind = options.cycled !== undefined ? '-cycled' : options.unique !== undefined ? '-unique' : ''
+  const script = join(scratch, `wrk-${options.bodyBytes ?? 0}${kind}.lua`)
   writeFileSync(script, scriptFor(options))
   const arguments_ = ['-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--timeout', '5s']
   arguments_.push(
@@ -68,7 +71,7 @@ export async function load(scratch: string, cpu: number | undefined, options: Lo
   }
 }
 
-function scriptFor({ bodyBytes, cycled }: Load): string {
+function scriptFor({ bodyBytes, cycled, path, unique }: Load): string {
   const body =
     bodyBytes === undefined
       ? ''
@@ -88,7 +91,16 @@ request = function()
   return requests[next]
 end
 `
-  return `${body}${cycle}
+  const others =
+    unique === undefined
+      ? ''
+      : `local number = 0
+request = function()
+  number = number + 1
+  return wrk.format(nil, ${JSON.stringify(`${path}${unique}`)} .. number)
+end
+`
+  return `${body}${cycle}${others}
 done = function(summary, latency, requests)
   local e = summary.errors
   local failed = e.connect + e.read + e.write + e.status + e.timeout

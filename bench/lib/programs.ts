@@ -17,6 +17,7 @@ export const WRK: Program = { command: 'wrk', debianPackage: 'wrk' }
 export const HAPROXY: Program = { command: 'haproxy', debianPackage: 'haproxy' }
 export const H2LOAD: Program = { command: 'h2load', debianPackage: 'nghttp2-client' }
 export const REDIS: Program = { command: 'redis-server', debianPackage: 'redis-server' }
+export const VARNISH: Program = { command: 'varnishd', debianPackage: 'varnish' }
 export const CADDY: Program = { command: 'caddy', debianPackage: 'caddy' }
 export const TASKSET: Program = { command: 'taskset', debianPackage: 'util-linux' }
 

@@ -19,7 +19,7 @@ const LF = 0x0a
  * What is not sent with a 304 (RFC 9110 §15.4.5): it describes the representation and guides no cache. `Last-Modified`
  * is one of them where there is an ETag.
  */
-const REPRESENTATION_FIELDS: ReadonlySet<string> = new Set([
+export const REPRESENTATION_FIELDS: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-language',
   'content-md5',

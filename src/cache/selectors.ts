@@ -3,7 +3,8 @@
  * the last of several values, another spelling of a name (`X_User` for `X-User`), a quoted or encoded cookie. So
  * whatever it might take for the value is part of the key, and no request finds what was made of another's.
  */
-import { type Fields, looseName } from '../message/fields.ts'
+import { type Fields, looseName, withoutOws } from '../message/fields.ts'
+import { decodeFormText } from '../pattern/query.ts'
 import { KeyPart, type KeyWriter } from './key.ts'
 
 /** @param name in lower case */
@@ -78,4 +79,29 @@ function isOther(pair: string, name: string): boolean {
   const equals = pair.indexOf('=')
   const own = equals === -1 ? pair : pair.slice(0, equals)
   return own === '' || (PLAIN_NAME.test(own) && looseName(own) !== looseName(name))
+}
+
+/**
+ * Whether a request has a field of this name, or one that some servers do not tell from it.
+ *
+ * @param name in lower case
+ */
+export function hasHeader(request: Fields, name: string): boolean {
+  const loose = knownLooseName(name)
+  for (let i = 0; i < request.count; i++) if (request.nameIsLoosely(i, loose) && !request.isRemoved(i)) return true
+  const { added } = request
+  if (added !== null) for (let i = 0; i < added.length; i += 2) if (looseName(added[i]!) === loose) return true
+  return false
+}
+
+/** Whether a request has a cookie of this name, empty or not, or something that a server may take for one. */
+export function hasCookie(request: Fields, name: string): boolean {
+  if (!request.has('cookie')) return false
+  const loose = looseName(name)
+  for (const line of request.all('cookie'))
+    for (const pair of line.split(/[;,]/)) {
+      const own = /^[\t ]*([^=[]*)/.exec(pair)![1]!
+      if (looseName(withoutOws(decodeFormText(own))) === loose) return true
+    }
+  return false
 }

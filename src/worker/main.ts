@@ -62,6 +62,9 @@ const responses =
 
 /** Milliseconds. */
 const CACHE_SWEEP = 250
+const PURGE_PAUSE = 10
+
+const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
 
 const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
 /** Milliseconds; the rings of the log hold what may come in many such pauses. */
@@ -186,6 +189,7 @@ setInterval(() => {
   listeners.sweep()
   patterns.relieve()
 }, 1_000).unref()
+purges.follow((run) => void clock.after(PURGE_PAUSE, run))
 setInterval(() => cache.sweep(clock.wall()), CACHE_SWEEP).unref()
 watchMemory(
   block,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { KeyWriter } from '../../src/cache/key.ts'
-import { writeCookieSelector, writeHeaderSelector } from '../../src/cache/selectors.ts'
+import { hasCookie, hasHeader, writeCookieSelector, writeHeaderSelector } from '../../src/cache/selectors.ts'
 import { received } from './stored.ts'
 
 const writer = new KeyWriter()
@@ -66,5 +66,30 @@ describe('a cookie in a key', () => {
       byCookie('sid=1; a="'),
     ]
     assert.equal(new Set(keys).size, keys.length)
+  })
+})
+
+describe('what makes a request pass the cache by', () => {
+  it('is there where it is empty, repeated, or in a spelling that some servers take for it', () => {
+    for (const cookie of [
+      'preview=1',
+      'preview=',
+      'preview',
+      'a=1; preview=2',
+      'PREVIEW=1',
+      'pre%76iew=1',
+      'preview[]=1',
+      'a=1, preview=2',
+      'preview =1',
+    ])
+      assert.ok(hasCookie(received(`Cookie: ${cookie}`), 'preview'), cookie)
+    for (const cookie of ['a=preview', 'previews=1', 'xpreview=1', ''])
+      assert.ok(!hasCookie(received(`Cookie: ${cookie}`), 'preview'), cookie)
+    assert.ok(!hasCookie(received('X: preview=1'), 'preview'))
+    assert.ok(hasHeader(received('X-Debug: '), 'x-debug') && hasHeader(received('x_debug: 1'), 'x-debug'))
+    assert.ok(!hasHeader(received('x-debugs: 1'), 'x-debug'))
+    const added = received()
+    added.set('x-debug', '1')
+    assert.ok(hasHeader(added, 'x-debug'))
   })
 })

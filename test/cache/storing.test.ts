@@ -417,7 +417,7 @@ describe('how long it is fresh', () => {
     assert.equal(lifetime({ response: changed(10_000 * HOUR) }), 24 * HOUR)
     assert.ok(flags({ response: changed(10 * HOUR) }) & CacheFlag.Heuristic)
     assert.equal(lifetime({ response: { ...changed(10 * HOUR), date: date(RECEIVED - 5 * HOUR), ...TAG } }), HOUR / 2)
-    for (const more of [changed(-HOUR), { 'last-modified': 'x' }])
+    for (const more of [changed(-HOUR), changed(0), { 'last-modified': 'x' }])
       assert.equal(reasonOf({ response: more }), 'NoLifetime')
     // A Date far ahead makes no estimate longer.
     assert.equal(lifetime({ response: { ...changed(10 * HOUR), date: date(RECEIVED + 1_000 * HOUR) } }), HOUR)
@@ -540,6 +540,7 @@ describe('what an operator states', () => {
     assert.equal(lifetime({ rules: { maxTtl: 30_000 }, response: { 'last-modified': date(0) } }), 30_000)
     assert.ok(flags({ rules, response: cc('s-maxage=3600') }) & CacheFlag.Capped)
     assert.ok(!(flags({ rules, response: cc('max-age=20') }) & CacheFlag.Capped))
+    assert.ok(!(flags({ rules, response: cc('max-age=30') }) & CacheFlag.Capped))
   })
 
   it('RFC 5861 §3: windows for stale responses are the origin’s, or the operator’s where it says nothing', () => {
@@ -599,5 +600,15 @@ describe('validators', () => {
 
   it('RFC 8246 §2: knows immutable', () => {
     assert.ok(flags({ response: cc('max-age=60, immutable') }) & CacheFlag.Immutable)
+  })
+
+  it('keeps all that is known of a response at once', () => {
+    const { AlwaysValidate, Capped, Configured, Credentials, Immutable, NeverStale, Partial, Validator } = CacheFlag
+    const response = cc('no-cache, immutable, must-revalidate', { ...TAG, 'content-range': 'bytes 0-4/10' })
+    const rules = { ttlByCode: new Map([[206, HOUR]]), maxTtl: 1_000 }
+    assert.equal(
+      flags({ response, rules, status: 206, request: { range: 'bytes=0-4' }, asked: { credentials: true } }),
+      AlwaysValidate | Capped | Configured | Credentials | Immutable | NeverStale | Partial | Validator,
+    )
   })
 })

@@ -49,3 +49,136 @@ describe('a response that may be stored', () => {
     assert.deepEqual(w.gateway.errors, [])
   })
 })
+
+/** Headers of the origin: fresh for a second, then stale for a while. */
+const STALE = { 'cache-control': 'max-age=1, stale-while-revalidate=60, stale-if-error=60', etag: '"1"' }
+
+describe('requests for one key that meet', () => {
+  it('are one fetch, of which all get the body as it arrives', async (t) => {
+    const w = world(t)
+    w.answer = () => {}
+    const requests = Array.from({ length: 20 }, () => w.gateway.ask({ path: '/a' }))
+    await w.gateway.until(() => w.asked.length === 1)
+    const [origin] = w.asked
+    origin!.head(200, { 'cache-control': 'max-age=60', 'content-length': '6' })
+    origin!.write('abc')
+    for (const request of requests) assert.equal((await request.head()).status, 200)
+    origin!.write('def')
+    origin!.end()
+    for (const request of requests) assert.equal((await request.response()).body, 'abcdef')
+    assert.equal(w.asked.length, 1)
+    await w.gateway.nothingLeft()
+  })
+
+  it('go on at once, each by itself, when the response cannot be stored', async (t) => {
+    const w = world(t)
+    w.answer = () => {}
+    const requests = Array.from({ length: 20 }, () => w.gateway.ask({ path: '/a' }))
+    await w.gateway.until(() => w.asked.length === 1)
+    w.asked[0]!.respond(200, 'mine', { 'cache-control': 'private' })
+    await w.gateway.until(() => w.asked.length === 20)
+    for (const [i, origin] of w.asked.entries()) if (i > 0) origin.respond(200, `${i}`, { 'cache-control': 'private' })
+    const bodies = await Promise.all(requests.map(async (request) => (await request.response()).body))
+    assert.equal(new Set(bodies).size, 20)
+    await w.gateway.nothingLeft()
+  })
+
+  it('get the response that the first one asked for and did not wait for', async (t) => {
+    const w = world(t)
+    w.answer = () => {}
+    const first = w.gateway.ask({ path: '/a' })
+    await w.gateway.until(() => w.asked.length === 1)
+    const second = w.gateway.ask({ path: '/a' })
+    await w.gateway.pass(100)
+    first.vanish()
+    await w.gateway.pass(100)
+    w.asked[0]!.respond(200, 'body', { 'cache-control': 'max-age=60' })
+    assert.equal((await second.response()).body, 'body')
+    assert.equal(w.asked.length, 1)
+    await w.gateway.nothingLeft()
+  })
+
+  it('wait for no longer than the settings say', async (t) => {
+    const w = world(t)
+    w.answer = () => {}
+    const first = w.gateway.ask({ path: '/a' })
+    await w.gateway.until(() => w.asked.length === 1)
+    const second = w.gateway.ask({ path: '/a' })
+    await w.gateway.pass(4_900)
+    assert.equal(w.asked.length, 1)
+    await w.gateway.until(() => w.asked.length === 2)
+    w.asked[1]!.respond(200, 'second', { 'cache-control': 'max-age=60' })
+    assert.equal((await second.response()).body, 'second')
+    w.asked[0]!.respond(200, 'first', { 'cache-control': 'max-age=60' })
+    assert.equal((await first.response()).body, 'first')
+    await w.gateway.nothingLeft()
+  })
+
+  it('get all of it however slowly the first client reads', async (t) => {
+    const w = world(t)
+    const body = 'x'.repeat(1024 * 1024)
+    w.answer = (request) => request.respond(200, body, { 'cache-control': 'max-age=60' })
+    const slow = w.gateway.ask({ path: '/a' })
+    await slow.head()
+    slow.pause()
+    assert.equal((await get(w)).body.length, body.length)
+    slow.resume()
+    assert.equal((await slow.response()).body, body)
+    assert.equal(w.asked.length, 1)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('a stale response', () => {
+  it('is served while it is validated in the background', async (t) => {
+    const w = world(t)
+    w.answer = (request) => request.respond(200, 'one', STALE)
+    await get(w)
+    await w.gateway.pass(2_000)
+    w.answer = (request) => request.respond(304, '', STALE)
+    const stale = await get(w)
+    assert.deepEqual([stale.body, stale.fields['cache-status']], ['one', 'headgate;hit;ttl=-1'])
+    await w.gateway.until(() => w.asked.length === 2)
+    assert.equal(w.asked[1]!.fields['if-none-match'], '"1"')
+    await w.gateway.pass(100)
+    assert.match((await get(w)).fields['cache-status']!, /^headgate;hit;ttl=[01]$/)
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('is served where the origin fails, and kept', async (t) => {
+    const w = world(t)
+    const fields = { ...STALE, 'cache-control': 'max-age=1, stale-if-error=60' }
+    w.answer = (request) => request.respond(200, 'one', fields)
+    await get(w)
+    await w.gateway.pass(2_000)
+    w.answer = (request) => request.respond(503, 'down', {})
+    for (const asked of [2, 3]) {
+      const served = await get(w)
+      assert.deepEqual([served.status, served.body], [200, 'one'])
+      assert.equal(served.fields['cache-status'], 'headgate;fwd=stale;fwd-status=503;ttl=-1')
+      assert.equal(w.asked.length, asked)
+    }
+    w.answer = (request) => request.reset()
+    assert.equal((await get(w)).body, 'one')
+    w.answer = (request) => request.respond(304, '', fields)
+    assert.equal((await get(w)).fields['cache-status'], 'headgate;fwd=stale;fwd-status=304;ttl=1;stored')
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('a client that has the response already', () => {
+  it('is told so, also by the request that fetches it for all', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      request.respond(200, 'one', { 'cache-control': 'max-age=60', etag: '"1"', 'content-type': 'a/b' })
+    const first = await get(w, '/a', { 'if-none-match': '"1"' })
+    assert.deepEqual([first.status, first.body, first.fields['content-type']], [304, '', undefined])
+    assert.equal(w.asked[0]!.fields['if-none-match'], undefined)
+    const second = await get(w, '/a', { 'if-none-match': '"1"' })
+    assert.deepEqual([second.status, second.body, second.fields.etag], [304, '', '"1"'])
+    assert.equal((await get(w)).body, 'one')
+    assert.equal(w.asked.length, 1)
+    await w.gateway.nothingLeft()
+  })
+})

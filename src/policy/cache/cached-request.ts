@@ -20,6 +20,8 @@ export interface CachedRequest {
   conditions: readonly (readonly [string, string])[]
   /** Its response is being stored. */
   stored: boolean
+  /** Its client has it, so that it is stored and not sent. */
+  unsent: boolean
 }
 
 export const CACHED_REQUEST = attribute<CachedRequest>('cached request')

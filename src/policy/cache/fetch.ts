@@ -14,7 +14,7 @@ import {
   type Fill,
   type ResponseMemory,
 } from '../../cache/response-memory.ts'
-import { usefulUntil } from '../../cache/reuse.ts'
+import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { uniteVary, varyOf, writeVariant } from '../../cache/vary.ts'
@@ -220,6 +220,11 @@ export class Fetch {
   /** It is not stored, and those who wait do not wait for the next one either. */
   #refuse(reason: StoreReason, status: number): StoreReason {
     if (this.#fill === null) return reason
+    // What is stored stays: the origin may confirm it yet (RFC 9111 §4.3.3).
+    if (this.stale !== null && isErrorStatus(status)) {
+      this.fail()
+      return reason
+    }
     // What this client forbids is not forbidden by others.
     if (reason === 'RequestNoStore' || reason === 'Method' || reason === 'RequestContent') this.fail()
     else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
@@ -338,7 +343,8 @@ function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: numbe
 function mergedFields(stored: StoredHead, newer: Fields): Fields {
   const merged = new Fields()
   stored.fields(new Fields()).forEach((name, value) => {
-    if (!newer.has(name)) merged.add(name, value)
+    // Without a Date the newer one is of when it has come, and the stored one says nothing of that.
+    if (name !== 'date' && !newer.has(name)) merged.add(name, value)
   })
   newer.forEach((name, value) => {
     merged.add(name, value)

@@ -23,6 +23,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     onRequest: (x) => requests.onRequest(x),
     onResponse: (x, head, local) => responses.onResponse(x, head, local),
     responseBody: (x) => responses.bodyStep(x),
+    onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
     explain: () => ({ filter: 'cache', effect: describe(plan) }),
   }

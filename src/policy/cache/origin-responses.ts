@@ -1,9 +1,13 @@
 /** The way back: what becomes of a response of the origin, or of its failure. */
+import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
-import { CONDITION_FIELDS } from '../../cache/preconditions.ts'
+import { REPRESENTATION_FIELDS } from '../../cache/encode-head.ts'
+import { CONDITION_FIELDS, judgePreconditions } from '../../cache/preconditions.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isErrorStatus, judgeReuse, mayServeOnError, reuseVerdict } from '../../cache/reuse.ts'
+import { StoredHead } from '../../cache/stored-head.ts'
 import type { ReuseVerdict } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import { REASONS } from '../../lib/reason.ts'
 import type { BodyStepFactory } from '../../message/body.ts'
 import type { ResponseHead } from '../../message/head.ts'
@@ -17,6 +21,14 @@ import { FillStep } from './fill-step.ts'
 import { invalidate } from './invalidate.ts'
 import { CACHE_NAME, serve } from './serve.ts'
 
+/** That a fetch goes on without its client. */
+const WITHOUT_CLIENT: Milliseconds = 600_000
+
+/** Bytes of a body that a client waits for that is not sent it. */
+const MAX_UNSENT = 1024 * 1024
+
+const NUMBERS = emptyNumbers()
+const HEAD = new StoredHead()
 const VERDICT: ReuseVerdict = reuseVerdict()
 
 export class OriginResponses {
@@ -67,11 +79,36 @@ export class OriginResponses {
       case 'stored':
         request.stored = true
         this.#addStatus(x, head, request, { stored: true })
+        if (request.conditions.length > 0) this.#toNotModified(x, head, request)
         return undefined
       case 'not-stored':
         this.#addStatus(x, head, request, { reason: outcome.reason })
         return undefined
     }
+  }
+
+  /**
+   * The client has what came (RFC 9111 §4.3.2): it gets the head of a 304, and the body is stored for others. Its
+   * response ends with the body, so a long one is sent instead.
+   */
+  #toNotModified(x: Exchange, head: ResponseHead, request: CachedRequest): void {
+    const held = request.fetch!.fill.hold()
+    if (held === null) return
+    const stored = HEAD.at(held.bytes, held.headAt)
+    readNumbers(held.view, held.numbersAt, NUMBERS)
+    const short = head.bodyLength !== undefined && head.bodyLength <= MAX_UNSENT
+    if (
+      short &&
+      judgePreconditions(x.method, x.request, stored, NUMBERS, this.#services.clock.wall()) === 'NotModified'
+    ) {
+      request.unsent = true
+      head.status = 304
+      head.bodyLength = 0
+      for (const name of REPRESENTATION_FIELDS) head.fields.remove(name)
+      if (head.fields.has('etag')) head.fields.remove('last-modified')
+      head.fields.remove('content-length')
+    }
+    held.release()
   }
 
   /** It did not concern the cache; what it has changed does. */
@@ -133,7 +170,20 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     const fetch = request?.fetch
     if (fetch == null || !request!.stored) return undefined
-    return (sink, resume) => new FillStep(fetch, sink, resume)
+    if (!request!.unsent) return (sink, resume) => new FillStep(fetch, sink, resume)
+    return (sink, resume) =>
+      new FillStep(
+        fetch,
+        { write: () => true, end: (trailers) => sink.end(trailers), fail: (error) => sink.fail(error) },
+        resume,
+      )
+  }
+
+  /** Who waits for the response, or finds it stored, does not lose it because its client has left. */
+  onClientGone(x: Exchange): Milliseconds {
+    const request = x.get(CACHED_REQUEST)
+    const fetch = request?.fetch
+    return fetch?.open === true && (request!.stored || fetch.followed) ? WITHOUT_CLIENT : 0
   }
 
   onEnd(x: Exchange): void {

@@ -1,8 +1,17 @@
 /** The key of a request: everything that may make its response another one than that of another request. */
 import { hash } from 'node:crypto'
-import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../cache/key.ts'
+import {
+  KeyPart,
+  KeyWriter,
+  keyPrefix,
+  writeContent,
+  writeIdentity,
+  writeSelector,
+  writeTarget,
+} from '../../cache/key.ts'
 import { namespaceLabel } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
+import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
@@ -23,8 +32,9 @@ const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'
 
 interface Selector {
   readonly name: string
-  /** Field of the request; null: another kind of value. */
+  /** Field or cookie of the request; both null: another kind of value. */
   readonly header: string | null
+  readonly cookie: string | null
   readonly read: ValueReader
 }
 
@@ -50,6 +60,7 @@ export class RequestKeys {
     this.#selectors = plan.by.map((name) => ({
       name,
       header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
+      cookie: name.startsWith('cookie:') ? name.slice('cookie:'.length) : null,
       read: valueReader(name),
     }))
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
@@ -93,15 +104,16 @@ export class RequestKeys {
    */
   write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
     writeTarget(KEY, rule.prefix, x)
-    for (const { name, header, read } of this.#selectors) {
-      if (header !== null) writeSelector(KEY, name, x.request.all(header))
+    for (const { name, header, cookie, read } of this.#selectors) {
+      if (header !== null) writeHeaderSelector(KEY, header, x.request)
+      else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
       else {
         const value = read(x)
         writeSelector(KEY, name, value === undefined ? NONE : [value])
       }
     }
     if (hasCredential(x)) this.#writeIdentity(x)
-    if (content !== null) this.#writeContent(x, content)
+    if (content !== null) writeContent(KEY, x.request, content)
     return !KEY.tooLong
   }
 
@@ -120,22 +132,11 @@ export class RequestKeys {
       this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
     )
   }
-
-  /** RFC 10008 §2.7: the content and what describes it. */
-  #writeContent(x: Exchange, content: Uint8Array): void {
-    for (const name of CONTENT_FIELDS)
-      for (const value of x.request.all(name)) {
-        KEY.text(KeyPart.ContentField, name)
-        KEY.text(KeyPart.Value, value)
-      }
-    KEY.raw(KeyPart.Content, content)
-  }
 }
 
 const NONE: readonly string[] = Object.freeze([])
 const ISSUER = ['iss']
 const SUBJECT = ['sub']
-const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language']
 
 /** An issuer alone names no one. */
 const ISSUER_PART = 0

@@ -1,30 +1,32 @@
 /** The way in: what is stored for a request, or who fetches it. */
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
-import { urlOfKey } from '../../cache/key-text.ts'
+import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
+import { urlText } from '../../cache/purge-labels.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import { mayCollapse } from '../../cache/storing.ts'
+import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { authorityOf } from '../../pattern/host.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
-import { type ValueReader, valueReader } from '../variables.ts'
+import { fetchInBackground } from './background-fetch.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { type Presence, presence } from './presence.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
-import { tagLabels } from './tags.ts'
+import { labelsOf } from './tags.ts'
+import { forwardedOf, originOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
@@ -57,7 +59,7 @@ export class ResponseCache {
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
-  readonly #bypass: readonly ValueReader[]
+  readonly #bypass: readonly Presence[]
   readonly #fetching: FetchServices
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -67,12 +69,12 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
-    this.#bypass = plan.bypass.map(valueReader)
+    this.#bypass = plan.bypass.map(presence)
     this.#fetching = {
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
-      tagsOf: (origin, fields) => tagLabels(plan.tags, origin, fields),
+      tagsOf: (origin, fields) => labelsOf(plan.tags, origin, fields),
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
@@ -116,7 +118,7 @@ export class ResponseCache {
     // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
     else if (requestBodyLength !== 0) return 'bypass RequestContent'
     if (x.upgrade !== null) return 'bypass Upgrade'
-    for (const read of this.#bypass) if (read(x) !== undefined) return 'bypass Condition'
+    for (const isPresent of this.#bypass) if (isPresent(x)) return 'bypass Condition'
     return isForOrigin(x.request) ? 'bypass Precondition' : null
   }
 
@@ -157,7 +159,8 @@ export class ResponseCache {
     return { type: 'respond', response: problemResponse('NotStored', x) }
   }
 
-  #serve({ x, collapsed }: Asking, found: Lookup, entry: StoredEntry, result: CacheResult): RequestDecision {
+  #serve(asking: Asking, found: Lookup, entry: StoredEntry, result: CacheResult): RequestDecision {
+    const { x, collapsed } = asking
     const held = x.method !== 'HEAD' && isLong(entry) ? entry.hold() : null
     const { age, ttl } = VERDICT
     const response = serve(x, {
@@ -172,7 +175,18 @@ export class ResponseCache {
     })
     if (response === null) return undefined
     this.#tell(x, result)
+    if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
     return { type: 'respond', response }
+  }
+
+  /** Unless it is being fetched already. */
+  #renew({ x, rule, content }: Asking, found: Lookup): void {
+    const begun = this.#cache.memory.begin(KEY, rule.namespace, found.seen)
+    if (typeof begun === 'string') return
+    if (begun.type !== 'fill') return begun.cancel()
+    const request = this.#requestOf(x, rule, found, content)
+    const fetch = new Fetch(request, this.#fetching, begun, this.#staleOf(found))
+    fetchInBackground(x, fetch, content, this.#services)
   }
 
   /** The origin is asked, by this request or by one that is under way. */
@@ -195,7 +209,7 @@ export class ResponseCache {
 
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
-    { x, directives, round, failed }: Asking,
+    { x, directives, content, round, failed }: Asking,
     { state, numbers, entry }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
@@ -206,7 +220,8 @@ export class ResponseCache {
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    return why === 'RequestNoCache' ? { stores: true } : null
+    if (why === 'RequestNoCache') return { stores: true }
+    return entry === null && !mayCollapse(this.#storingOf(x, content)) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
@@ -238,6 +253,7 @@ export class ResponseCache {
       fetch,
       conditions,
       stored: false,
+      unsent: false,
     })
     return undefined
   }
@@ -258,14 +274,7 @@ export class ResponseCache {
       names: found.names,
       recordSerial: found.recordSerial,
       seen: found.seen,
-      storing: {
-        method: x.method,
-        fields: x.request,
-        credentials: hasCredential(x),
-        identityInKey: this.#keys.identifies(x),
-        keyedFields: this.#keys.fields,
-        content: content === null ? 'None' : 'InKey',
-      },
+      storing: this.#storingOf(x, content),
       origin: originOf(x),
       labelled: {
         namespace: rule.namespaceLabel,
@@ -278,6 +287,18 @@ export class ResponseCache {
       },
       sent: this.#services.clock.wall(),
       began: this.#cache.purges.newest,
+    }
+  }
+
+  #storingOf(x: Exchange, content: Uint8Array | null): StoringRequest {
+    return {
+      // A HEAD has a GET made in the background.
+      method: x.method === 'HEAD' ? 'GET' : x.method,
+      fields: x.request,
+      credentials: hasCredential(x),
+      identityInKey: this.#keys.identifies(x),
+      keyedFields: this.#keys.fields,
+      content: content === null ? 'None' : 'InKey',
     }
   }
 
@@ -331,7 +352,7 @@ export class ResponseCache {
 
   #detail(x: Exchange, detail: CacheResult): Pick<CacheStatus, 'key' | 'detail'> {
     if (!this.#cache.settings.isTrusted(x.clientAddress)) return NOTHING
-    return { key: urlOfKey(KEY.bytes, 0, KEY.length), detail }
+    return { key: `${originOf(x)}${urlText('', x.originalPath, x.query)}`, detail }
   }
 
   /** Sets {@link NUMBERS} and {@link VERDICT}. */
@@ -366,25 +387,4 @@ export class ResponseCache {
     this.#tell(x, 'hit Collapsed')
     return { type: 'respond', response }
   }
-}
-
-function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
-  if (state === 'purged') return 'miss Purged'
-  if (state === 'uncacheable') return 'miss Uncacheable'
-  if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
-  return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
-}
-
-/** RFC 9211 §2.2. */
-function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
-  if (result.startsWith('bypass')) return 'bypass'
-  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
-  return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
-    ? 'request'
-    : 'stale'
-}
-
-/** To which cache groups belong. */
-function originOf({ origin: { scheme, host, port } }: Exchange): string {
-  return `${scheme}://${authorityOf(scheme, host, port)}`
 }

@@ -1,10 +1,10 @@
 /** A stored response as a response to a request: whole, a part of it, or that the client has it already. */
 
+import { judgeAnswer, toNotModified, toParts, toUnsatisfiable } from '../../cache/answer.ts'
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
 import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
 import { BOUNDARY_BYTES, multipartOf } from '../../cache/multipart.ts'
-import { allowsRange, judgePreconditions } from '../../cache/preconditions.ts'
-import { type ByteRange, contentRange, rangesOf, unsatisfiedRange } from '../../cache/ranges.ts'
+import type { ByteRange } from '../../cache/ranges.ts'
 import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
@@ -38,31 +38,35 @@ export interface ServedEntry {
   randomBytes(length: number): Uint8Array
 }
 
-/** @returns null: the origin alone can decide about the conditions of the request */
+/** @returns null: what is stored is no answer to this request, the origin has to be asked */
 export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
   const { entry, numbers, head: other, now } = served
   const head = other === undefined ? HEAD.at(entry.bytes, entry.headAt) : HEAD.at(other, 0)
-  const verdict = judgePreconditions(x.method, x.request, head, numbers, now)
-  if (verdict === 'Forward') return null
+  const length = entry.bodyBytes === -1 ? undefined : entry.bodyBytes
+  const answer = judgeAnswer(x.method, x.request, { head, numbers, length, part: null }, now)
   const fields = head.fields(new Fields())
-  if (verdict === 'NotModified') {
-    head.withoutRepresentation(fields)
-    release(served)
-    return { status: 304, fields: finished(fields, served), body: null }
+  switch (answer.type) {
+    case 'Forward':
+    case 'Missing':
+      return null
+    case 'NotModified':
+      toNotModified(head, fields)
+      release(served)
+      return { status: 304, fields: finished(fields, served), body: null }
+    case 'Unsatisfiable':
+      return unsatisfiable(fields, served, length!)
+    case 'Parts':
+      // Several parts are read one after the other: of what is being written only the whole is.
+      if (answer.ranges.length > 1 && served.fetch !== null) return whole(x, head, fields, served)
+      return partial(head, fields, served, answer.ranges, length!, x.request.has('if-range'))
+    case 'Whole':
+      return whole(x, head, fields, served)
   }
-  const length = entry.bodyBytes
-  if (x.method === 'GET' && length !== -1 && head.status === 200 && x.request.has('range'))
-    if (allowsRange(x.request, head, numbers, now)) {
-      const asked = rangesOf(x.request, length)
-      if (asked.type === 'Unsatisfiable') return unsatisfiable(fields, served, length)
-      if (asked.type === 'Ranges') return partial(fields, served, asked.ranges, length)
-    }
-  const { status } = head
-  return {
-    status,
-    fields: finished(fields, served),
-    body: x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1),
-  }
+}
+
+function whole(x: Exchange, { status }: StoredHead, fields: Fields, served: ServedEntry): LocalResponse {
+  const body = x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1)
+  return { status, fields: finished(fields, served), body }
 }
 
 /** The fields point into memory that others may get behind this turn. */
@@ -77,31 +81,37 @@ function unsatisfiable(stored: Fields, served: ServedEntry, length: number): Loc
   const fields = new Fields()
   const date = stored.get('date')
   if (date !== undefined) fields.add('date', date)
-  fields.add('content-range', unsatisfiedRange(length))
+  toUnsatisfiable(fields, length)
   release(served)
   return { status: 416, fields: finished(fields, served), body: null }
 }
 
-function partial(fields: Fields, served: ServedEntry, ranges: readonly ByteRange[], length: number): LocalResponse {
+function partial(
+  head: StoredHead,
+  fields: Fields,
+  served: ServedEntry,
+  ranges: readonly ByteRange[],
+  length: number,
+  ifRange: boolean,
+): LocalResponse {
   const [only] = ranges
   if (ranges.length === 1 && only !== undefined) {
-    const own = finished(fields, served)
-    own.set('content-range', contentRange(only, length))
-    return { status: 206, fields: own, body: bodyOf(served, only.first, only.last + 1) }
+    toParts(head, fields, ranges, length, null, ifRange)
+    return { status: 206, fields: finished(fields, served), body: bodyOf(served, only.first, only.last + 1) }
   }
   const boundary = Buffer.from(served.randomBytes(BOUNDARY_BYTES)).toString('hex')
-  const { contentType, length: bytes, parts, after } = multipartOf(ranges, length, fields.get('content-type'), boundary)
+  const multipart = multipartOf(ranges, length, fields.get('content-type'), boundary)
+  toParts(head, fields, ranges, length, multipart, ifRange)
   const own = finished(fields, served)
-  own.set('content-type', contentType)
   const sources: BodySource[] = []
-  for (const { before, first, last } of parts) {
+  for (const { before, first, last } of multipart.parts) {
     sources.push(inPieces(before))
     const part = bodyOf({ ...served, hold: served.hold?.retain() ?? null }, first, last + 1)
     sources.push(part instanceof Uint8Array ? inPieces(part) : part)
   }
-  sources.push(inPieces(after))
+  sources.push(inPieces(multipart.after))
   release(served)
-  return { status: 206, fields: own, body: new JoinedBody(sources, bytes) }
+  return { status: 206, fields: own, body: new JoinedBody(sources, multipart.length) }
 }
 
 /** @param to behind the last byte; -1: the end */

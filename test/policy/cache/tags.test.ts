@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { groupLabel, labelOf, MAX_TAGS } from '../../../src/cache/purge-labels.ts'
 import { Fields } from '../../../src/message/fields.ts'
-import { tagLabels } from '../../../src/policy/cache/tags.ts'
+import { labelsOf } from '../../../src/policy/cache/tags.ts'
 
 function labels(...lines: string[]): readonly number[] | null {
   const fields = new Fields()
   for (const line of lines) fields.add('surrogate-key', line)
-  return tagLabels('surrogate-key', 'https://h', fields)
+  return labelsOf('surrogate-key', 'https://h', fields)
 }
 
 suite('tags of a response', () => {
@@ -29,7 +29,7 @@ suite('tags of a response', () => {
   test('and cache groups of its origin', () => {
     const fields = new Fields()
     fields.add('cache-groups', '"a", "b"')
-    assert.deepEqual(tagLabels(undefined, 'https://h', fields), [
+    assert.deepEqual(labelsOf(undefined, 'https://h', fields), [
       groupLabel('https://h', 'a'),
       groupLabel('https://h', 'b'),
     ])

@@ -1,0 +1,28 @@
+/** What is said of a request that goes to the origin: in metrics, the access log and Cache-Status. */
+import type { Forwarded } from '../../cache/cache-status.ts'
+import type { CacheResult } from '../../cache/results.ts'
+import type { ReuseReason } from '../../cache/verdicts.ts'
+import { authorityOf } from '../../pattern/host.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Lookup } from './lookup.ts'
+
+export function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
+  if (state === 'purged') return 'miss Purged'
+  if (state === 'uncacheable') return 'miss Uncacheable'
+  if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
+  return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
+}
+
+/** RFC 9211 §2.2. */
+export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
+  if (result.startsWith('bypass')) return 'bypass'
+  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
+  return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
+    ? 'request'
+    : 'stale'
+}
+
+/** To which cache groups belong. */
+export function originOf({ origin: { scheme, host, port } }: Exchange): string {
+  return `${scheme}://${authorityOf(scheme, host, port)}`
+}
