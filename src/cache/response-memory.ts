@@ -40,7 +40,10 @@ export interface EntryHead {
   readonly subject: Uint8Array
   /** Bytes of the body, -1 where nobody knows yet. Another number of bytes is no whole body, and is not stored. */
   readonly bodyBytes: number
-  /** Of no use to anybody behind this time, by the clock of `sweep`; the entry may be found all the same. */
+  /**
+   * Of no use to anybody behind this time, in milliseconds by the clock of `sweep`, of which a second is made; the
+   * entry may be found all the same.
+   */
   readonly until: number
   /** The last sequence of the purge log when the request was sent: purges behind it concern the entry. */
   readonly began: number

@@ -18,6 +18,8 @@ import {
 } from './record.ts'
 import { type MemoryStatistics, Statistic } from './statistics.ts'
 
+const SECOND = 1_000
+
 class RecordBytes implements EntryBytes {
   readonly records: Records
   readonly bytes: Buffer
@@ -84,7 +86,7 @@ class RecordBytes implements EntryBytes {
   }
 
   get until(): number {
-    return this.view.getFloat64(this.record * UNIT_BYTES + UNTIL * 4, true)
+    return (this.records.get(this.record, UNTIL) >>> 0) * SECOND
   }
 
   get checked(): number {

@@ -4,7 +4,7 @@
  * compare-and-swap, and it is emptied by one of the entry alone.
  */
 import { BUCKET_SLOTS, type Layout } from './layout.ts'
-import { HASH_HIGH, HASH_LOW, type Records } from './record.ts'
+import type { Records } from './record.ts'
 
 export class EntryIndex {
   readonly #records: Records
@@ -52,27 +52,25 @@ export class EntryIndex {
   }
 
   /**
-   * A free slot that an entry may take, of the bucket with more of them.
+   * A free slot that a key may take, of the bucket with more of them.
    *
    * @returns -1: there is none
    */
-  vacant(entry: number): number {
-    const [first, second] = this.buckets(entry)
+  vacant(low: number, high: number): number {
+    const [first, second] = this.buckets(low, high)
     return this.#vacantIn(this.#used(second) < this.#used(first) ? second : first)
   }
 
-  /** First slots of the two buckets in which an entry may stand. */
-  buckets(entry: number): readonly [number, number] {
-    const low = this.#records.get(entry, HASH_LOW)
-    const high = this.#records.get(entry, HASH_HIGH)
+  /** First slots of the two buckets in which a key may stand. */
+  buckets(low: number, high: number): readonly [number, number] {
     return [this.#bucket(high), this.#second(low, high)]
   }
 
   /** @returns false: somebody else has taken the slot */
-  insert(slot: number, entry: number): boolean {
+  insert(slot: number, entry: number, low: number): boolean {
     const word = this.#at + slot * 2
     const before = BigInt(this.#words[word]! >>> 0)
-    const next = (BigInt(entry) << 32n) | BigInt(this.#records.get(entry, HASH_LOW) >>> 0)
+    const next = (BigInt(entry) << 32n) | BigInt(low >>> 0)
     return Atomics.compareExchange(this.#pairs, word / 2, before, next) === before
   }
 

@@ -10,7 +10,6 @@ import {
   EXTENT_NEXT,
   EXTENT_UNITS,
   HASH_HIGH,
-  HASH_LOW,
   HEAD_BYTES,
   HITS_BYTE,
   KEY_AND_SUBJECT,
@@ -40,6 +39,9 @@ const RUN_BYTES = 256 * 1_024
 const FIRST_BYTES = 4_096
 /** Shorter pieces of free memory are not used for long bodies. */
 const LEAST_UNITS = 128
+
+const SECOND = 1_000
+const MAX_U32 = 0xffff_ffff
 
 /** Whose entry it is. */
 export interface EntryOwner {
@@ -170,12 +172,11 @@ export class EntryWriter {
 
 function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, record: number, units: number): void {
   const { records, layout, readers } = parts
-  const { words, bytes, view } = records
+  const { words, bytes } = records
   const serials = workerWords(layout, readers.worker) + SERIALS
   words[serials] = words[serials]! + 1
   const at = record * UNIT_WORDS
   words[at + SERIAL] = words[serials]!
-  words[at + HASH_LOW] = owner.low
   words[at + HASH_HIGH] = owner.high
   words[at + UNITS] = units
   words[at + ALL_UNITS] = units
@@ -193,7 +194,7 @@ function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, rec
   bytes[first + HITS_BYTE] = 0
   bytes[first + QUEUE_BYTE] = 0
   bytes[first + LIMBO_BYTE] = 0
-  view.setFloat64(first + UNTIL * 4, head.until, true)
+  words[at + UNTIL] = Math.min(Math.ceil(head.until / SECOND), MAX_U32)
   bytes.set(head.numbers, first + NUMBERS_AT)
   let next = first + SUBJECT_AT
   for (const part of [head.subject, owner.key, head.head]) {

@@ -1,8 +1,9 @@
 /**
  * Which entries were evicted lately without having been asked for twice: who comes back soon is kept at once. A table
- * of fingerprints whose size never changes; where four meet, the oldest goes.
+ * of fingerprints whose size never changes; where four meet, the oldest goes. All workers write to it, since who comes
+ * back may come to another one; a fingerprint that two of them write at once is nobody's, or one that is too old.
  */
-import { GHOST_WAYS } from './layout.ts'
+import { GHOST_WAYS, GHOSTS } from './layout.ts'
 
 const FINGERPRINT = 0
 const STAMP = 1
@@ -11,8 +12,6 @@ export class Ghosts {
   readonly #words: Int32Array<SharedArrayBuffer>
   readonly #at: number
   readonly #buckets: number
-  /** Counts what has been added, and goes round. */
-  #now = 0
 
   /** @param at the first of two words for each way of each bucket */
   constructor(words: Int32Array<SharedArrayBuffer>, at: number, buckets: number) {
@@ -21,38 +20,44 @@ export class Ghosts {
     this.#buckets = buckets
   }
 
-  add(low: number, high: number): void {
-    const first = this.#bucket(high)
-    this.#now = (this.#now + 1) | 0
+  /** @param hash upper half of the hash of its key */
+  add(hash: number): void {
+    const first = this.#bucket(hash)
+    const now = (Atomics.add(this.#words, GHOSTS, 1) + 1) | 0
     let oldest = first
     for (let at = first; at < first + GHOST_WAYS * 2; at += 2) {
       if (this.#words[at + FINGERPRINT] === 0) {
         oldest = at
         break
       }
-      if (this.#age(at) > this.#age(oldest)) oldest = at
+      if (this.#age(at, now) > this.#age(oldest, now)) oldest = at
     }
-    this.#words[oldest + FINGERPRINT] = low === 0 ? 1 : low
-    this.#words[oldest + STAMP] = this.#now
+    this.#words[oldest + FINGERPRINT] = fingerprintOf(hash)
+    this.#words[oldest + STAMP] = now
   }
 
   /** Forgets one. @param window how many were added since, at most @returns whether it was known */
-  take(low: number, high: number, window: number): boolean {
-    const first = this.#bucket(high)
-    const fingerprint = low === 0 ? 1 : low
+  take(hash: number, window: number): boolean {
+    const first = this.#bucket(hash)
+    const fingerprint = fingerprintOf(hash)
     for (let at = first; at < first + GHOST_WAYS * 2; at += 2) {
       if (this.#words[at + FINGERPRINT] !== fingerprint) continue
       this.#words[at + FINGERPRINT] = 0
-      return this.#age(at) <= window
+      return this.#age(at, Atomics.load(this.#words, GHOSTS)) <= window
     }
     return false
   }
 
-  #age(at: number): number {
-    return (this.#now - this.#words[at + STAMP]!) >>> 0
+  #age(at: number, now: number): number {
+    return (now - this.#words[at + STAMP]!) >>> 0
   }
 
-  #bucket(high: number): number {
-    return this.#at + Math.floor(((high >>> 0) / 2 ** 32) * this.#buckets) * GHOST_WAYS * 2
+  #bucket(hash: number): number {
+    return this.#at + Math.floor(((hash >>> 0) / 2 ** 32) * this.#buckets) * GHOST_WAYS * 2
   }
+}
+
+/** 0 is nobody's. */
+function fingerprintOf(hash: number): number {
+  return hash === 0 ? 1 : hash
 }

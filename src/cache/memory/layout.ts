@@ -10,6 +10,8 @@ const LINE = 16
 /** Words of the header: */
 export const EPOCH = 0
 export const SECRET = 1
+/** Counts what has been evicted from the queue of new entries, and goes round. */
+export const GHOSTS = 3
 const HEADER_WORDS = LINE
 
 /** Words of a worker, in lines that nobody else writes to without need: */
@@ -29,7 +31,7 @@ const WORKER_WORDS = 3 * LINE + STATISTICS_CELLS * 2
 /** Of the index: a cache line. */
 export const BUCKET_SLOTS = 8
 /** Bytes of memory for each slot: smaller entries are rare, and two choices of eight fill nearly all slots. */
-const BYTES_PER_SLOT = 640
+const BYTES_PER_SLOT = 768
 /** Fills under way, of one word of a bucket of claims. */
 export const CLAIM_WAYS = 4
 export const ROW_WORDS = LINE
@@ -42,7 +44,7 @@ const MAX_PINS = 8_192
 const MIN_PINS = 64
 const BYTES_PER_PIN = 4_096
 /** One evicted entry is remembered for each so many bytes. */
-const BYTES_PER_GHOST = 1_024
+const BYTES_PER_GHOST = 1_536
 export const GHOST_WAYS = 4
 
 /** A segment with less is of no use: nothing is stored then. */
@@ -79,7 +81,7 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
   const indexBuckets = Math.max(1, Math.floor(bytes / BYTES_PER_SLOT / BUCKET_SLOTS))
   // A claim seldom meets those of other keys: four times as many buckets of four as there are fills.
   const claimBuckets = rows * workers
-  const ghostBuckets = Math.max(1, Math.floor(each / BYTES_PER_GHOST / GHOST_WAYS))
+  const ghostBuckets = Math.max(1, Math.floor(bytes / BYTES_PER_GHOST / GHOST_WAYS))
   const bitWords = lines(each / UNIT_BYTES / 32)
   let at = HEADER_WORDS
   const take = (words: number): number => {
@@ -92,7 +94,7 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
   const indexAt = take(indexBuckets * BUCKET_SLOTS * 2)
   const claimsAt = take(claimBuckets * 2)
   const rowsAt = take(workers * rows * ROW_WORDS)
-  const ghostsAt = take(workers * ghostBuckets * GHOST_WAYS * 2)
+  const ghostsAt = take(ghostBuckets * GHOST_WAYS * 2)
   const bitsAt = take(workers * bitWords)
   const segmentsAt = at / UNIT_WORDS
   const segmentUnits = Math.floor((bytes / UNIT_BYTES - segmentsAt) / workers)

@@ -133,14 +133,14 @@ export class OwnFill implements Fill {
     const { low, high, key } = this.#owner
     for (;;) {
       const before = index.find(low, high, key, key.length)
-      const slot = before === 0 ? index.vacant(record) : index.slot
+      const slot = before === 0 ? index.vacant(low, high) : index.slot
       if (slot < 0) {
-        if (segment.vacate(record)) continue
+        if (segment.vacate(this.#owner)) continue
         return false
       }
       records.set(record, SLOT, slot)
       if (before === 0) {
-        if (index.insert(slot, record)) return true
+        if (index.insert(slot, record, low)) return true
       } else if (index.replace(slot, before, record)) {
         segment.bury(before)
         statistics.add(Statistic.Replaced)

@@ -10,39 +10,39 @@ import { UNIT_BYTES, UNIT_WORDS } from './layout.ts'
 /** Words of the header: */
 export const STATE = 0
 export const SERIAL = 1
-export const HASH_LOW = 2
-export const HASH_HIGH = 3
+/** The upper half: the lower one stands in the index. */
+export const HASH_HIGH = 2
 /** Four bytes: kind, hits, queue, and whether it waits to be freed. */
-const BYTES = 4
+const BYTES = 3
 export const KIND_BYTE = BYTES * 4
 export const HITS_BYTE = KIND_BYTE + 1
 export const QUEUE_BYTE = KIND_BYTE + 2
 export const LIMBO_BYTE = KIND_BYTE + 3
 /** Units of this run. Of further runs: see {@link EXTENT_UNITS}. */
-export const UNITS = 5
+export const UNITS = 4
 /** The next run, 0: none. */
-export const NEXT_EXTENT = 6
+export const NEXT_EXTENT = 5
 /** Bytes of the key, and above them those of the subject. */
-export const KEY_AND_SUBJECT = 7
-export const HEAD_BYTES = 8
+export const KEY_AND_SUBJECT = 6
+export const HEAD_BYTES = 7
 /** -1: nobody knows yet. */
-export const BODY_BYTES = 9
-export const WRITTEN = 10
+export const BODY_BYTES = 8
+export const WRITTEN = 9
 /** Of a queue of the owner. */
-export const PREVIOUS = 11
-export const NEXT = 12
+export const PREVIOUS = 10
+export const NEXT = 11
 /** Where it stands in the index. */
-export const SLOT = 13
+export const SLOT = 12
 /** Of the entries that others have taken out of the index. */
-export const NEXT_DEAD = 14
+export const NEXT_DEAD = 13
 /** Whom its bytes are counted to: a number of the owner of the segment. */
-export const TENANT = 15
-export const CHECKED = 16
+export const TENANT = 14
+export const CHECKED = 15
 /** Of all its runs. */
-export const ALL_UNITS = 17
-/** 64 bits. */
-export const UNTIL = 18
-const NUMBERS = 20
+export const ALL_UNITS = 16
+/** Seconds, rounded up. */
+export const UNTIL = 17
+const NUMBERS = 18
 /** Offset of the numbers in the record, in bytes. */
 export const NUMBERS_AT = NUMBERS * 4
 /** Where the subject begins, in bytes; a multiple of eight. */

@@ -4,17 +4,7 @@
  */
 import type { EntryIndex } from './entry-index.ts'
 import { Ghosts } from './ghosts.ts'
-import {
-  BUCKET_SLOTS,
-  DEAD_HEAD,
-  GHOST_WAYS,
-  type Layout,
-  ownerOf,
-  STARTS,
-  segmentOf,
-  UNIT_BYTES,
-  workerWords,
-} from './layout.ts'
+import { BUCKET_SLOTS, DEAD_HEAD, type Layout, ownerOf, STARTS, segmentOf, UNIT_BYTES, workerWords } from './layout.ts'
 import type { Readers } from './readers.ts'
 import {
   ALL_UNITS,
@@ -92,8 +82,8 @@ export class Segment {
     this.#own = workerWords(layout, worker)
     this.#first = segmentOf(layout, worker)
     this.#reserve = Math.min(Math.floor(layout.segmentUnits * RESERVE_SHARE), MAX_RESERVE_UNITS)
-    const ghostsAt = layout.ghostsAt + worker * layout.ghostBuckets * GHOST_WAYS * 2
-    this.tenants = new Tenants(records, new Ghosts(words, ghostsAt, layout.ghostBuckets))
+    const ghosts = new Ghosts(words, layout.ghostsAt, layout.ghostBuckets)
+    this.tenants = new Tenants(records, ghosts, layout.workers)
     const bitsAt = layout.bitsAt + worker * layout.bitWords
     words.fill(0, bitsAt, bitsAt + layout.bitWords)
     this.#runs = new RunAllocator(words, this.#first, bitsAt)
@@ -228,13 +218,12 @@ export class Segment {
   }
 
   /**
-   * Evicts an entry of this segment in whose slot another one may stand, which has no other: that with the fewest hits
+   * Evicts an entry of this segment in whose slot another key may stand, which has no other: that with the fewest hits
    * among those of the same tenant, or of one who has as much.
    */
-  vacate(entry: number): boolean {
-    const tenant = this.tenants.of(entry)
+  vacate({ tenant, low, high }: { readonly tenant: Tenant; readonly low: number; readonly high: number }): boolean {
     let victim = 0
-    for (const first of this.#index.buckets(entry))
+    for (const first of this.#index.buckets(low, high))
       for (let slot = first; slot < first + BUCKET_SLOTS; slot++) {
         const record = this.#index.at(slot)
         if (record === 0 || !this.owns(record) || this.#records.byte(record, QUEUE_BYTE) === 0) continue

@@ -10,6 +10,8 @@ import type { KeyRule } from './request-key.ts'
 export interface CachedRequest {
   readonly rule: KeyRule
   readonly directives: RequestDirectives
+  /** Of a QUERY; null: the request has none. */
+  readonly content: Uint8Array | null
   result: CacheResult
   forwarded: Forwarded
   /** It has waited for the fetch of another request. */

@@ -3,7 +3,7 @@
  * a client waits for it or not.
  */
 import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
-import { encodeHead, updateHead } from '../../cache/encode-head.ts'
+import { encodeHead } from '../../cache/encode-head.ts'
 import { type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import {
@@ -17,13 +17,15 @@ import {
 import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
+import { judgeNotModified } from '../../cache/validation.ts'
 import { uniteVary, varyOf, writeVariant } from '../../cache/vary.ts'
 import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { Fields } from '../../message/fields.ts'
+import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { SharedHold } from './entry-body.ts'
 import { KEY, type KeyRule } from './request-key.ts'
+import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 import { encodeVary } from './vary-record.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
@@ -68,6 +70,8 @@ export type HeadOutcome =
   | { readonly type: 'stored'; readonly fill: Fill }
   /** The stale response is current: this is its head now. */
   | { readonly type: 'updated'; readonly head: Buffer; readonly numbers: CacheNumbers; readonly stored: boolean }
+  /** The stale response is not what the origin has, and there is no other: it has to be fetched anew. */
+  | { readonly type: 'mismatch' }
   | { readonly type: 'not-stored'; readonly reason: StoreReason }
 
 export interface FetchServices {
@@ -239,40 +243,49 @@ export class Fetch {
 
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
   #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
-    const { request } = this
     const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
-    const { status } = stored
-    const merged = mergedFields(stored, fields)
-    const verdict = judgeStoring(
-      request.storing,
-      status,
-      merged,
-      { sent: request.sent, received },
-      this.#services.rules,
-    )
-    const head = updateHead(stored, fields, verdict.excluded, dateText(received))
-    this.#services.cache.counts.judged(verdict.reason)
-    if (head === null) {
-      this.fail()
-      return { type: 'not-stored', reason: 'TooLarge' }
+    const update =
+      judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
+        ? this.#update(stored, fields, received)
+        : null
+    if (update === null) {
+      this.#forget(stale)
+      return { type: 'mismatch' }
     }
-    const isStored = this.#replaceHead(stale, head, verdict, merged)
-    return { type: 'updated', head, numbers: verdict.numbers, stored: isStored }
+    const { head, verdict } = update
+    this.#services.cache.counts.judged(verdict.reason)
+    const isStored = this.#replaceHead(stale, update)
+    // It may be served once all the same: the origin has just confirmed it.
+    const numbers = verdict.store ? verdict.numbers : { ...stale.numbers, received, born: received }
+    return { type: 'updated', head, numbers, stored: isStored }
+  }
+
+  #update(stored: StoredHead, fields: Fields, received: Milliseconds): HeadUpdate | null {
+    const { storing, sent } = this.request
+    return updateStored(stored, fields, storing, { sent, received }, this.#services.rules)
+  }
+
+  /** What is stored is not what the origin has. */
+  #forget({ hold }: StaleResponse): void {
+    this.fail()
+    const entry = this.#memory.find(this.request.key)
+    if (entry !== null && entry.serial === hold.entry.serial) this.#memory.remove(entry)
+    this.#memory.leave()
   }
 
   /** Copies the body of what is stored behind its new head, in as many turns as it takes. */
-  #replaceHead(stale: StaleResponse, head: Buffer, { store, numbers }: StoreVerdict, merged: Fields): boolean {
+  #replaceHead(stale: StaleResponse, { head, verdict, fields }: HeadUpdate): boolean {
     this.#fill ??= this.#lateClaim()
     if (this.#fill === null) return false
     const { names, origin } = this.request
-    const tags = this.#services.tagsOf(origin, merged)
-    const vary = varyOf(merged)
+    const tags = this.#services.tagsOf(origin, fields)
+    const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
-    if (!store || tags === null || varies) {
+    if (!verdict.store || tags === null || varies) {
       this.uncacheable()
       return false
     }
-    if (this.#begin(head, numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
+    if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
     const fill = this.#fill
     this.#fill = null
     copyBody(fill, stale.hold.retain(), this.#services.nextTurn)
@@ -339,17 +352,3 @@ function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => v
 function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: number): EntryHead {
   return { kind, numbers: NO_NUMBERS, head, subject: NO_BYTES, bodyBytes: 0, until, began }
 }
-
-function mergedFields(stored: StoredHead, newer: Fields): Fields {
-  const merged = new Fields()
-  stored.fields(new Fields()).forEach((name, value) => {
-    // Without a Date the newer one is of when it has come, and the stored one says nothing of that.
-    if (name !== 'date' && !newer.has(name)) merged.add(name, value)
-  })
-  newer.forEach((name, value) => {
-    merged.add(name, value)
-  })
-  return merged
-}
-
-const dateText = (wall: Milliseconds): string => new Date(wall).toUTCString()

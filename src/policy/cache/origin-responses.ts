@@ -17,6 +17,7 @@ import type { ResponseDecision } from '../filter.ts'
 import type { FilterServices } from '../services.ts'
 import { CACHED_REQUEST, type CachedRequest, restoreFields } from './cached-request.ts'
 import type { StaleResponse } from './fetch.ts'
+import { fetchAnew } from './fetch-anew.ts'
 import { FillStep } from './fill-step.ts'
 import { invalidate } from './invalidate.ts'
 import { CACHE_NAME, serve } from './serve.ts'
@@ -38,7 +39,11 @@ export class OriginResponses {
     this.#services = services
   }
 
-  onResponse(x: Exchange, head: ResponseHead, local: LocalResponse | null): ResponseDecision {
+  onResponse(
+    x: Exchange,
+    head: ResponseHead,
+    local: LocalResponse | null,
+  ): ResponseDecision | Promise<ResponseDecision> {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) {
       if (local === null) this.#passedBy(x, head)
@@ -60,7 +65,7 @@ export class OriginResponses {
     return this.#judge(x, head, request)
   }
 
-  #judge(x: Exchange, head: ResponseHead, request: CachedRequest): ResponseDecision {
+  #judge(x: Exchange, head: ResponseHead, request: CachedRequest): ResponseDecision | Promise<ResponseDecision> {
     const fetch = request.fetch!
     const outcome = fetch.onHead(head.status, head.fields, head.bodyLength)
     switch (outcome.type) {
@@ -81,6 +86,8 @@ export class OriginResponses {
         this.#addStatus(x, head, request, { stored: true })
         if (request.conditions.length > 0) this.#toNotModified(x, head, request)
         return undefined
+      case 'mismatch':
+        return this.#anew(x, request)
       case 'not-stored':
         this.#addStatus(x, head, request, { reason: outcome.reason })
         return undefined
@@ -109,6 +116,15 @@ export class OriginResponses {
       head.fields.remove('content-length')
     }
     held.release()
+  }
+
+  /** What is stored is not what the origin has, and it has not sent what it has. */
+  #anew(x: Exchange, request: CachedRequest): Promise<ResponseDecision> {
+    return fetchAnew(x, request.content, this.#services).then((response) => {
+      const { forwarded, collapsed, result } = request
+      response.fields.add('cache-status', this.#member(x, { forwarded, collapsed }, `${result}, Mismatch`))
+      return { type: 'replace', response }
+    })
   }
 
   /** It did not concern the cache; what it has changed does. */

@@ -247,6 +247,7 @@ export class ResponseCache {
     x.set(CACHED_REQUEST, {
       rule,
       directives,
+      content,
       result,
       forwarded: forwardedOf(found, result),
       collapsed,
