@@ -66,11 +66,6 @@ const PURGE_PAUSE = 10
 
 const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
 
-const purges = new Purges(new PurgeLog(shared.purges, data.workers + 1), index)
-/** Milliseconds; the rings of the log hold what may come in many such pauses. */
-const PURGES_PAUSE = 10
-purges.follow((read) => clock.after(PURGES_PAUSE, read))
-
 let control: MessagePort
 
 const { timers, context, handler, backends, budget, contents, cache, messages } = createDataPlane({
