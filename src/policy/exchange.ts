@@ -45,25 +45,25 @@ export interface DryExchange {
   readonly policy: PolicySet
   /** Host to send upstream instead of the client's; undefined = keep. */
   upstreamHost: string | undefined
+  /** Token of the protocol that it asks to switch to, which the rule lets pass; null: none. */
+  readonly upgrade: string | null
+  /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
+  readonly requestBodyLength: number | undefined
+  /** What a filter before this one has left, such as the claims of a verified token. */
+  get<T>(key: Attribute<T>): T | undefined
 }
 
 export interface Exchange extends DryExchange {
   /** Bookkeeping of `chain.ts`: how many filters of the chain were entered. 0 at the start; nobody else writes it. */
   entered: number
-  /** Token of the protocol that it asks to switch to, which the rule lets pass; null: none. */
-  readonly upgrade: string | null
   /** What became of it in the cache of its rule: for the access log. Empty: the rule has none. */
   cacheResult: string
-  /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
-  readonly requestBodyLength: number | undefined
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */
   readonly deadline: ExchangeLimits
   /** A decision that was promised is dropped once this is true: ended exchanges ignore late responses. */
   readonly ended: boolean
   /** Fires when the exchange ends, however it does: whatever is done for it alone stops. Made on first use. */
   readonly signal: AbortSignal
-  /** What a filter before this one has left, such as the claims of a verified token. */
-  get<T>(key: Attribute<T>): T | undefined
   set<T>(key: Attribute<T>, value: T): void
   /**
    * The whole body of the request, for a decision that depends on it; it still goes upstream afterwards. Several

@@ -1,9 +1,9 @@
 /** Whether a request has what makes it pass the cache by: an empty value is one, too. */
 import { hasCookie, hasHeader } from '../../cache/selectors.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import { valueReader } from '../variables.ts'
 
-export type Presence = (x: Exchange) => boolean
+export type Presence = (x: DryExchange) => boolean
 
 /** @param selector `cookie:preview`, `header:x-debug`, or another variable */
 export function presence(selector: string): Presence {
