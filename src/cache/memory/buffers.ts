@@ -50,3 +50,11 @@ export function readCacheStatistics(buffers: CacheBuffers, workers: number, work
   const entries = Object.entries(Statistic).map(([name, cell]) => [name, cells?.get(cell) ?? 0])
   return Object.fromEntries(entries) as CacheStatistics
 }
+
+/** The same of all workers together. */
+export function sumCacheStatistics(buffers: CacheBuffers, workers: number): CacheStatistics {
+  const sum: Record<string, number> = Object.fromEntries(Object.keys(Statistic).map((name) => [name, 0]))
+  for (let worker = 0; worker < workers; worker++)
+    for (const [name, value] of Object.entries(readCacheStatistics(buffers, workers, worker))) sum[name]! += value
+  return sum as CacheStatistics
+}

@@ -118,6 +118,30 @@ export class WorkerResponseMemory implements ResponseMemory {
     segment.tidy()
   }
 
+  /**
+   * Visits what is in the index, of all workers; for people, who wait.
+   *
+   * @param from a slot, 0 at first
+   * @param limit slots at most
+   * @param visit the view is valid in the call
+   * @returns where to go on, -1 at the end
+   */
+  scan(from: number, limit: number, visit: (entry: StoredEntry) => void): number {
+    const { readers, index } = this.#parts
+    const reading = readers.reading
+    readers.enter()
+    const end = Math.min(index.slots, from + limit)
+    for (let slot = from; slot < end; slot++) {
+      const record = index.at(slot)
+      if (record === 0) continue
+      this.#found.slot = slot
+      this.#found.open(record)
+      visit(this.#found)
+    }
+    if (!reading) readers.leave()
+    return end === index.slots ? -1 : end
+  }
+
   #follow(claimed: Claimed): FollowedFill {
     return new FollowedFill(this.#parts, this.#followers, claimed)
   }
