@@ -7,26 +7,17 @@ import { type KeyedRequest, keyCopy } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
 import type { FetchRequest, StaleResponse } from './fetch.ts'
 import type { Lookup } from './lookup.ts'
-import type { CachePlan } from './plan.ts'
 import type { Recalls } from './recall.ts'
 import { hasCredential, type RequestKeys } from './request-key.ts'
 import { originOf } from './words.ts'
 
 export class FetchRequests {
-  readonly #plan: Pick<CachePlan, 'query'>
   readonly #keys: RequestKeys
   readonly #purges: Purges
   readonly #recalls: Recalls | null
   readonly #clock: Pick<Clock, 'wall'>
 
-  constructor(
-    plan: Pick<CachePlan, 'query'>,
-    keys: RequestKeys,
-    purges: Purges,
-    recalls: Recalls | null,
-    clock: Pick<Clock, 'wall'>,
-  ) {
-    this.#plan = plan
+  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null, clock: Pick<Clock, 'wall'>) {
     this.#keys = keys
     this.#purges = purges
     this.#recalls = recalls
@@ -53,7 +44,7 @@ export class FetchRequests {
         host: x.host,
         path: x.originalPath,
         query: x.query,
-        match: this.#plan.query === undefined ? 'exact' : 'chosen',
+        match: this.#keys.match,
         route: x.route,
         rule: x.rule,
       },

@@ -25,7 +25,6 @@ import { Fetch, type FetchServices } from './fetch.ts'
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
-import { type Presence, presence } from './presence.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
@@ -59,7 +58,7 @@ export class ResponseCache {
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
-  readonly #bypass: readonly Presence[]
+  readonly #bypassOf: (x: Exchange) => CacheResult | null
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
@@ -70,10 +69,10 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
-    this.#bypass = plan.bypass.map(presence)
+    this.#bypassOf = bypassOf(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache.purges, clock)
-    this.#requests = new FetchRequests(plan, keys, cache.purges, this.#recalls, clock)
+    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
       recalls: this.#recalls,
       cache,
@@ -86,7 +85,7 @@ export class ResponseCache {
   }
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
-    const bypass = bypassOf(x, this.#bypass)
+    const bypass = this.#bypassOf(x)
     if (bypass !== null) {
       this.#tell(x, bypass)
       return undefined
