@@ -85,7 +85,7 @@ class Relay implements BackgroundSink, BodySource, BodyControl {
 
   start(sink: BodySink): BodyControl {
     this.#sink = sink
-    this.#pump()
+    this.resume()
     return this
   }
 

@@ -59,6 +59,7 @@ export class OriginResponses {
     }
     if (local !== null || fetch === null) {
       fetch?.fail()
+      if (local === null) request.probe?.onProbe(head.status, head.fields)
       this.#addStatus(x, head, request, {})
       return undefined
     }
@@ -206,6 +207,7 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) return
     request.fetch?.release()
+    request.probe?.release()
     x.cacheResult = request.result
     this.#services.cache.counts.request(request.result)
   }

@@ -252,11 +252,16 @@ export class ResponseCache {
       forwarded: forwardedOf(found, result),
       collapsed,
       fetch,
+      probe: x.method === 'HEAD' && found.entry !== null ? this.#probeOf(x, rule, found) : null,
       conditions,
       stored: false,
       unsent: false,
     })
     return undefined
+  }
+
+  #probeOf(x: Exchange, rule: KeyRule, found: Lookup): Fetch {
+    return new Fetch(this.#requestOf(x, rule, found, null), this.#fetching, null, this.#staleOf(found))
   }
 
   /** Held, so that it can be served once it has been validated, or where the origin fails. */
