@@ -276,7 +276,9 @@ export class Fetch {
   /** What is stored is not what the origin has. */
   #forget(stale: StaleResponse): void {
     this.fail()
+    this.stale = null
     this.#withStored(stale, (entry) => this.#memory.remove(entry))
+    stale.hold.release()
   }
 
   /** Unless another one has taken its place. */

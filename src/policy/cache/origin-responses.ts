@@ -121,7 +121,7 @@ export class OriginResponses {
 
   /** What is stored is not what the origin has, and it has not sent what it has. */
   #anew(x: Exchange, request: CachedRequest): Promise<ResponseDecision> {
-    return fetchAnew(x, request.content, this.#services).then((response) => {
+    return fetchAnew(x, request.fetch!, request.content, this.#services).then((response) => {
       const { forwarded, collapsed, result } = request
       response.fields.add('cache-status', this.#member(x, { forwarded, collapsed }, `${result}, Mismatch`))
       return { type: 'replace', response }
