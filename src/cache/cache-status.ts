@@ -45,6 +45,9 @@ const TOKEN = /^[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*$/
  * @param name in the syntax of a token
  */
 export function cacheStatusMember(name: string, status: CacheStatus): string {
+  const isPlain = status.ttl !== undefined && status.collapsed !== true && status.stored !== true
+  if (isPlain && status.forwarded === undefined && status.forwardedStatus === undefined && status.key === undefined)
+    if (status.detail === undefined) return hitMember(name, status.ttl)
   const { forwarded, forwardedStatus, ttl, stored, collapsed, key, detail } = status
   let member = forwarded === undefined ? `${name};hit` : `${name};fwd=${forwarded}`
   if (forwardedStatus !== undefined) member += `;fwd-status=${forwardedStatus}`
@@ -54,6 +57,20 @@ export function cacheStatusMember(name: string, status: CacheStatus): string {
   if (key !== undefined) member += `;key=${text(key)}`
   if (detail !== undefined) member += `;detail=${TOKEN.test(detail) ? detail : text(detail)}`
   return member
+}
+
+let hitName = ''
+let hitTtl = Number.NaN
+let hitText = ''
+
+/** Of a hit, of which nothing else is told: many hits in a second have the same. */
+function hitMember(name: string, ttl: number): string {
+  if (ttl !== hitTtl || name !== hitName) {
+    hitText = `${name};hit;ttl=${wholeNumber(ttl)}`
+    hitName = name
+    hitTtl = ttl
+  }
+  return hitText
 }
 
 /** RFC 9651 §3.3.1: at most 15 digits. */

@@ -76,10 +76,13 @@ export class Fields {
   detach(): void {
     if (this.count === 0) return
     const start = this.nameStart(0)
-    this.#bytes = Buffer.from(this.#bytes.subarray(start, this.end))
+    const length = this.end - start
+    const own = Buffer.allocUnsafe(length)
+    this.#bytes.copy(own, 0, start, this.end)
+    this.#bytes = own
     const spans = this.#spans
     for (let i = 0; i < this.count * STRIDE; i++) spans[i]! += spans[i]! < 0 ? start : -start
-    this.end -= start
+    this.end = length
   }
 
   /** One with the same fields and bytes of its own, which is changed by itself. */
@@ -297,6 +300,12 @@ export class Fields {
     const own = isPadded(value) ? withoutOws(value) : value
     if (this.#added === null) this.#added = [name, own]
     else this.#added.push(name, own)
+  }
+
+  /** The same for a name and a value that the gateway has made: nothing is checked. */
+  addOwn(name: string, value: string): void {
+    if (this.#added === null) this.#added = [name, value]
+    else this.#added.push(name, value)
   }
 
   set(name: string, value: string): void {

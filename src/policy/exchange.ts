@@ -15,6 +15,8 @@ export interface DryExchange {
   readonly method: string
   /** What the request is matched by. Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
   readonly host: string
+  /** `host[:port]` as the client has written it; undefined in a dry run. */
+  readonly authority?: string
   /** The origin that the client used, also behind trusted proxies. For URLs in responses. */
   readonly origin: ClientOrigin
   /** Path in normal form; a rewrite replaces it (and normalises it again). */
@@ -45,25 +47,25 @@ export interface DryExchange {
   readonly policy: PolicySet
   /** Host to send upstream instead of the client's; undefined = keep. */
   upstreamHost: string | undefined
+  /** Token of the protocol that it asks to switch to, which the rule lets pass; null: none. */
+  readonly upgrade: string | null
+  /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
+  readonly requestBodyLength: number | undefined
+  /** What a filter before this one has left, such as the claims of a verified token. */
+  get<T>(key: Attribute<T>): T | undefined
 }
 
 export interface Exchange extends DryExchange {
   /** Bookkeeping of `chain.ts`: how many filters of the chain were entered. 0 at the start; nobody else writes it. */
   entered: number
-  /** Token of the protocol that it asks to switch to, which the rule lets pass; null: none. */
-  readonly upgrade: string | null
   /** What became of it in the cache of its rule: for the access log. Empty: the rule has none. */
   cacheResult: string
-  /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
-  readonly requestBodyLength: number | undefined
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */
   readonly deadline: ExchangeLimits
   /** A decision that was promised is dropped once this is true: ended exchanges ignore late responses. */
   readonly ended: boolean
   /** Fires when the exchange ends, however it does: whatever is done for it alone stops. Made on first use. */
   readonly signal: AbortSignal
-  /** What a filter before this one has left, such as the claims of a verified token. */
-  get<T>(key: Attribute<T>): T | undefined
   set<T>(key: Attribute<T>, value: T): void
   /**
    * The whole body of the request, for a decision that depends on it; it still goes upstream afterwards. Several

@@ -11,13 +11,13 @@ import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
 import { CLAIMS, CONSUMER } from './attribute.ts'
 import { networkOf } from './client-network.ts'
-import type { Exchange } from './exchange.ts'
+import type { DryExchange } from './exchange.ts'
 
 /** Where a text stands: only a response can speak of `response.status` and `response.header:NAME`. */
 export type TemplateSide = 'request' | 'response'
 
 /** Value of one variable; undefined when this exchange has none. */
-type VariableReader = (x: Exchange, head: ResponseHead | null) => string | undefined
+type VariableReader = (x: DryExchange, head: ResponseHead | null) => string | undefined
 
 export interface Template {
   /** As the user wrote it. */
@@ -29,7 +29,7 @@ export interface Template {
    *
    * @throws {GatewayError} `HeadTooLarge` beyond {@link MAX_RENDERED}
    */
-  render(x: Exchange, head: ResponseHead | null): string
+  render(x: DryExchange, head: ResponseHead | null): string
 }
 
 const SELECTORS =
@@ -72,7 +72,7 @@ function constantTemplate(source: string, constant: string): Template {
   return { source, constant, render: () => constant }
 }
 
-function render(parts: readonly (string | VariableReader)[], x: Exchange, head: ResponseHead | null): string {
+function render(parts: readonly (string | VariableReader)[], x: DryExchange, head: ResponseHead | null): string {
   let text = ''
   let found = false
   for (const part of parts) {
@@ -134,7 +134,7 @@ function unchanged(read: VariableReader): VariableReader {
 }
 
 /** What a request has of a selector, undefined when it has nothing. */
-export type ValueReader = (x: Exchange) => string | undefined
+export type ValueReader = (x: DryExchange) => string | undefined
 
 /**
  * The function behind one selector, for keys.
@@ -210,7 +210,7 @@ function unknown(selector: string, side: TemplateSide): string {
 }
 
 /** HTTP/2 splits cookies over several fields (RFC 9113 §8.2.3), so each is looked through. */
-function cookieOf(x: Exchange, name: string): string | undefined {
+function cookieOf(x: DryExchange, name: string): string | undefined {
   for (const field of x.request.all('cookie')) {
     const value = findCookie(field, name)
     if (value !== undefined) return value

@@ -42,3 +42,16 @@ describe('Cache-Status', () => {
     )
   })
 })
+
+describe('the member of a plain hit', () => {
+  it('is made for the time that is left, however often and for whom it was made before', () => {
+    const ask = (name: string, ttl: number) => cacheStatusMember(name, { ttl })
+    assert.deepEqual(
+      [ask('a', 5), ask('a', 5), ask('b', 5), ask('b', -1), ask('a', 4.9)],
+      ['a;hit;ttl=5', 'a;hit;ttl=5', 'b;hit;ttl=5', 'b;hit;ttl=-1', 'a;hit;ttl=4'],
+    )
+    assert.equal(cacheStatusMember('a', { ttl: 4.9, collapsed: true }), 'a;hit;ttl=4;collapsed')
+    assert.equal(cacheStatusMember('a', { ttl: 4.9, detail: 'x' }), 'a;hit;ttl=4;detail=x')
+    assert.equal(cacheStatusMember('a', { ttl: 4.9, forwarded: 'stale' }), 'a;fwd=stale;ttl=4')
+  })
+})

@@ -282,3 +282,14 @@ describe('a copy of fields', () => {
     assert.deepEqual([fields.count, fields.isRemoved(0), fields.added], [3, false, ['d', '4']])
   })
 })
+
+describe('fields that the gateway makes itself', () => {
+  it('are sent as any other that was added, in order', () => {
+    const fields = new Fields()
+    fields.addOwn('age', '0')
+    fields.addOwn('cache-status', 'headgate;hit')
+    assert.equal(fieldsText(fields), 'age: 0\r\ncache-status: headgate;hit\r\n')
+    fields.remove('age')
+    assert.deepEqual(fields.added, ['cache-status', 'headgate;hit'])
+  })
+})

@@ -92,6 +92,15 @@ export interface FetchServices {
   wall(): Milliseconds
 }
 
+/** Why a response is not stored because of its request. */
+const OF_THE_REQUEST: ReadonlySet<StoreReason> = new Set<StoreReason>([
+  'RequestNoStore',
+  'RequestFields',
+  'RequestContent',
+  'Method',
+  'Credentials',
+])
+
 /** Bytes of a body that are copied in one turn. */
 const COPY_BUDGET = 1024 * 1024
 const NO_BYTES = new Uint8Array(0)
@@ -237,8 +246,9 @@ export class Fetch {
       this.fail()
       return reason
     }
-    // What this client forbids is not forbidden by others.
-    if (reason === 'RequestNoStore' || reason === 'Method' || reason === 'RequestContent') this.fail()
+    // What is so because of this request may be otherwise with others.
+    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie')))
+      this.fail()
     else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
     return reason
   }

@@ -8,6 +8,7 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { Filter } from '../filter.ts'
 import type { PolicySet } from '../policy-set.ts'
 import type { FilterServices } from '../services.ts'
+import { explainCache } from './explain.ts'
 import { OriginResponses } from './origin-responses.ts'
 import type { CachePlan } from './plan.ts'
 import { RequestKeys } from './request-key.ts'
@@ -16,7 +17,8 @@ import { ResponseCache } from './response-cache.ts'
 export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
   if (policy.action.type !== 'forward') return undefined
   const rules = rulesOf(plan)
-  const requests = new ResponseCache(plan, new RequestKeys(plan, policy), rules, services)
+  const keys = new RequestKeys(plan, policy)
+  const requests = new ResponseCache(plan, keys, rules, services)
   const responses = new OriginResponses(services)
   return {
     name: 'cache',
@@ -25,7 +27,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     responseBody: (x) => responses.bodyStep(x),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
-    explain: () => ({ filter: 'cache', effect: describe(plan) }),
+    explain: (x) => explainCache(x, plan, keys, services),
   }
 }
 
@@ -42,11 +44,4 @@ function rulesOf({ mode, defaultTtl, maxTtl, ttlByCode, staleWhileRevalidate, st
     ...(staleWhileRevalidate === undefined ? {} : { staleWhileRevalidate }),
     ...(staleIfError === undefined ? {} : { staleIfError }),
   }
-}
-
-function describe({ mode, store, maxObjectBytes, by, bypass }: CachePlan): string {
-  const law = mode === 'Standard' ? 'as the origin says' : 'by its own lifetime where the origin says nothing'
-  const key = by.length === 0 ? '' : `, by ${by.join(' and ')}`
-  const unless = bypass.length === 0 ? '' : `, unless there is ${bypass.join(' or ')}`
-  return `stores responses of up to ${maxObjectBytes} bytes in ${store} ${law}${key}${unless}`
 }

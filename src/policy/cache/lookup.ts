@@ -4,7 +4,7 @@ import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import { judgePurges } from './purged.ts'
 import { KEY } from './request-key.ts'
 import { decodeVary } from './vary-record.ts'
@@ -49,7 +49,7 @@ export class Lookups {
    * @param x of which `KEY` holds the primary key; behind the call it is the key of what was found, or would be
    * @returns to be read in this turn, and the memory to be left then
    */
-  find(x: Exchange, now: Milliseconds): Lookup {
+  find(x: Pick<DryExchange, 'request'>, now: Milliseconds): Lookup {
     const found = FOUND
     found.entry = null
     found.names = null

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import {
   KeyPart,
+  type KeyTarget,
   KeyWriter,
   keyPrefix,
   writeContent,
@@ -9,14 +10,15 @@ import {
   writeSelector,
   writeTarget,
 } from '../../cache/key.ts'
-import { namespaceLabel } from '../../cache/purge-labels.ts'
+import { namespaceLabel, type QueryMatch } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
-import type { DryExchange, Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
 import { claimAt, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
+import { spelledAuthority } from './spelled-authority.ts'
 
 /** The rule of a request, as its keys and purges have it. */
 export interface KeyRule {
@@ -52,11 +54,14 @@ export class RequestKeys {
   readonly #byIdentity: boolean
   /** Names in lower case of fields that are part of every key. */
   readonly fields: ReadonlySet<string>
+  /** How the query of a key comes from that of a URL. */
+  readonly match: QueryMatch
 
   constructor(plan: CachePlan, policy: PolicySet) {
     this.#plan = plan
     this.#policy = shapeDigest(plan, policy)
     this.#query = queryKeyReader(plan.query)
+    this.match = matchOf(plan, policy)
     this.#selectors = plan.by.map((name) => ({
       name,
       header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
@@ -100,10 +105,13 @@ export class RequestKeys {
   /**
    * Writes {@link KEY}.
    *
+   * @param target where it is not yet what the request says
    * @returns false: it is too long
    */
-  write(x: Exchange, rule: KeyRule, content: Uint8Array | null): boolean {
-    writeTarget(KEY, rule.prefix, x)
+  write(x: DryExchange, rule: KeyRule, content: Uint8Array | null, target: KeyTarget = x): boolean {
+    writeTarget(KEY, rule.prefix, target)
+    const spelling = spelledAuthority(x.authority, x.origin)
+    if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
     for (const { name, header, cookie, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
@@ -118,7 +126,7 @@ export class RequestKeys {
   }
 
   /** Where the key names nobody, what clients with a credential get is still apart from what others do. */
-  #writeIdentity(x: Exchange): void {
+  #writeIdentity(x: DryExchange): void {
     if (this.identifies(x)) writeIdentity(KEY, identityOf(x))
     else KEY.text(KeyPart.Identity, 'any')
   }
@@ -127,11 +135,17 @@ export class RequestKeys {
    * Whether the key is of this client alone. A credential without a subject, a consumer or a certificate names nobody,
    * though keys were to be by one of them.
    */
-  identifies(x: Exchange): boolean {
+  identifies(x: DryExchange): boolean {
     return (
       this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
     )
   }
+}
+
+/** A rewrite may put another query in place; credentials in the query are taken out of it. */
+function matchOf({ query }: CachePlan, { rewrite, policies }: PolicySet): QueryMatch {
+  if (rewrite?.path !== undefined && JSON.stringify(rewrite.path).includes('?')) return 'any'
+  return query === undefined && policies?.auth === undefined ? 'exact' : 'chosen'
 }
 
 const NONE: readonly string[] = Object.freeze([])
@@ -141,7 +155,7 @@ const SUBJECT = ['sub']
 /** An issuer alone names no one. */
 const ISSUER_PART = 0
 
-function identityOf(x: Exchange): readonly (string | undefined)[] {
+function identityOf(x: DryExchange): readonly (string | undefined)[] {
   const claims = x.get(CLAIMS)
   const issuer = textOf(claimAt(claims, ISSUER))
   return [issuer, textOf(claimAt(claims, SUBJECT)), x.get(CONSUMER), x.clientCertificate?.fingerprint]
@@ -152,7 +166,7 @@ function textOf(claim: unknown): string | undefined {
 }
 
 /** The gateway has verified who the client is, by whatever it has shown. */
-export function hasCredential(x: Exchange): boolean {
+export function hasCredential(x: DryExchange): boolean {
   return x.clientCertificate !== null || x.get(CLAIMS) !== undefined
 }
 

@@ -2,7 +2,7 @@
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
-import { addValidators, CONDITION_FIELDS, isForOrigin } from '../../cache/preconditions.ts'
+import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
@@ -17,12 +17,12 @@ import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
+import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
-import { type Presence, presence } from './presence.ts'
 import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { labelsOf } from './tags.ts'
@@ -30,9 +30,6 @@ import { forwardedOf, originOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
-/** Bodies of QUERY that are part of a key. */
-const MAX_CONTENT = 64 * 1024
-
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
@@ -54,22 +51,20 @@ interface Asking {
 }
 
 export class ResponseCache {
-  readonly #plan: CachePlan
   readonly #keys: RequestKeys
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
-  readonly #bypass: readonly Presence[]
+  readonly #bypassOf: (x: Exchange) => CacheResult | null
   readonly #fetching: FetchServices
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
-    this.#plan = plan
     this.#keys = keys
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
-    this.#bypass = plan.bypass.map(presence)
+    this.#bypassOf = bypassOf(plan.bypass)
     this.#fetching = {
       cache,
       rules,
@@ -107,19 +102,6 @@ export class ResponseCache {
   #tell(x: Exchange, result: CacheResult): void {
     x.cacheResult = result
     this.#cache.counts.request(result)
-  }
-
-  /** Why a request is none of the cache's business. */
-  #bypassOf(x: Exchange): CacheResult | null {
-    const { method, requestBodyLength } = x
-    if (method === 'QUERY') {
-      if (requestBodyLength === undefined || requestBodyLength > MAX_CONTENT) return 'bypass RequestContent'
-    } else if (method !== 'GET' && method !== 'HEAD') return 'bypass Method'
-    // What an origin makes of it, nobody knows (RFC 9110 §9.3.1).
-    else if (requestBodyLength !== 0) return 'bypass RequestContent'
-    if (x.upgrade !== null) return 'bypass Upgrade'
-    for (const isPresent of this.#bypass) if (isPresent(x)) return 'bypass Condition'
-    return isForOrigin(x.request) ? 'bypass Precondition' : null
   }
 
   /** Ends in this turn unless the request waits for another one. */
@@ -287,7 +269,7 @@ export class ResponseCache {
         host: x.host,
         path: x.originalPath,
         query: x.query,
-        match: this.#plan.query === undefined ? 'exact' : 'chosen',
+        match: this.#keys.match,
         route: x.route,
         rule: x.rule,
       },

@@ -72,8 +72,8 @@ function whole(x: Exchange, { status }: StoredHead, fields: Fields, served: Serv
 /** The fields point into memory that others may get behind this turn. */
 function finished(fields: Fields, { age, status }: ServedEntry): Fields {
   fields.detach()
-  if (age >= 0) fields.add('age', String(age))
-  fields.add('cache-status', cacheStatusMember(CACHE_NAME, status))
+  if (age >= 0) fields.addOwn('age', String(age))
+  fields.addOwn('cache-status', cacheStatusMember(CACHE_NAME, status))
   return fields
 }
 
