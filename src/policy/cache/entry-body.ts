@@ -89,6 +89,16 @@ class EntryReader implements BodyControl {
   }
 
   #pump(): void {
+    try {
+      this.#move()
+    } catch (error) {
+      // Whoever calls back is another request's.
+      this.abort()
+      this.#sink.fail(new GatewayError('InternalError', String(error), { cause: error }))
+    }
+  }
+
+  #move(): void {
     while (!this.#over && !this.#full) {
       const state = this.#fetch === null ? 'whole' : this.#fetch.state
       const { written, bodyBytes } = this.#held.entry

@@ -313,12 +313,13 @@ export class Fetch {
   }
 
   /** The body is whole. */
-  whole(): void {
+  whole(keep: boolean): void {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return
     // A purge that has come meanwhile is met by whoever finds the entry.
-    fill.end()
+    fill.end(keep)
+    if (!keep) this.lost(true)
   }
 
   /** The bytes go on to their client, and are stored no more. */

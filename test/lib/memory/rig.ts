@@ -1,4 +1,6 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
+
+import type { Purges } from '../../../src/cache/purges.ts'
 import type { ExchangeContext } from '../../../src/exchange/exchange-context.ts'
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
@@ -150,6 +152,11 @@ export class MemoryGateway implements TransportGateway {
 
   async nothingLeft(): Promise<void> {
     await this.until(() => Object.values(this.#holdings).every((count) => count === 0), 'the end of everything')
+  }
+
+  /** Of its cache. */
+  get purges(): Purges {
+    return this.#plane.purges
   }
 
   get errors(): readonly unknown[] {
