@@ -1,20 +1,75 @@
 /** Metrics of the cache. */
+import { type CacheStatistics, sumCacheStatistics } from '../cache/memory/buffers.ts'
 import { CACHE_RESULTS } from '../cache/results.ts'
 import { STORE_REASONS } from '../cache/verdicts.ts'
 import type { MetricsReader } from '../shared-memory/metrics-reader.ts'
-import { counter, type MetricDefinition } from './collector.ts'
+import type { CacheBuffers } from '../shared-memory/process-buffers.ts'
+import { counter, gauge, type MetricDefinition, type Sample } from './collector.ts'
 
-export function cacheDefinitions(reader: MetricsReader): MetricDefinition[] {
-  const { layout } = reader
+/** Requests by what became of them and why. */
+export function cacheResults(reader: MetricsReader) {
+  return CACHE_RESULTS.map((name, i) => {
+    const [result = '', reason = ''] = name.split(' ')
+    return { result, reason, count: reader.sum(reader.layout.cacheRequests + i) }
+  })
+}
+
+/** Responses by why they were not stored, or that they were. */
+export function cacheJudgements(reader: MetricsReader) {
+  return STORE_REASONS.map((reason, i) => ({ reason, count: reader.sum(reader.layout.cacheJudged + i) }))
+}
+
+/** @param memory undefined: there is none */
+export function cacheDefinitions(reader: MetricsReader, memory: CacheBuffers | undefined): MetricDefinition[] {
   return [
     counter('headgate_cache_requests_total', 'Requests of rules with a cache, by what became of them and why.', () =>
-      CACHE_RESULTS.map((name, i) => {
-        const [result = '', reason = ''] = name.split(' ')
-        return { labels: { result, reason }, value: reader.sum(layout.cacheRequests + i) }
-      }),
+      cacheResults(reader).map(({ result, reason, count }) => ({ labels: { result, reason }, value: count })),
     ),
     counter('headgate_cache_responses_total', 'Responses that were judged whether they are stored, by why not.', () =>
-      STORE_REASONS.map((reason, i) => ({ labels: { reason }, value: reader.sum(layout.cacheJudged + i) })),
+      cacheJudgements(reader).map(({ reason, count }) => ({ labels: { reason }, value: count })),
     ),
+    ...(memory === undefined ? [] : memoryDefinitions(memory, reader.layout.shape.workers)),
+  ]
+}
+
+/** Why something that may be stored was not, or was stored no longer. */
+const LOSSES = {
+  Evicted: 'Evicted',
+  Removed: 'Removed',
+  Replaced: 'Replaced',
+} as const satisfies Partial<Record<keyof CacheStatistics, string>>
+const REFUSALS = {
+  FailedFills: 'Failed',
+  NoRoom: 'NoRoom',
+  NoSlot: 'NoSlot',
+  NoClaim: 'NoClaim',
+  NoPin: 'NoPin',
+} as const satisfies Partial<Record<keyof CacheStatistics, string>>
+
+function memoryDefinitions(memory: CacheBuffers, workers: number): MetricDefinition[] {
+  const read = (): CacheStatistics => sumCacheStatistics(memory, workers)
+  const one = (value: number): Sample[] => [{ labels: {}, value }]
+  const by = (names: Partial<Record<keyof CacheStatistics, string>>, label: string) => (): Sample[] => {
+    const statistics = read()
+    return Object.entries(names).map(([name, value]) => ({
+      labels: { [label]: value },
+      value: statistics[name as keyof CacheStatistics],
+    }))
+  }
+  return [
+    gauge('headgate_cache_entries', 'Responses, records of variants and keys that cannot be stored, in memory.', () =>
+      one(read().Entries),
+    ),
+    gauge('headgate_cache_memory_bytes', 'Memory of the cache: the limit, in use, and held for reading.', () => {
+      const { UsedBytes, HeldBytes } = read()
+      return [
+        { labels: { kind: 'limit' }, value: memory.memory.byteLength },
+        { labels: { kind: 'used' }, value: UsedBytes },
+        { labels: { kind: 'held' }, value: HeldBytes },
+      ]
+    }),
+    counter('headgate_cache_stored_total', 'Entries that were stored in memory.', () => one(read().Stored)),
+    counter('headgate_cache_dropped_total', 'Entries that are no longer in memory, by why.', by(LOSSES, 'reason')),
+    counter('headgate_cache_refused_total', 'What memory could not take, by why.', by(REFUSALS, 'reason')),
   ]
 }

@@ -42,7 +42,13 @@ const ID = { id: { type: 'string', pattern: '^[0-9]{1,9}$' } } as const
 const PURGES = '/api/v1/cache/purges'
 const NAMESPACE_PURGES = '/api/v1/cache/namespaces/:namespace/purges'
 const WARM_UPS = '/api/v1/cache/warm-ups'
+const STATISTICS = '/api/v1/cache'
+const LOOKUPS = '/api/v1/cache/lookups'
+const NAMESPACE_LOOKUPS = '/api/v1/cache/namespaces/:namespace/lookups'
 export const CACHE_PATHS = [
+  STATISTICS,
+  LOOKUPS,
+  '/api/v1/cache/namespaces/{namespace}/lookups',
   PURGES,
   '/api/v1/cache/namespaces/{namespace}/purges',
   WARM_UPS,
@@ -51,7 +57,8 @@ export const CACHE_PATHS = [
 
 /** Methods of a path of the cache, for a request with another one; undefined for other paths. */
 export function cacheMethodsOf(path: string): string | undefined {
-  const parts = /^\/api\/v1\/cache\/(purges|namespaces\/[^/?]+\/purges|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
+  const parts =
+    /^\/api\/v1\/cache\/(purges|lookups|namespaces\/[^/?]+\/(?:purges|lookups)|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
   if (parts === null) return undefined
   return parts[2] === undefined ? 'POST' : 'GET, HEAD'
 }
@@ -75,6 +82,20 @@ export function serveCaches(app: FastifyInstance, caches: CacheRequests, reject:
     NAMESPACE_PURGES,
     { schema: { ...purging, params: params(NAMESPACE) }, bodyLimit: MAX_PURGE },
     (request, reply) => purge(reply, request.params.namespace, request.body),
+  )
+  app.get(STATISTICS, { schema: { response: { '2xx': RESPONSES.cache } } }, () => caches.statistics())
+  const lookup = async (reply: FastifyReply, namespace: string | undefined, body: PurgeBody): Promise<FastifyReply> => {
+    const outcome = await caches.lookup(namespace, body)
+    return outcome.ok ? reply.send(outcome.view) : refuse(reply, outcome)
+  }
+  const looking = { body: PURGE_BODY, response: { '2xx': RESPONSES.lookup } }
+  app.post<{ Body: PurgeBody }>(LOOKUPS, { schema: looking, bodyLimit: MAX_PURGE }, (request, reply) =>
+    lookup(reply, undefined, request.body),
+  )
+  app.post<{ Body: PurgeBody; Params: { namespace: string } }>(
+    NAMESPACE_LOOKUPS,
+    { schema: { ...looking, params: params(NAMESPACE) }, bodyLimit: MAX_PURGE },
+    (request, reply) => lookup(reply, request.params.namespace, request.body),
   )
   app.post<{ Body: WarmUpBody }>(
     WARM_UPS,

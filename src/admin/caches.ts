@@ -1,5 +1,7 @@
 /** What the admin API asks of the HTTP cache, and its answers. */
 
+import type { CachedObject } from '../cache/cached-object.ts'
+
 /** Why it is refused: a closed list, in docs/admin.md. */
 export type CacheReason =
   | 'InvalidPurge'
@@ -69,7 +71,39 @@ export interface WarmUpView {
 
 export type WarmUpOutcome = { readonly ok: true; readonly created: boolean; readonly view: WarmUpView } | CacheRefusal
 
+/** An object that is stored; see `CachedObject`. */
+export interface LookupView {
+  readonly items: readonly CachedObject[]
+  /** Those are all. */
+  readonly complete: boolean
+}
+
+export type LookupOutcome = { readonly ok: true; readonly view: LookupView } | CacheRefusal
+
+export interface CacheStatisticsView {
+  /** Bytes of the memory, of all workers; 0: there is none. */
+  readonly limit: number
+  /** Responses, records of variants, keys that cannot be stored. */
+  readonly entries: number
+  readonly used: number
+  readonly held: number
+  readonly stored: number
+  readonly evicted: number
+  readonly removed: number
+  readonly replaced: number
+  /** What memory could not take. */
+  readonly refused: number
+  readonly hitRatio: number
+  /** Those that happened. */
+  readonly requests: readonly { readonly result: string; readonly reason: string; readonly count: number }[]
+  readonly responses: readonly { readonly reason: string; readonly count: number }[]
+  readonly purges: { readonly history: PurgeView['history']; readonly problem?: string }
+}
+
 export interface CacheRequests {
+  statistics(): CacheStatisticsView
+  /** What a purge of the same would concern, in the memory of this replica. */
+  lookup(namespace: string | undefined, body: PurgeBody): Promise<LookupOutcome>
   /** @param namespace undefined: of each rule that the hosts of its URLs or prefixes lead to */
   purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome>
   warmUp(body: WarmUpBody): WarmUpOutcome

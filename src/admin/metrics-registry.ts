@@ -25,7 +25,7 @@ import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metri
 import { processDefinitions } from './process-metrics.ts'
 
 export interface MetricsOptions {
-  readonly shared: Pick<SharedBuffers, 'metrics' | 'process' | 'accessLog'>
+  readonly shared: Pick<SharedBuffers, 'metrics' | 'process' | 'accessLog' | 'cache'>
   readonly source: MetricsSource
   readonly version: string
 }
@@ -53,7 +53,7 @@ export class MetricsRegistry {
     const groups = [
       this.#build(),
       this.#traffic(),
-      cacheDefinitions(this.#reader),
+      cacheDefinitions(this.#reader, options.shared.cache),
       this.#connections(),
       this.#upstream(),
       this.#backends(),

@@ -9,7 +9,7 @@ import { mix } from '../lib/hash.ts'
 export const MAX_TAGS = 128
 /** Each object has these, at these positions: tags follow. */
 const [NAMESPACE, PATH, URL, ROUTE, RULE] = [0, 1, 2, 3, 4]
-const FIXED_LABELS = 5
+export const FIXED_LABELS = 5
 /** Instead of a label of the URL. */
 const CHOSEN = 0
 const ANY = -1

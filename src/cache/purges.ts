@@ -114,6 +114,15 @@ export class Purges {
     this.#known = this.#counted(last)
   }
 
+  /** Whether nothing was purged in a namespace behind a sequence: what {@link judge} says then is {@link KEPT}. */
+  isQuiet(namespace: number, checked: number): boolean {
+    this.refresh()
+    const since = this.#counted(checked)
+    const { hard, soft } = this.#everything
+    if (since < this.#floor || hard > since || soft > since) return false
+    return (this.#namespaces.get(namespace)?.last ?? 0) <= since
+  }
+
   /**
    * @param checked the sequence at which the object was judged last; at first `last` of when its fetch began, which
    *   is to be `last` from now on when it is not {@link HARD}

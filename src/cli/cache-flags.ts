@@ -26,7 +26,17 @@ export interface CacheWarmCommand extends CacheAccess {
   readonly rate?: number
 }
 
-export type CacheCommand = CachePurgeCommand | CacheWarmCommand
+export interface CacheShowCommand extends CacheAccess {
+  readonly what: 'show'
+  readonly namespace?: string
+  readonly body: CachePurgeCommand['body']
+}
+
+export interface CacheStatsCommand extends CacheAccess {
+  readonly what: 'stats'
+}
+
+export type CacheCommand = CachePurgeCommand | CacheShowCommand | CacheStatsCommand | CacheWarmCommand
 
 export const CACHE_FLAGS = {
   admin: { type: 'string' },
@@ -46,6 +56,8 @@ const ACCESS = ['admin', 'token-file', 'output']
 /** Flags besides these are refused: one that has no effect would look as if it had. */
 const OWN = {
   purge: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all', 'soft'],
+  show: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all'],
+  stats: ['admin', 'output'],
   warm: [...ACCESS, 'file', 'rate'],
 } as const
 type What = keyof typeof OWN
@@ -65,7 +77,12 @@ export function parseCache(input: ParsedInput): CacheCommand {
     ...(tokenFile !== undefined && { tokenFile }),
     output: oneOf(input, 'output', ['text', 'json'], 'text'),
   }
-  if (what === 'purge') return parsePurge(input, urls, access)
+  if (what === 'purge') return { ...access, what, ...namesOf(input, urls, what) }
+  if (what === 'show') return { ...access, what, ...namesOf(input, urls, what) }
+  if (what === 'stats') {
+    if (urls.length > 0) throw new UsageError(`headgate cache stats takes no "${urls[0]}"; remove it.`)
+    return { ...access, what }
+  }
   if ((file === undefined) === (urls.length === 0))
     throw new UsageError('Name the URLs, or a file with one a line: headgate cache warm --file urls.txt')
   return {
@@ -77,7 +94,11 @@ export function parseCache(input: ParsedInput): CacheCommand {
   }
 }
 
-function parsePurge({ values }: ParsedInput, urls: readonly string[], access: CacheAccess): CachePurgeCommand {
+function namesOf(
+  { values }: ParsedInput,
+  urls: readonly string[],
+  what: 'purge' | 'show',
+): Pick<CachePurgeCommand, 'namespace' | 'body'> {
   const { namespace, prefix, tag, route, rule, all, soft } = values
   const names = { ...(urls.length > 0 && { [prefix === undefined ? 'urls' : 'prefixes']: urls }) }
   const chosen = {
@@ -87,16 +108,13 @@ function parsePurge({ values }: ParsedInput, urls: readonly string[], access: Ca
     ...(all !== undefined && { all: true }),
   }
   if (Object.keys(chosen).length !== 1)
-    throw new UsageError('Say one thing to purge: a URL, --prefix with a URL, --tag, --route or --all.')
-  if (prefix !== undefined && urls.length === 0)
-    throw new UsageError('Name the prefix: headgate cache purge --prefix URL')
+    throw new UsageError(`Say one thing to ${what}: a URL, --prefix with a URL, --tag, --route or --all.`)
+  if (prefix !== undefined && urls.length === 0) throw new UsageError('Name the prefix: --prefix URL')
   if (rule !== undefined && route === undefined)
     throw new UsageError('--rule needs --route: names of rules are its own.')
   if (namespace === undefined && urls.length === 0)
     throw new UsageError('--namespace says whose objects: only a URL leads to them by its host.')
   return {
-    ...access,
-    what: 'purge',
     ...(namespace !== undefined && { namespace }),
     body: { ...chosen, ...(rule !== undefined && { rule }), ...(soft !== undefined && { soft: true }) },
   }

@@ -1,9 +1,16 @@
-/** `headgate cache`: purges the HTTP cache of a running gateway and fills it ahead. */
+/** `headgate cache`: purges the HTTP cache of a running gateway, shows what is in it, and fills it ahead. */
 import { readFileSync } from 'node:fs'
-import type { PurgeView, WarmUpView } from '../admin/caches.ts'
+import type { CacheStatisticsView, LookupView, PurgeView, WarmUpView } from '../admin/caches.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { AdminError, callAdmin } from './admin-client.ts'
-import type { CacheCommand, CachePurgeCommand, CacheWarmCommand } from './cache-flags.ts'
+import type {
+  CacheCommand,
+  CachePurgeCommand,
+  CacheShowCommand,
+  CacheStatsCommand,
+  CacheWarmCommand,
+} from './cache-flags.ts'
+import { align } from './columns.ts'
 import type { CommandIo } from './io.ts'
 import { printable } from './printable.ts'
 
@@ -27,7 +34,16 @@ export const CACHE_IO: Omit<CacheIo, keyof CommandIo> = {
 /** @returns 1 where it was not done, or not everywhere */
 export async function runCache(command: CacheCommand, io: CacheIo): Promise<number> {
   try {
-    return command.what === 'purge' ? await purge(command, io) : await warm(command, io)
+    switch (command.what) {
+      case 'purge':
+        return await purge(command, io)
+      case 'show':
+        return await show(command, io)
+      case 'stats':
+        return await stats(command, io)
+      case 'warm':
+        return await warm(command, io)
+    }
   } catch (error) {
     if (!(error instanceof AdminError)) throw error
     io.err(`headgate: ${printable(error.message)}\n`)
@@ -37,8 +53,7 @@ export async function runCache(command: CacheCommand, io: CacheIo): Promise<numb
 
 async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
-  const path = namespace === undefined ? '/api/v1/cache/purges' : `/api/v1/cache/namespaces/${namespace}/purges`
-  const view = (await callAdmin(admin, path, { body, token: tokenOf(command, io) })) as PurgeView
+  const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
   const { namespaces, purged, soft, replicas, reached, detail } = view
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
@@ -49,6 +64,47 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   }
   return reached < replicas ? 1 : 0
 }
+
+const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): string =>
+  namespace === undefined ? `/api/v1/cache/${what}` : `/api/v1/cache/namespaces/${namespace}/${what}`
+
+async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
+  const { admin, namespace, body, output } = command
+  const call = { body, token: tokenOf(command, io) }
+  const { items, complete } = (await callAdmin(admin, pathOf(namespace, 'lookups'), call)) as LookupView
+  if (output === 'json') io.out(`${JSON.stringify(items, null, 2)}\n`)
+  else if (items.length === 0) io.out('Nothing is stored in the memory of this replica.\n')
+  else {
+    const rows = items.map(({ state, status, bytes, age, lifetime, lifetimeBy, tags, key }) =>
+      [state, `${status}`, `${bytes}`, `${age}s`, `${lifetime}s by ${lifetimeBy}`, `${tags}`, key].map(printable),
+    )
+    io.out(align([['STATE', 'STATUS', 'BYTES', 'AGE', 'LIFETIME', 'TAGS', 'KEY'], ...rows]))
+  }
+  if (!complete) io.err(`headgate: there are more than these ${items.length}\n`)
+  return items.length === 0 ? 1 : 0
+}
+
+async function stats({ admin, output }: CacheStatsCommand, io: CacheIo): Promise<number> {
+  const view = (await callAdmin(admin, '/api/v1/cache')) as CacheStatisticsView
+  if (output === 'json') {
+    io.out(`${JSON.stringify(view, null, 2)}\n`)
+    return 0
+  }
+  const { limit, used, held, entries, stored, evicted, removed, replaced, refused, hitRatio, purges } = view
+  const rows = [
+    ['memory', `${mebibytes(used)} of ${mebibytes(limit)} MiB used, ${mebibytes(held)} MiB held for slow readers`],
+    ['entries', `${entries}: ${stored} stored, ${evicted} evicted, ${removed} removed, ${replaced} replaced`],
+    ['refused', `${refused}, for which memory had no room`],
+    ['hits', `${(hitRatio * 100).toFixed(1)} % of requests`],
+    ...view.requests.map(({ result, reason, count }) => ['', `${count} ${result}: ${reason}`]),
+    ...view.responses.map(({ reason, count }) => [reason === 'Stored' ? 'stored' : 'not stored', `${count} ${reason}`]),
+    ['purges', purges.problem ?? `kept: ${purges.history}`],
+  ]
+  io.out(align(rows.map((row) => row.map(printable))))
+  return 0
+}
+
+const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
 
 async function warm(command: CacheWarmCommand, io: CacheIo): Promise<number> {
   const { admin, file, rate, output } = command

@@ -23,7 +23,7 @@ Usage: headgate COMMAND [FLAGS]
   config     Print the effective settings and the origin of each value.
   cert       Make a certificate of a local authority, for trying things.
   token      Make keys, clients and hashes for the Secrets of a token issuer and of API keys.
-  cache      Purge the HTTP cache of a running gateway, and fill it ahead.
+  cache      Purge the HTTP cache of a running gateway, show what is in it, fill it ahead.
   version    Print the version.
   help       Explain a command: headgate help run
 
@@ -156,13 +156,15 @@ Examples:
   headgate token client billing --audience orders --scope 'orders:read orders:write' --refresh > clients.yaml
   printf %s "$KEY" | headgate token hash
 `,
-  cache: `Purge the HTTP cache of a running gateway, and fill it ahead (docs/purging.md).
+  cache: `Purge the HTTP cache of a running gateway, show what is in it, and fill it ahead (docs/purging.md).
 
 Usage: headgate cache purge URL... [FLAGS]                     All variants of each URL.
        headgate cache purge --prefix URL... [FLAGS]            All below a path, by whole segments.
        headgate cache purge --namespace NAME --tag LIST        All with one of the tags.
        headgate cache purge --namespace NAME --route NAME      All of a Route; with --rule, of one rule.
        headgate cache purge --namespace NAME --all             All of the namespace.
+       headgate cache show URL...                              What a purge of the same would concern; also --tag, --all.
+       headgate cache stats                                    Hits and misses, and what the memory holds.
        headgate cache warm URL... | --file FILE                Request each URL, so that the cache has it.
 
   --admin ADDR          Admin API of the gateway. Default 127.0.0.1:9901

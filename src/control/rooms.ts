@@ -216,6 +216,9 @@ export class Rooms {
         return snapshot && namespacesUnder(snapshot.hosts, host)
       },
       replicas: () => endpoints.topology.place.count,
+      ask: (message) => this.pipeline.ask(message),
+      metrics: new MetricsReader(shared.metrics),
+      memory: shared.cache,
       listeners: this.#links.listeners,
       failure: (message) => statuses.problems.setPurges(message),
       report: (level, message) => log[level](message),
@@ -259,6 +262,7 @@ export class Rooms {
         passwordAsked: (question, answer) => this.passwords.ask(question, answer),
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),
+        cachedFound: (id, objects, complete) => this.caches.found(id, objects, complete),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

@@ -8,6 +8,8 @@ import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../auth/password-check.ts'
 import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
+import type { CachedObject } from '../cache/cached-object.ts'
+import type { PurgeRecord } from '../cache/purge-record.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
@@ -179,6 +181,8 @@ export type ToWorker =
   | { readonly type: 'archive'; readonly port: MessagePort | null }
   /** Of a question `check-password`. */
   | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
+  /** To one worker: what is stored that a purge of these would concern? Answered by `cached`. */
+  | { readonly type: 'find-cached'; readonly id: number; readonly records: readonly PurgeRecord[] }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -200,5 +204,12 @@ export type FromWorker =
   | { readonly type: 'check-password'; readonly id: number; readonly question: PasswordQuestion }
   /** For a way to the files of the cache, which one thread owns. */
   | { readonly type: 'ask-archive' }
+  /** Answers `find-cached`. `complete`: that is all. */
+  | {
+      readonly type: 'cached'
+      readonly id: number
+      readonly objects: readonly CachedObject[]
+      readonly complete: boolean
+    }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

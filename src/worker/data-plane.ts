@@ -45,6 +45,7 @@ import { Timers } from '../transport/timers.ts'
 import { WorkerArchives } from './archives.ts'
 import { Backends } from './backends.ts'
 import { WorkerCache } from './cache-services.ts'
+import { CachedObjects, type Scannable } from './cached-objects.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { WorkerGrantStores } from './grant-stores.ts'
 import { KeySetRequests } from './key-sets.ts'
@@ -254,6 +255,13 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     archives,
     keySets,
     passwords,
+    cached: new CachedObjects({
+      memory: 'scan' in edges.responses ? (edges.responses as Scannable) : undefined,
+      purges: edges.purges,
+      clock,
+      nextTurn: (run) => clock.nextTurn(run),
+      found: (id, objects, complete) => edges.send({ type: 'cached', id, objects, complete }),
+    }),
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),

@@ -7,6 +7,7 @@ import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { WorkerArchives } from './archives.ts'
+import type { CachedObjects } from './cached-objects.ts'
 import type { WorkerGrantStores } from './grant-stores.ts'
 import type { KeySetRequests } from './key-sets.ts'
 import type { PasswordClient } from './password-client.ts'
@@ -27,6 +28,7 @@ export interface MessageLoopHost {
   readonly archives: Pick<WorkerArchives, 'forget' | 'useFiles'>
   readonly keySets: Pick<KeySetRequests, 'answered'>
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
+  readonly cached: Pick<CachedObjects, 'find'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -87,6 +89,7 @@ export class MessageLoop {
     else if (message.type === 'archive') this.#host.archives.useFiles(message.port)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
+    else if (message.type === 'find-cached') this.#host.cached.find(message.id, message.records)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
 

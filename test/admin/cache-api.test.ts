@@ -4,11 +4,17 @@ import { after, before, describe, it } from 'node:test'
 import type { AdminData } from '../../src/admin/admin-data.ts'
 import type { RegistrationRequests } from '../../src/admin/registrations.ts'
 import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
-import { MAX_LABELS, namespaceLabel, writeLabels } from '../../src/cache/purge-labels.ts'
+import type { CachedObject } from '../../src/cache/cached-object.ts'
+import { allocateCache } from '../../src/cache/memory/buffers.ts'
+import { labelOf, MAX_LABELS, namespaceLabel, writeLabels } from '../../src/cache/purge-labels.ts'
 import { HARD, KEPT, Purges, type PurgeVerdict, SOFT } from '../../src/cache/purges.ts'
 import { Caches } from '../../src/control/cache/caches.ts'
+import { createMetrics } from '../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
+import type { ToWorker } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { eventually } from '../feature/harness.ts'
 
 const TOKEN = 'a-token-of-the-tests'
 const BASE = '/api/v1/cache'
@@ -24,6 +30,7 @@ describe('the admin API of the cache', () => {
   const worker = new Purges(log, 0)
   let replicas = 1
   let serving = true
+  const asked: ToWorker[] = []
   let server: AdminServer
   let caches: Caches
 
@@ -37,6 +44,12 @@ describe('the admin API of the cache', () => {
       namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
       replicas: () => replicas,
       listeners: () => [],
+      ask(message) {
+        asked.push(message)
+        return asked.length > 1
+      },
+      metrics: new MetricsReader(createMetrics({ workers: 1 })),
+      memory: allocateCache(8 * 2 ** 20, 1, [1, 2]),
       failure: () => {},
       report: () => {},
     })
@@ -144,6 +157,45 @@ describe('the admin API of the cache', () => {
     assert.deepEqual([other.status, other.headers.get('allow')], [405, 'POST'])
     const read = await send('PUT', '/warm-ups/1')
     assert.deepEqual([read.status, read.headers.get('allow')], [405, 'GET, HEAD'])
+  })
+
+  it('shows what a purge would concern, as a worker finds it', async () => {
+    asked.length = 0
+    assert.equal(
+      (await send('POST', '/lookups', { urls: ['https://shop.example/a'] })).status,
+      503,
+      'no worker is there',
+    )
+    const object = {
+      ...{ key: 'GET https://shop.example/a; namespace shop', status: 200, bytes: 5, state: 'fresh', age: 1 },
+      ...{ lifetime: 60, lifetimeBy: 'origin', staleWhileRevalidate: 0, staleIfError: 0, tags: 2 },
+      received: '2026-01-01T00:00:00.000Z',
+    } as CachedObject
+    const looking = send('POST', '/namespaces/shop/lookups', { tags: ['hero'] })
+    await eventually(() => assert.equal(asked.length, 2))
+    const question = asked[1]!
+    assert.ok(question.type === 'find-cached')
+    assert.deepEqual(
+      question.records.map(({ label }) => label),
+      [labelOf('tag', 'hero')],
+    )
+    caches.found(question.id, [object], true)
+    const { status, body } = await looking
+    assert.deepEqual([status, body], [200, { items: [object], complete: true }])
+    assert.equal((await send('POST', '/lookups', { urls: ['https://shop.example/'] }, '')).status, 401)
+    assert.equal((await send('POST', '/lookups', { urls: ['https://other.example/'] })).status, 404)
+  })
+
+  it('counts what the memory holds, without a token', async () => {
+    const { status, body } = await send('GET', '', undefined, '')
+    assert.equal(status, 200)
+    const { limit, requests, responses, purges, ...counts } = body
+    assert.equal(limit, 8 * 2 ** 20)
+    assert.deepEqual([requests, responses, purges], [[], [], { history: 'None' }])
+    assert.ok(
+      Object.values(counts).every((count) => count === 0),
+      JSON.stringify(counts),
+    )
   })
 
   it('takes several hundred names at once, so that every thread reads each of them', async () => {

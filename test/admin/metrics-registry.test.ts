@@ -4,6 +4,7 @@ import { suite, test } from 'node:test'
 import { MetricsRegistry } from '../../src/admin/metrics-registry.ts'
 import type { BackendGauges, MetricsSource } from '../../src/admin/metrics-source.ts'
 import { CONDITION_REASONS } from '../../src/api/condition.ts'
+import { allocateCache } from '../../src/cache/memory/buffers.ts'
 import { divideMemory } from '../../src/lib/memory-budget.ts'
 import { REASON_LIST } from '../../src/lib/reason.ts'
 import { LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
@@ -20,6 +21,7 @@ function setup(options: { workers?: number; backends?: number; source?: Partial<
   const shared = {
     metrics: createMetrics({ workers, listeners: 4, backends }),
     process: ProcessBlock.allocate(workers),
+    cache: allocateCache(4 * 2 ** 20, workers, [1, 2]),
     accessLog: Array.from({ length: workers }, () => LineRing.create(4_096)),
   }
   new ListenerRows(shared.metrics).sync(['http', 'internal'])

@@ -5,4 +5,10 @@ const unexpected = (): never => {
 }
 
 /** For an admin server that is asked for other things. */
-export const NO_CACHES: CacheRequests = { purge: unexpected, warmUp: unexpected, warmUpState: unexpected }
+export const NO_CACHES: CacheRequests = {
+  statistics: unexpected,
+  lookup: unexpected,
+  purge: unexpected,
+  warmUp: unexpected,
+  warmUpState: unexpected,
+}

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { labelOf, MAX_TAGS, namespaceLabel, routeLabel, ruleLabel } from '../../src/cache/purge-labels.ts'
+import { labelOf, namespaceLabel, routeLabel, ruleLabel } from '../../src/cache/purge-labels.ts'
 import { MAX_PURGED_NAMES, type PurgeRequest, purgedHosts, purgeRecords } from '../../src/cache/purge-request.ts'
-import { tagLabels } from '../../src/cache/tags.ts'
 
 const records = (request: PurgeRequest) => {
   const made = purgeRecords('shop', request)
@@ -90,24 +89,5 @@ suite('requests to purge', () => {
       ['a.example', 'b.example'],
     )
     assert.deepEqual([...purgedHosts({ tags: ['x'] })], [])
-  })
-})
-
-suite('tags of a response', () => {
-  const fields = (...lines: string[]) => ({ all: () => lines })
-
-  test('are words of all lines, each once', () => {
-    const labels = (...tags: string[]) => tags.map((tag) => labelOf('tag', tag))
-    assert.deepEqual(tagLabels(fields('a b  c', 'd, a,\te'), 'surrogate-key'), labels('a', 'b', 'c', 'd', 'e'))
-    assert.deepEqual(tagLabels(fields(), 'surrogate-key'), [])
-    assert.deepEqual(tagLabels(fields(' , '), 'surrogate-key'), [])
-  })
-
-  test('that cannot be purged by are not stored', () => {
-    const many = (count: number): string => Array.from({ length: count }, (_, i) => `t${i}`).join(' ')
-    assert.equal(tagLabels(fields(many(MAX_TAGS)), 'x')?.length, MAX_TAGS)
-    assert.equal(tagLabels(fields(many(MAX_TAGS + 1)), 'x'), undefined)
-    assert.equal(tagLabels(fields('x'.repeat(257)), 'x'), undefined)
-    assert.equal(tagLabels(fields('ü'), 'x'), undefined)
   })
 })

@@ -123,6 +123,44 @@ describe('headgate cache', () => {
     assert.match(missing.err, /nowhere cannot be read/)
   })
 
+  it('shows what a purge would concern', async () => {
+    const object = {
+      ...{ key: 'GET https://a/\u001b', status: 200, bytes: 5, state: 'fresh', age: 1, lifetime: 60 },
+      ...{ lifetimeBy: 'origin', staleWhileRevalidate: 0, staleIfError: 0, received: '', tags: 2 },
+    }
+    const answer = { items: [object], complete: false }
+    const { code, out, err, received } = await run([[200, answer]], 'show', '--tag', 'x', '--namespace', 'shop')
+    assert.deepEqual([code, err], [0, 'headgate: there are more than these 1\n'])
+    assert.match(
+      out,
+      /^STATE +STATUS +BYTES +AGE +LIFETIME +TAGS +KEY\nfresh +200 +5 +1s +60s by origin +2 +GET https:\/\/a\/\?\n$/,
+    )
+    assert.deepEqual([received[0]?.path, received[0]?.body], ['/api/v1/cache/namespaces/shop/lookups', { tags: ['x'] }])
+    const none = await run([[200, { items: [], complete: true }]], 'show', 'https://a/')
+    assert.deepEqual([none.code, none.out], [1, 'Nothing is stored in the memory of this replica.\n'])
+  })
+
+  it('shows what the memory holds', async () => {
+    const view = {
+      ...{ limit: 2 ** 21, used: 2 ** 20, held: 0, entries: 3, stored: 9, evicted: 1, removed: 2, replaced: 3 },
+      ...{ refused: 0, hitRatio: 0.75, purges: { history: 'Redis', problem: 'Redis cannot be asked' } },
+      requests: [{ result: 'hit', reason: 'Memory', count: 3 }],
+      responses: [{ reason: 'NoStore', count: 4 }],
+    }
+    const { code, out, received } = await run([[200, view]], 'stats')
+    assert.equal(code, 0)
+    for (const part of [
+      '1.0 of 2.0 MiB used',
+      '3: 9 stored',
+      '75.0 % of requests',
+      '3 hit: Memory',
+      '4 NoStore',
+      'cannot be asked',
+    ])
+      assert.ok(out.includes(part), part)
+    assert.equal(received[0]?.token, undefined)
+  })
+
   it('works on a list until it is finished', async () => {
     const problems = [{ url: 'http://a/2', problem: '404: its rule has no cache' }]
     const finished = { ...WARM, state: 'finished', requested: 2, stored: 1, others: 1, problems }
@@ -148,6 +186,10 @@ describe('headgate cache', () => {
     'cache',
     'cache empty',
     'cache purge',
+    'cache stats https://a/',
+    'cache show',
+    'cache show --tag x',
+    'cache show https://a/ --soft',
     'cache purge --prefix',
     'cache purge --tag a',
     'cache purge --all',

@@ -1,18 +1,26 @@
 /** The room of the HTTP cache: purges, in this process and over all replicas, and what fills the cache ahead. */
+import { cacheJudgements, cacheResults } from '../../admin/cache-metrics.ts'
 import type {
   CacheReason,
   CacheRefusal,
   CacheRequests,
+  CacheStatisticsView,
+  LookupOutcome,
+  LookupView,
   PurgeBody,
   PurgeOutcome,
   PurgeView,
   WarmUpBody,
   WarmUpOutcome,
 } from '../../admin/caches.ts'
+import type { CachedObject } from '../../cache/cached-object.ts'
+import { sumCacheStatistics } from '../../cache/memory/buffers.ts'
 import type { PurgeRecord } from '../../cache/purge-record.ts'
 import { MAX_PURGED_NAMES, purgedHosts, purgeRecords } from '../../cache/purge-request.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { ContentStore } from '../../policy/contents.ts'
+import type { MetricsReader } from '../../shared-memory/metrics-reader.ts'
+import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
@@ -37,6 +45,11 @@ export interface CacheRoomOptions {
   /** Of the gateway, as far as is known without Redis. */
   readonly replicas: () => number
   readonly listeners: () => readonly OwnListener[]
+  /** Asks any worker. @returns false: there is none */
+  readonly ask: (message: ToWorker) => boolean
+  readonly metrics: MetricsReader
+  /** Undefined: there is none. */
+  readonly memory: CacheBuffers | undefined
   /** The history of purges cannot be reached, and why; undefined: it can again. */
   readonly failure: (message: string | undefined) => void
   readonly report: (level: 'info' | 'warn', message: string) => void
@@ -56,6 +69,7 @@ const KEPT_WITHIN: Milliseconds = 1_000
 const PACE: Milliseconds = 20
 const PACED_NAMES = 32
 const FAILS_FOR: Milliseconds = 3_000
+const ANSWER_WITHIN: Milliseconds = 4_000
 const MAX_WARM_UPS = 4
 const KEPT_WARM_UPS = 32
 
@@ -69,6 +83,8 @@ export class Caches implements CacheRequests {
   #where = ''
   #history: PurgeView['history'] = 'None'
   #lastWarmUp = 0
+  readonly #questions = new Map<number, (view: LookupView | undefined) => void>()
+  #lastQuestion = 0
   #problem: string | undefined
   #stopFailing: (() => void) | undefined
   #pace: Promise<void> = Promise.resolve()
@@ -104,15 +120,44 @@ export class Caches implements CacheRequests {
     else if (message.type === 'content-ids') this.#contents.retain(message.ids)
   }
 
-  async purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome> {
-    const namespaces = namespace === undefined ? this.#namespacesOf(body) : [namespace]
-    if (!Array.isArray(namespaces)) return namespaces
-    const records: PurgeRecord[] = []
-    for (const one of namespaces) {
-      const made = purgeRecords(one, body)
-      if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
-      records.push(...made)
+  statistics(): CacheStatisticsView {
+    const { metrics, memory } = this.#options
+    const requests = cacheResults(metrics).filter(({ count }) => count > 0)
+    const hits = requests.filter(({ result }) => result === 'hit' || result === 'stale').reduce(sumCounts, 0)
+    const all = requests.reduce(sumCounts, 0)
+    return {
+      ...memoryView(memory, metrics.layout.shape.workers),
+      hitRatio: all === 0 ? 0 : hits / all,
+      requests,
+      responses: cacheJudgements(metrics).filter(({ count }) => count > 0),
+      purges: { history: this.#history, ...(this.#problem !== undefined && { problem: this.#problem }) },
     }
+  }
+
+  async lookup(namespace: string | undefined, body: PurgeBody): Promise<LookupOutcome> {
+    const what = this.#recordsOf(namespace, body)
+    if (!what.ok) return what
+    const id = ++this.#lastQuestion
+    const { promise, resolve } = Promise.withResolvers<LookupView | undefined>()
+    this.#questions.set(id, resolve)
+    const stop = this.#options.time.after(ANSWER_WITHIN, () => resolve(undefined))
+    if (!this.#options.ask({ type: 'find-cached', id, records: what.records })) resolve(undefined)
+    const view = await promise
+    stop()
+    this.#questions.delete(id)
+    if (view === undefined) return refusal(503, 'NotServing', 'No worker answers', 'Try again')
+    return { ok: true, view }
+  }
+
+  /** What a worker has found. */
+  found(id: number, items: readonly CachedObject[], complete: boolean): void {
+    this.#questions.get(id)?.({ items, complete })
+  }
+
+  async purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome> {
+    const what = this.#recordsOf(namespace, body)
+    if (!what.ok) return what
+    const { namespaces, records } = what
     const id = await this.#purgePaced(records)
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
     return { ok: true, view: this.#viewOf(namespaces, body, reach) }
@@ -167,6 +212,21 @@ export class Caches implements CacheRequests {
     const { random } = this.#options
     this.#history = 'File'
     this.#keeper.use((_, events) => new PurgeJournal(stateDirectory, { random }, events))
+  }
+
+  #recordsOf(
+    namespace: string | undefined,
+    body: PurgeBody,
+  ): { ok: true; namespaces: readonly string[]; records: readonly PurgeRecord[] } | CacheRefusal {
+    const namespaces = namespace === undefined ? this.#namespacesOf(body) : [namespace]
+    if (!Array.isArray(namespaces)) return namespaces
+    const records: PurgeRecord[] = []
+    for (const one of namespaces) {
+      const made = purgeRecords(one, body)
+      if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
+      records.push(...made)
+    }
+    return { ok: true, namespaces, records }
   }
 
   #namespacesOf(body: PurgeBody): string[] | CacheRefusal {
@@ -231,6 +291,25 @@ export class Caches implements CacheRequests {
       kept,
       detail: detailOf(history, kept, replicas - reached),
     }
+  }
+}
+
+const sumCounts = (sum: number, { count }: { readonly count: number }): number => sum + count
+
+function memoryView(memory: CacheBuffers | undefined, workers: number) {
+  if (memory === undefined)
+    return { limit: 0, entries: 0, used: 0, held: 0, stored: 0, evicted: 0, removed: 0, replaced: 0, refused: 0 }
+  const sum = sumCacheStatistics(memory, workers)
+  return {
+    limit: memory.memory.byteLength,
+    entries: sum.Entries,
+    used: sum.UsedBytes,
+    held: sum.HeldBytes,
+    stored: sum.Stored,
+    evicted: sum.Evicted,
+    removed: sum.Removed,
+    replaced: sum.Replaced,
+    refused: sum.NoRoom + sum.NoSlot + sum.NoClaim,
   }
 }
 

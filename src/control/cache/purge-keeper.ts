@@ -9,9 +9,11 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { PurgeReach, PurgeStore, PurgeStoreEvents } from '../../store/purge-store.ts'
 
-/** Records that wait for a place; beyond, all those of one namespace become one that purges all of it. */
-const MAX_WAITING = 4_096
-const BATCH = 64
+/** Records of a namespace that wait for a place; more become one that purges all of it. */
+const MAX_WAITING = 1_024
+/** At once, and the pause behind a full batch: clients that change much take some 5,000 places a second, not more. */
+const BATCH = 256
+const PAUSE: Milliseconds = 50
 const RETRY: Milliseconds = 500
 /** Between two looks at the log. */
 const LOOK: Milliseconds = 5
@@ -37,6 +39,8 @@ export class PurgeKeeper {
   readonly #purges: Purges
   /** Without a place, by id. */
   readonly #waiting = new Map<number, PurgeRecord>()
+  /** How many of them a namespace has. */
+  readonly #counts = new Map<number, number>()
   readonly #waiters = new Set<() => void>()
   /** Null: nobody has said yet whether there is one. */
   #store: PurgeStore | undefined | null = null
@@ -114,22 +118,31 @@ export class PurgeKeeper {
   #take({ kind, id, position, ...rest }: PurgeRecord): void {
     if (id === 0) return
     if (kind === 'mark' || position !== 0) {
-      this.#waiting.delete(id)
+      this.#settle(id)
       for (const tell of this.#waiters) tell()
       return
     }
     this.#waiting.set(id, { ...rest, kind, id, position })
-    if (this.#waiting.size > MAX_WAITING) this.#fold()
+    const { namespace } = rest
+    const waiting = (this.#counts.get(namespace) ?? 0) + 1
+    this.#counts.set(namespace, waiting)
+    if (waiting > MAX_WAITING) this.#fold(namespace)
     this.#send()
   }
 
-  /** Too many wait: those of the namespace that has most are one purge of all that it has. */
-  #fold(): void {
-    const counts = new Map<number, number>()
-    for (const { namespace } of this.#waiting.values()) counts.set(namespace, (counts.get(namespace) ?? 0) + 1)
-    const [[namespace] = [0]] = [...counts].sort(([, a], [, b]) => b - a)
+  #settle(id: number): void {
+    const record = this.#waiting.get(id)
+    if (record === undefined) return
+    this.#waiting.delete(id)
+    const left = this.#counts.get(record.namespace)! - 1
+    if (left > 0) this.#counts.set(record.namespace, left)
+    else this.#counts.delete(record.namespace)
+  }
+
+  /** Too many wait: they are one purge of all that their namespace has. */
+  #fold(namespace: number): void {
     const folded = [...this.#waiting.values()].filter((record) => record.namespace === namespace)
-    for (const { id } of folded) this.#waiting.delete(id)
+    for (const { id } of folded) this.#settle(id)
     // Not in the turn in which the log is being read.
     this.#options.time.nextTurn(() => {
       const soft = folded.every((record) => record.soft)
@@ -142,6 +155,7 @@ export class PurgeKeeper {
   #forget(): void {
     for (const id of this.#waiting.keys()) this.#purges.append({ ...PLAIN, kind: 'mark', id })
     this.#waiting.clear()
+    this.#counts.clear()
   }
 
   #send(): void {
@@ -149,6 +163,7 @@ export class PurgeKeeper {
     if (this.#sending || this.#waiting.size === 0 || store === null) return
     if (store === undefined) {
       this.#waiting.clear()
+      this.#counts.clear()
       return
     }
     this.#sending = true
@@ -163,15 +178,19 @@ export class PurgeKeeper {
       if (store !== this.#store) return
       this.#purges.refresh()
       // Those that were told have a place now; the others are sent again.
+      if (batch.length === BATCH) return this.#sendLater(PAUSE)
       this.#sending = false
       this.#send()
     } catch {
-      if (store !== this.#store) return
-      this.#stopRetry = this.#options.time.after(RETRY, () => {
-        this.#sending = false
-        this.#send()
-      })
+      if (store === this.#store) this.#sendLater(RETRY)
     }
+  }
+
+  #sendLater(pause: Milliseconds): void {
+    this.#stopRetry = this.#options.time.after(pause, () => {
+      this.#sending = false
+      this.#send()
+    })
   }
 
   #events(current: () => boolean): PurgeStoreEvents {

@@ -135,6 +135,11 @@ export class Pipeline {
     this.#publisher.answer(worker, id, answer)
   }
 
+  /** To any worker. @returns false: there is none */
+  ask(message: ToWorker): boolean {
+    return this.#publisher.ask(message)
+  }
+
   /** Backends of the published tables have rows of their own from now on. */
   ownRows(backends: readonly string[]): void {
     this.#publisher.renew(backends, this.#options.slotOf)

@@ -5,6 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../../auth/password-check.ts'
+import type { CachedObject } from '../../cache/cached-object.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { SignInAnswer, SignInQuestion } from '../../policy/sign-ins.ts'
@@ -39,6 +40,8 @@ export interface PublisherEvents {
   archiveAsked(answer: (port: MessagePort | null) => void): void
   /** A worker asks whether a password is right. */
   passwordAsked(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void
+  /** A worker says what is stored. */
+  cachedFound(id: number, objects: readonly CachedObject[], complete: boolean): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -98,6 +101,15 @@ export class Publisher {
     this.#ports.get(worker)?.postMessage({ type: 'grants', id, answer } satisfies ToWorker)
   }
 
+  /** To any worker. @returns false: there is none */
+  ask(message: ToWorker): boolean {
+    for (const port of this.#ports.values()) {
+      port.postMessage(message)
+      return true
+    }
+    return false
+  }
+
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
     if (this.#ports.size === 0) return
@@ -142,6 +154,7 @@ export class Publisher {
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)
     else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
+    else if (message.type === 'cached') this.#events.cachedFound(message.id, message.objects, message.complete)
     else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
     else this.#settle()
   }

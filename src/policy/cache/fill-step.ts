@@ -80,7 +80,8 @@ export class FillStep implements BodyStep {
     while (this.#given < until) {
       const piece = Buffer.allocUnsafe(Math.min(PIECE, until - this.#given))
       const copied = held.copyBody(this.#given, piece, 0, piece.length)
-      if (copied === 0) return this.#sink.fail(new GatewayError('InternalError', 'stored bytes are not there'))
+      // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
+      if (copied === 0) return this.#lost()
       this.#given += copied
       if (!this.#sink.write(piece.subarray(0, copied))) return
     }
@@ -95,6 +96,11 @@ export class FillStep implements BodyStep {
     this.#behind?.release()
     this.#behind = null
     this.#pending.length = 0
+  }
+
+  #lost(): void {
+    this.abort()
+    this.#sink.fail(new GatewayError('MemoryLimit', 'the client reads so slowly that what is kept for it was given up'))
   }
 
   #caughtUp(): void {

@@ -15,7 +15,7 @@ export function invalidate(x: Exchange, { status, fields }: ResponseHead, servic
   if (!invalidates(x.method, status)) return
   const namespace = namespaceLabel(x.route.slice(0, x.route.indexOf('/')))
   const purge = (what: Partial<PurgeRecord>): void => {
-    const id = Math.floor(services.random() * 2 ** ID_BITS)
+    const id = 1 + Math.floor(services.random() * 2 ** ID_BITS)
     services.cache.purges.append({ ...PLAIN, kind: 'label', ...what, namespace, id })
   }
   const purgeUrl = (path: string, query: string | undefined): void =>

@@ -12,18 +12,27 @@ const LABEL_BYTES = 8
 export function judgePurges(purges: Purges, entry: EntryBytes): PurgeVerdict {
   // Records have no labels: a purge of what they lead to leaves them as they are.
   if (entry.checked === purges.newest || entry.kind !== EntryKind.Response) return KEPT
-  const { bytes, subjectAt, subjectBytes } = entry
-  const count = subjectBytes / LABEL_BYTES
-  const labels = new Float64Array(bytes.buffer, bytes.byteOffset + subjectAt, count)
-  const verdict = purges.judge(entry.checked, labels, count, () => urlOf(entry))
+  const { view, subjectAt } = entry
+  // Purges of others cost no object.
+  if (purges.isQuiet(view.getFloat64(subjectAt, true), entry.checked)) {
+    entry.checked = purges.last
+    return KEPT
+  }
+  const labels = labelsOf(entry)
+  const verdict = purges.judge(entry.checked, labels, labels.length, () => urlOf(entry))
   if (verdict === HARD) return verdict
   if (verdict !== KEPT) entry.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale)
   entry.checked = purges.last
   return verdict
 }
 
+/** A view of them in the memory of the entry. */
+export function labelsOf({ bytes, subjectAt, subjectBytes }: EntryBytes): Float64Array {
+  return new Float64Array(bytes.buffer, bytes.byteOffset + subjectAt, subjectBytes / LABEL_BYTES)
+}
+
 /** As prefixes of a purge see it. */
-function urlOf({ bytes, keyAt, keyBytes }: EntryBytes): string {
+export function urlOf({ bytes, keyAt, keyBytes }: EntryBytes): string {
   const part = (tag: KeyPart) => partOf(bytes, tag, keyAt, keyAt + keyBytes)
   return urlText(part(KeyPart.Host) ?? '', part(KeyPart.Path) ?? '', part(KeyPart.Query))
 }

@@ -17,7 +17,7 @@ const EVERY: Milliseconds = 30
 const HEARTBEAT: Milliseconds = 5_000
 const REACH_WITHIN: Milliseconds = 1_000
 /** Entries that Redis keeps; a replica that was away for more than those knows that it missed some. */
-const KEPT = 16_384
+const KEPT = 65_536
 const PAGE = 256
 const BETWEEN_PAGES: Milliseconds = 10
 

@@ -25,6 +25,7 @@ function room() {
       served: (generation) => log.push(`served ${generation}`),
       settled: () => log.push('settled'),
       endpoints: () => {},
+      cachedFound: () => {},
       passwordAsked: () => {},
       archiveAsked: () => {},
       ask: () => Promise.resolve(null),

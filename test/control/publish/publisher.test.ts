@@ -75,6 +75,7 @@ describe('the publisher', () => {
           wake()
         },
         archiveAsked: (answer) => answer(null),
+        cachedFound: () => {},
         passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })

@@ -1,0 +1,138 @@
+/** Purges by the admin API: objects in, purges in, what the origin is asked for out; and the cache filled ahead. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { before, describe, it } from 'node:test'
+import { runCache } from '../../src/cli/cache.ts'
+import { parseCommand } from '../../src/cli/parse.ts'
+import { closedPort } from './backends.ts'
+import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+
+const HOST = 'shop.example'
+
+describe('purges of the cache', () => {
+  const scope = suiteScope()
+  const asked: string[] = []
+  let gateway: Gateway
+  let adminPort = 0
+  let folder = ''
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'headgate-purge-'))
+    scope.after(() => rm(folder, { recursive: true }))
+    await writeFile(join(folder, 'token'), 'token-of-the-feature-test', { mode: 0o600 })
+    const origin = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}${request.headers['if-none-match'] === undefined ? '' : ' again'}`)
+      if (request.headers['if-none-match'] === '"1"') response.writeHead(304, { etag: '"1"' }).end()
+      else
+        response
+          .writeHead(200, {
+            'cache-control': 'max-age=600',
+            etag: '"1"',
+            'surrogate-key': `all ${request.url?.slice(1, 2)}`,
+          })
+          .end(`body of ${request.url}`)
+    })
+    origin.listen(0, '127.0.0.1')
+    scope.after(() => void origin.close())
+    await eventually(() => assert.ok(origin.listening))
+    adminPort = await closedPort()
+    const rules = ['a', 'b'].map((name) => ({
+      name,
+      matches: [{ path: { value: `/${name}` } }],
+      backendRefs: [{ name: 'origin' }],
+      policies: { cache: { tags: { header: 'surrogate-key' } } },
+    }))
+    const admin = { address: `127.0.0.1:${adminPort}`, tokenFile: join(folder, 'token') }
+    gateway = await startGateway(
+      scope,
+      { 'a.yaml': backend('origin', [(origin.address() as AddressInfo).port]) + route('web', [HOST], rules) },
+      { settings: { admin, stateDirectory: join(folder, 'state') }, workers: 2 },
+    )
+  })
+
+  async function headgate(...argv: string[]): Promise<string> {
+    const command = parseCommand(['cache', ...argv, '--admin', `127.0.0.1:${adminPort}`])
+    assert.ok(command.name === 'cache', JSON.stringify(command))
+    let text = ''
+    const code = await runCache(command, {
+      out: (more) => (text += more),
+      err: (more) => (text += more),
+      environment: { HEADGATE_ADMIN_TOKEN: 'token-of-the-feature-test' },
+      read: () => assert.fail('no file is read'),
+      pause: () => {},
+    })
+    assert.equal(code, 0, text)
+    return text
+  }
+
+  /** What the origin is asked for by requests of each path, from several connections, so that both workers serve. */
+  async function originSees(paths: readonly string[]): Promise<string[]> {
+    asked.length = 0
+    for (const path of paths)
+      for (let i = 0; i < 4; i++) {
+        const { status, text } = await gateway.request({ path, host: HOST, headers: { connection: 'close' } })
+        assert.deepEqual([status, text], [200, `body of ${path}`])
+      }
+    return [...asked]
+  }
+
+  const PATHS = ['/a', '/a/1', '/a/1?q=1', '/b/1']
+
+  it('by URL, prefix, tag, rule and all, softly and not, in all workers before the answer', async () => {
+    assert.deepEqual(
+      await originSees(PATHS),
+      PATHS.map((path) => `GET ${path}`),
+    )
+    assert.deepEqual(await originSees(PATHS), [])
+    const purges: readonly [argv: readonly string[], seen: readonly string[]][] = [
+      [[`http://${HOST}/a/1`], ['GET /a/1']],
+      [
+        ['--prefix', `http://${HOST}/a/1`],
+        ['GET /a/1', 'GET /a/1?q=1'],
+      ],
+      [['--tag', 'b', '--namespace', 'default'], ['GET /b/1']],
+      [
+        ['--route', 'web', '--rule', 'a', '--namespace', 'default'],
+        ['GET /a', 'GET /a/1', 'GET /a/1?q=1'],
+      ],
+      [['--all', '--namespace', 'default'], PATHS.map((path) => `GET ${path}`)],
+      [['--all', '--namespace', 'other'], []],
+      [['--tag', 'b', '--namespace', 'default', '--soft'], ['GET /b/1 again']],
+    ]
+    for (const [argv, seen] of purges) {
+      assert.match(await headgate('purge', ...argv), /in 1 of 1 replicas/)
+      assert.deepEqual(await originSees(PATHS), seen, argv.join(' '))
+    }
+  })
+
+  it('shows what is stored, and counts it', async () => {
+    await originSees(PATHS)
+    const shown = await headgate('show', `http://${HOST}/a/1?q=1`)
+    assert.match(
+      shown,
+      /^STATE .*\nfresh +200 +16 .* GET http:\/\/shop\.example(:\d+)?\/a\/1\?q=1; namespace default; .*\n$/,
+    )
+    assert.equal(
+      (await headgate('show', '--tag', 'all', '--namespace', 'default')).split('\n').length,
+      PATHS.length + 2,
+    )
+    const counted = await headgate('stats')
+    assert.match(counted, /hits +\d+\.\d % of requests/)
+    assert.match(counted, /hit: Memory/)
+    assert.match(counted, /purges +kept: File/)
+  })
+
+  it('fills it from a list', async () => {
+    const urls = ['/a/new', '/b/new', '/a'].map((path) => `http://${HOST}${path}`)
+    await originSees(['/a'])
+    assert.match(
+      await headgate('warm', ...urls, '--rate', '1000'),
+      /3 requested: 2 stored, 1 were there, 0 not cached, 0 failed/,
+    )
+    assert.deepEqual(await originSees(['/a/new', '/b/new', '/a']), [])
+  })
+})
