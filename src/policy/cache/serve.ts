@@ -8,6 +8,7 @@ import type { ByteRange } from '../../cache/ranges.ts'
 import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { GatewayError } from '../../lib/error.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import { inPieces, type LocalResponse } from '../../message/local-response.ts'
@@ -126,7 +127,9 @@ function bodyOf({ entry, hold, fetch }: ServedEntry, from: number, to: number): 
   if (hold !== null) return new EntryBody(hold, from, to, fetch)
   const end = to === -1 ? entry.bodyBytes : to
   const bytes = Buffer.allocUnsafe(end - from)
-  entry.copyBody(from, bytes, 0, bytes.length)
+  // What is not copied is whatever the memory had before.
+  if (entry.copyBody(from, bytes, 0, bytes.length) < bytes.length)
+    throw new GatewayError('InternalError', 'stored bytes are not there')
   return bytes
 }
 
