@@ -1,5 +1,4 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
-
 import type { Purges } from '../../../src/cache/purges.ts'
 import type { ExchangeContext } from '../../../src/exchange/exchange-context.ts'
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
@@ -17,6 +16,7 @@ import type {
 import { type InProcessOptions, settingsWith, TestPlane } from '../../worker/test-plane.ts'
 import { settle, VirtualTime } from '../virtual-time.ts'
 import { type MemoryListener, MemoryRequest } from './downstream.ts'
+import type { HeapResponses } from './heap-responses.ts'
 import { MemoryConnector } from './upstream.ts'
 
 /** Milliseconds of one step of waiting, and after how many a test fails. */
@@ -111,6 +111,15 @@ export class MemoryGateway implements TransportGateway {
     return this.#plane.plane.context
   }
 
+  get purges(): Purges {
+    return this.#plane.purges
+  }
+
+  /** The memory of its cache. */
+  get responses(): HeapResponses {
+    return this.#plane.responses
+  }
+
   get connections(): number {
     return this.#connector.connections
   }
@@ -152,11 +161,6 @@ export class MemoryGateway implements TransportGateway {
 
   async nothingLeft(): Promise<void> {
     await this.until(() => Object.values(this.#holdings).every((count) => count === 0), 'the end of everything')
-  }
-
-  /** Of its cache. */
-  get purges(): Purges {
-    return this.#plane.purges
   }
 
   get errors(): readonly unknown[] {
