@@ -344,11 +344,13 @@ export class Fetch {
   }
 
   /** The body is whole. */
-  whole(): void {
+  whole(keep: boolean): void {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return
-    this.#end(fill, false)
+    if (keep) return this.#end(fill, false)
+    fill.end(false)
+    this.lost(true)
   }
 
   /**
