@@ -9,6 +9,8 @@ export interface ExampleRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** So many requests by one line, of which the last one is expected. */
   readonly times?: number
+  /** Seconds between them. */
+  readonly pause?: number
   /** Size of the request body. */
   readonly bodyBytes?: number
   /** Name and password of HTTP Basic. */
@@ -245,6 +247,22 @@ export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
     expect: { status: 429, body: 'RateLimited', headers: { 'retry-after': /^\d+$/, ratelimit: /^"three";r=0;t=\d+$/ } },
   },
   {
+    shows: 'the cache: a MISS takes 0.7 s, the same again is a HIT',
+    host: 'cache.localhost',
+    path: '/news?latency=700',
+    times: 2,
+    pause: 0,
+    expect: { status: 200, headers: { 'cache-status': /;\s?hit/, age: /^\d+$/ } },
+  },
+  {
+    shows: 'stale-while-revalidate: 2 s old and still served, while the next is fetched',
+    host: 'cache.localhost',
+    path: '/weather?latency=700',
+    times: 2,
+    pause: 2,
+    expect: { status: 200, headers: { 'cache-status': /;\s?hit/, age: /^[2-9]\d*$/ } },
+  },
+  {
     shows: 'clear text is redirected to https where a Route states tls',
     host: 'tls.localhost',
     path: '/',
@@ -271,9 +289,13 @@ export function curlLine(one: ExampleRequest, port: number): string {
   if (one.token === 'refresh_token') words.push('-d', `refresh_token=${tokenLine(one.token, port)}`)
   if (one.bodyBytes !== undefined) words.push('--data-binary', '@-')
   // curl sends a request for each number of a range.
-  const range = one.times === undefined ? '' : `?[1-${one.times}]`
+  const range = one.times === undefined || one.pause !== undefined ? '' : `?[1-${one.times}]`
   words.push(quoted(`http://${one.host}${port === 80 ? '' : `:${port}`}${one.path}${range}`))
   const line = words.join(' ')
+  if (one.pause !== undefined)
+    return Array<string>(one.times ?? 1)
+      .fill(line)
+      .join(one.pause > 0 ? `; sleep ${one.pause}; ` : '; ')
   return one.bodyBytes === undefined ? line : `head -c ${one.bodyBytes} /dev/zero | ${line}`
 }
 

@@ -24,6 +24,11 @@ export interface LoadOptions {
   readonly timeout?: number
   /** A new connection after so many requests; never if not said. */
   readonly perConnection?: number
+  /**
+   * So many pages of cached-origin.ts below the URL are asked for, in three variants; a body that is not that page and
+   * variant in every line, and of one version, is a failure.
+   */
+  readonly pages?: number
 }
 
 interface State {
@@ -92,6 +97,7 @@ function newAgent({ url, host }: LoadOptions): Agent {
 function send(options: LoadOptions, state: State, started: number, agent: Agent): Promise<void> {
   return new Promise((resolve) => {
     const begun = performance.now()
+    const page = options.pages === undefined ? undefined : pageOf(state.requests, options.pages)
     let ended = false
     const end = (reason?: string, server?: string) => {
       if (ended) return
@@ -111,10 +117,10 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
       }
       resolve()
     }
-    const sending = (options.url.startsWith('https:') ? tlsRequest : request)(options.url, {
+    const sending = (options.url.startsWith('https:') ? tlsRequest : request)(`${options.url}${page?.name ?? ''}`, {
       agent,
       method: options.method ?? 'GET',
-      headers: { ...options.headers, host: options.host },
+      headers: { ...options.headers, ...(page && { 'x-variant': page.variant }), host: options.host },
       timeout: options.timeout ?? 10_000,
     })
     const reused = () => (sending.reusedSocket ? 'on a used connection' : 'on a new connection')
@@ -131,17 +137,32 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
       const expected = response.statusCode === (options.status ?? 200)
       let text = ''
       response.on('data', (chunk: Buffer) => {
-        if (!expected && text.length < 1000) text += chunk.toString('latin1')
+        if (page !== undefined || (!expected && text.length < 1000)) text += chunk.toString('latin1')
       })
       response.on('error', () => end(`answer cut off ${reused()}`))
       response.on('end', () => {
         if (!response.complete) end(`answer cut off ${reused()}`)
+        else if (expected && page !== undefined && !isPage(text, page)) end(`wrong body: ${text.slice(0, 100)}`)
         else if (expected) end(undefined, typeof server === 'string' ? server : undefined)
         else end(`${response.statusCode} ${/"reason":"(\w+)"/.exec(text)?.[1] ?? text.slice(0, 100)}`)
       })
     })
     sending.end()
   })
+}
+
+interface Page {
+  readonly name: string
+  readonly variant: string
+}
+
+function pageOf(number: number, pages: number): Page {
+  return { name: `page-${number % pages}`, variant: ['de', 'en', 'fr'][number % 3]! }
+}
+
+function isPage(text: string, { name, variant }: Page): boolean {
+  const [first = '', ...others] = text.split('\n').slice(0, -1)
+  return new RegExp(`^\\S*/${name} ${variant} v\\d+$`).test(first) && others.every((line) => line === first)
 }
 
 function add(counts: Map<string, number>, key: string): void {

@@ -13,6 +13,8 @@ interface LoadPlan {
   readonly scheme?: 'http' | 'https'
   /** A new connection after so many requests. */
   readonly perConnection?: number
+  /** Of cached-origin.ts. */
+  readonly pages?: number
 }
 
 /** Runs the work under a steady load of this host, with some calm before and after; not one request may fail. */

@@ -89,38 +89,62 @@ export function keptLines(stored: StoredHead, updating: readonly Line[], exclude
 /** @returns null: it is too large to be stored */
 export function encodeLines(status: number, given: readonly Line[], date: string): Buffer | null {
   const lines = withDate(given, date)
-  if (lines.length > MAX_STORED_FIELDS) return null
-  let size = 0
+  const count = lines.length
+  if (count > MAX_STORED_FIELDS) return null
+  let text = ''
   for (const { name, value } of lines) {
     if (name.length > MAX_NAME || value.length > MAX_VALUE) return null
-    size += name.length + value.length + 4
+    text += `${name}: ${value}\r\n`
+    if (text.length > MAX_LINES_BYTES) return null
   }
-  if (size > MAX_LINES_BYTES) return null
-  const bytes = Buffer.alloc(FIXED + ROW * lines.length + size)
-  const hasEtag = lines.some(({ name }) => name === 'etag')
+  const size = text.length
+  const at = FIXED + ROW * count
+  const bytes = Buffer.allocUnsafe(at + size)
+  bytes.fill(0, 0, at)
   bytes[0] = HEAD_VERSION
   bytes.writeUInt16LE(status, 2)
-  bytes.writeUInt16LE(lines.length, 4)
+  bytes.writeUInt16LE(count, 4)
   for (const [offset, name] of INDEXED) bytes.writeUInt16LE(indexOf(lines, name), offset)
   bytes.writeUInt32LE(size, 16)
-  let at = FIXED + ROW * lines.length
-  for (const [i, { name, value }] of lines.entries()) {
-    const row = FIXED + ROW * i
-    bytes.writeUInt16LE(value.length, row)
-    bytes[row + 2] = name.length
-    if (REPRESENTATION_FIELDS.has(name) || (hasEtag && name === 'last-modified')) bytes[row + 3] = REPRESENTATION
-    at += bytes.latin1Write(`${name}: ${value}\r\n`, at)
-  }
+  writeTable(bytes, lines)
+  bytes.latin1Write(text, at)
   return bytes
 }
 
+function writeTable(bytes: Buffer, lines: readonly Line[]): void {
+  const hasEtag = lines.some(isEtag)
+  let row = FIXED
+  for (const { name, value } of lines) {
+    bytes[row] = value.length & 0xff
+    bytes[row + 1] = value.length >>> 8
+    bytes[row + 2] = name.length
+    if (REPRESENTATION_FIELDS.has(name) || (hasEtag && name === 'last-modified')) bytes[row + 3] = REPRESENTATION
+    row += ROW
+  }
+}
+
+const isEtag = ({ name }: Line): boolean => name === 'etag'
+
 /** One Date that can be read, which all later caches reckon from: else when it arrived (RFC 9110 §6.6.1). */
 function withDate(lines: readonly Line[], date: string): readonly Line[] {
-  const dates = lines.filter(({ name }) => name === 'date')
-  const received = parseHttpDate(date, 0)
-  if (dates.length === 1 && !Number.isNaN(parseHttpDate(dates[0]!.value, received))) return lines
+  const first = indexOf(lines, 'date')
+  if (first !== NONE && isReadable(lines[first]!.value, date)) return lines
   return [...lines.filter(({ name }) => name !== 'date'), { name: 'date', value: date }]
 }
+
+let readable = ''
+
+/** Many responses of one second have the same Date. @param now when it arrived */
+function isReadable(date: string, now: string): boolean {
+  if (date === readable) return true
+  if (Number.isNaN(parseHttpDate(date, parseHttpDate(now, 0)))) return false
+  // What is read otherwise at another time, years of two digits, is not remembered.
+  if (date.length === IMF_FIXDATE) readable = date
+  return true
+}
+
+/** Characters of `Sun, 06 Nov 1994 08:49:37 GMT`. */
+const IMF_FIXDATE = 29
 
 /** Fields of which the position is kept, and where. */
 const INDEXED = [
@@ -132,8 +156,13 @@ const INDEXED = [
 
 /** Of the only field of this name: several contradict each other, and count as none. */
 function indexOf(lines: readonly Line[], name: string): number {
-  const first = lines.findIndex((line) => line.name === name)
-  return first === -1 || lines.findLastIndex((line) => line.name === name) !== first ? NONE : first
+  let found = NONE
+  for (let i = 0; i < lines.length; i++)
+    if (lines[i]!.name === name) {
+      if (found !== NONE) return NONE
+      found = i
+    }
+  return found
 }
 
 /**

@@ -82,6 +82,19 @@ export const urlText = (host: string, path: string, query: string | undefined): 
 
 export const routeLabel = (route: string): number => labelOf('route', route)
 export const ruleLabel = (route: string, rule: string): number => labelOf('rule', `${route}\n${rule}`)
+
+/** Of the object that was labelled last: most are of few rules. */
+const last = { route: '', rule: '', routeLabel: routeLabel(''), ruleLabel: ruleLabel('', '') }
+
+function useRule(route: string, rule: string): typeof last {
+  if (route === last.route && rule === last.rule) return last
+  last.route = route
+  last.rule = rule
+  last.routeLabel = routeLabel(route)
+  last.ruleLabel = ruleLabel(route, rule)
+  return last
+}
+
 /** Of cache groups (RFC 9875), which belong to an origin. */
 export const groupLabel = (origin: string, group: string): number => labelOf('group', `${origin}\n${group}`)
 
@@ -96,8 +109,9 @@ export function writeLabels(into: Float64Array, object: LabelledObject, tags: re
   into[NAMESPACE] = namespace
   into[PATH] = labelOf('path', host + path)
   into[URL] = match === 'exact' ? labelOf('url', urlText(host, path, query)) : match === 'chosen' ? CHOSEN : ANY
-  into[ROUTE] = routeLabel(route)
-  into[RULE] = ruleLabel(route, rule)
+  const labels = useRule(route, rule)
+  into[ROUTE] = labels.routeLabel
+  into[RULE] = labels.ruleLabel
   for (let i = 0; i < tags.length; i++) into[FIXED_LABELS + i] = tags[i]!
   return FIXED_LABELS + tags.length
 }

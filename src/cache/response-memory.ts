@@ -84,9 +84,14 @@ export interface StoredEntry extends EntryBytes {
   hold(): HeldEntry | null
 }
 
-/** An entry that is read over several turns; it may be evicted or replaced meanwhile, its bytes stay. */
+/**
+ * An entry that is read over several turns; it may be evicted or replaced meanwhile, its bytes stay. Only where slow
+ * readers hold so many bytes of such entries that nothing new finds room, those that went first are taken from them.
+ */
 export interface HeldEntry extends EntryBytes {
   readonly serial: number
+  /** It was released or taken away: nothing more of the body can be copied, and nothing else may be read. */
+  readonly gone: boolean
   /** Behind it nothing may be read. Twice, without effect. */
   release(): void
 }
@@ -125,7 +130,7 @@ export interface Fill {
    * More of the body, from an entry that is held: a 304 makes a new head for the body that is there.
    *
    * @param budget bytes at most in this turn
-   * @returns whether all was copied; null: there is no room, the fill has failed
+   * @returns whether all was copied; null: there is no room or the other entry is gone, the fill has failed
    */
   copy(from: HeldEntry, budget: number): boolean | null
   /**

@@ -7,6 +7,7 @@ import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest, TOKEN_REQUEST } from '../../examples/requests.ts'
 import { escaped, PAGE_FILE, startPage } from '../../examples/start/page.ts'
 import { eventually } from '../feature/harness.ts'
@@ -122,7 +123,10 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
       assert.ok(example.output.includes(curlLine(one, port)), 'the table has its line')
       // The flaky instance is flaky: five tries of it may fail, once in sixty-four times.
       await eventually(async () => {
-        for (let i = 1; i < (one.times ?? 1); i++) await send(one)
+        for (let i = 1; i < (one.times ?? 1); i++) {
+          await send(one)
+          await delay((one.pause ?? 0) * 1_000)
+        }
         const answer = await send(one)
         assert.equal(answer.status, one.expect.status, answer.text)
         if (typeof one.expect.body === 'string') assert.ok(answer.text.includes(one.expect.body), answer.text)

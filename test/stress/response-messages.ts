@@ -31,6 +31,8 @@ export const Counter = {
   Followed: 4,
   Failed: 5,
   Copied: 6,
+  /** Only in a longer run. */
+  TakenBack: 7,
 } as const
 export const COUNTERS = Object.keys(Counter).length
 

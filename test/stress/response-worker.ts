@@ -158,6 +158,10 @@ class StressWorker {
   }
 
   #fill(key: number, fill: Fill, source: HeldEntry | undefined): void {
+    if (source?.gone === true) {
+      this.#claim(key, 0)
+      return fill.fail()
+    }
     const old = source === undefined ? undefined : this.#judge(source, key)
     const seed = old?.seed ?? this.#below(2 ** 30)
     const length = old?.length ?? this.#length()
@@ -240,7 +244,9 @@ class StressWorker {
     const reader = this.#readers[at]
     if (reader === undefined || (!this.#finishing && this.#chance() < 0.3)) return
     if (reader.held === undefined) reader.held = reader.follows?.hold() ?? undefined
-    const over = reader.held === undefined ? !this.#waits(reader) : this.#readSome(reader, reader.held)
+    const { held } = reader
+    if (held?.gone === true) this.#count(Counter.TakenBack)
+    const over = held === undefined ? !this.#waits(reader) : held.gone || this.#readSome(reader, held)
     if (!over) return
     reader.follows?.cancel()
     reader.held?.release()

@@ -2,7 +2,7 @@
 import { Doorbells } from '../../shared-memory/doorbells.ts'
 import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import { Claims } from './claims.ts'
-import { divideCache, EPOCH, SECRET } from './layout.ts'
+import { bellsOf, divideCache, EPOCH, SECRET } from './layout.ts'
 import { clearReader } from './readers.ts'
 import { Records } from './record.ts'
 import { MemoryStatistics, Statistic } from './statistics.ts'
@@ -27,7 +27,7 @@ export function allocateCache(
   const words = new Int32Array(memory)
   words[EPOCH] = 1
   words.set(secret, SECRET)
-  return { memory, bells: Doorbells.allocate(workers, workers * layout.rows) }
+  return { memory, bells: Doorbells.allocate(workers, bellsOf(layout)) }
 }
 
 /** A worker has exited: it reads and fills nothing any more. Its entries stay until its replacement removes them. */
@@ -35,7 +35,7 @@ export function clearWorkerMemory(buffers: CacheBuffers, workers: number, worker
   const layout = divideCache(buffers.memory.byteLength, workers)
   if (layout === undefined) return
   const records = new Records(buffers.memory)
-  const bells = new Doorbells(buffers.bells, workers, workers * layout.rows)
+  const bells = new Doorbells(buffers.bells, workers, bellsOf(layout))
   bells.clear(worker)
   new Claims(records, layout, bells, worker).failAll(worker)
   clearReader(records.words, layout, worker)

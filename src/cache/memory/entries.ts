@@ -9,6 +9,8 @@ import {
   CHECKED,
   HEAD_BYTES,
   KIND_BYTE,
+  LIMBO_BYTE,
+  Limbo,
   NUMBERS_AT,
   type Records,
   SERIAL,
@@ -123,21 +125,35 @@ export class FoundEntry extends RecordBytes implements StoredEntry {
 }
 
 export class HeldRecord extends RecordBytes implements HeldEntry {
-  readonly #readers: Readers
-  #released = false
+  readonly #nobody: number
+  readonly #letGo: (held: HeldRecord) => void
+  #gone = false
+  /** As it was. */
+  #bodyBytes = -1
 
-  constructor(records: Records, layout: Layout, readers: Readers, record: number) {
+  /** @param letGo unpins the record */
+  constructor(records: Records, layout: Layout, record: number, letGo: (held: HeldRecord) => void) {
     super(records, layout)
-    this.#readers = readers
+    this.#nobody = layout.nobodyAt
+    this.#letGo = letGo
     this.open(record)
   }
 
+  get gone(): boolean {
+    return this.#gone
+  }
+
+  override get bodyBytes(): number {
+    return this.#gone ? this.#bodyBytes : super.bodyBytes
+  }
+
   release(): void {
-    if (this.#released) return
-    this.#released = true
-    this.#readers.unpin(this.record)
-    // A record that nobody has: whoever reads on by mistake finds nothing of others.
-    this.open(0)
+    if (this.#gone) return
+    this.#bodyBytes = super.bodyBytes
+    this.#gone = true
+    this.#letGo(this)
+    // Whoever reads on by mistake finds nothing, and nothing of others.
+    this.open(this.#nobody)
   }
 }
 
@@ -147,6 +163,11 @@ export class HeldRecords {
   readonly #layout: Layout
   readonly #readers: Readers
   readonly #statistics: MemoryStatistics
+  readonly #all = new Set<HeldRecord>()
+  readonly #letGo = (held: HeldRecord): void => {
+    this.#all.delete(held)
+    this.#readers.unpin(held.record)
+  }
 
   constructor(records: Records, layout: Layout, readers: Readers, statistics: MemoryStatistics) {
     this.#records = records
@@ -157,9 +178,22 @@ export class HeldRecords {
 
   /** While reading: the record is in the index, or that of a fill under way. */
   hold(record: number): HeldRecord | null {
-    if (this.#readers.pin(record)) return new HeldRecord(this.#records, this.#layout, this.#readers, record)
-    this.#statistics.add(Statistic.NoPin)
-    return null
+    if (!this.#readers.pin(record)) {
+      this.#statistics.add(Statistic.NoPin)
+      return null
+    }
+    const held = new HeldRecord(this.#records, this.#layout, record, this.#letGo)
+    this.#all.add(held)
+    return held
+  }
+
+  /** Lets go of what an owner needs back, because slow readers hold too much. */
+  takeBack(): void {
+    for (const held of [...this.#all])
+      if (this.#records.byte(held.record, LIMBO_BYTE) === Limbo.TakenBack) {
+        this.#statistics.add(Statistic.TakenBack)
+        held.release()
+      }
   }
 }
 

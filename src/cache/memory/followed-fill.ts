@@ -27,11 +27,9 @@ export class Followers {
   readonly #worker: number
   readonly #byRow = new Map<number, Set<FollowedFill>>()
 
-  /** @param nextTurn runs a function in the next turn of the event loop */
-  constructor(bells: Doorbells, worker: number, nextTurn: (run: () => void) => void) {
+  constructor(bells: Doorbells, worker: number) {
     this.#bells = bells
     this.#worker = worker
-    bells.listen(worker, (row) => this.#heard(row), nextTurn)
   }
 
   add(row: number, fill: FollowedFill): void {
@@ -47,7 +45,8 @@ export class Followers {
     if (fills?.delete(fill) === true && fills.size === 0) this.#byRow.delete(row)
   }
 
-  #heard(row: number): void {
+  /** Something has changed in the fill of a row. */
+  heard(row: number): void {
     const fills = this.#byRow.get(row)
     // A copy: who is told may follow another fill in the same row, or cancel.
     if (fills !== undefined) for (const fill of [...fills]) fill.heard()
@@ -72,7 +71,7 @@ export class FollowedFill implements FillUnderWay {
 
   get state(): FillState {
     if (this.#last !== undefined) return this.#last
-    const state = this.#held !== undefined && this.#held.record !== 0 ? this.#ofEntry(this.#held) : this.#ofRow()
+    const state = this.#held === undefined ? this.#ofRow() : this.#ofEntry(this.#held)
     if (state !== 'waiting' && state !== 'filling') this.#last = state
     return state
   }
@@ -108,6 +107,7 @@ export class FollowedFill implements FillUnderWay {
   }
 
   #ofEntry(held: HeldRecord): FillState {
+    if (held.gone) return 'failed'
     switch (this.#parts.records.load(held.record, STATE)) {
       case State.Filling:
         return 'filling'

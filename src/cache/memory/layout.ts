@@ -14,6 +14,9 @@ export const SECRET = 1
 export const GHOSTS = 3
 const HEADER_WORDS = LINE
 
+/** As many as the header of a record has. */
+const NOBODY_WORDS = 3 * LINE
+
 /** Words of a worker, in lines that nobody else writes to without need: */
 export const READER = 0
 /** Entries that other workers have taken out of the index, linked. */
@@ -59,6 +62,8 @@ export interface Layout {
   readonly claimBuckets: number
   readonly ghostBuckets: number
   readonly segmentUnits: number
+  /** A record of which nothing is there. In units. */
+  readonly nobodyAt: number
   readonly workerAt: number
   readonly pinsAt: number
   readonly indexAt: number
@@ -89,6 +94,7 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
     at += lines(words)
     return start
   }
+  const nobodyAt = take(NOBODY_WORDS) / UNIT_WORDS
   const workerAt = take(workers * WORKER_WORDS)
   const pinsAt = take(workers * pins)
   const indexAt = take(indexBuckets * BUCKET_SLOTS * 2)
@@ -99,8 +105,13 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
   const segmentsAt = at / UNIT_WORDS
   const segmentUnits = Math.floor((bytes / UNIT_BYTES - segmentsAt) / workers)
   if (segmentUnits * UNIT_BYTES < MIN_SEGMENT_BYTES) return undefined
-  const parts = { workerAt, pinsAt, indexAt, claimsAt, rowsAt, ghostsAt, bitsAt, bitWords, segmentsAt }
+  const parts = { nobodyAt, workerAt, pinsAt, indexAt, claimsAt, rowsAt, ghostsAt, bitsAt, bitWords, segmentsAt }
   return { workers, rows, pins, indexBuckets, claimBuckets, ghostBuckets, segmentUnits, ...parts }
+}
+
+/** Of the doorbells: one for each fill, and the last for what is taken from slow readers. */
+export function bellsOf(layout: Layout): number {
+  return layout.workers * layout.rows + 1
 }
 
 /** Where the words of a worker begin. */

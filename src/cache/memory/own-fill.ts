@@ -47,6 +47,10 @@ export class OwnFill implements Fill {
   copy(from: HeldEntry, budget: number): boolean | null {
     const writer = this.#writer
     if (this.#over || writer === undefined) return null
+    if (from.gone) {
+      this.fail()
+      return null
+    }
     const left = from.written - writer.written
     const copied = writer.copy(
       (at, target, to, length) => from.copyBody(at, target, to, length),

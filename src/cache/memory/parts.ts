@@ -31,7 +31,7 @@ export function assemble(buffer: SharedArrayBuffer, layout: Layout, bells: Doorb
   const claims = new Claims(records, layout, bells, worker)
   const readers = new Readers(records.words, layout, worker)
   const statistics = new MemoryStatistics(buffer, layout, worker)
-  const segment = new Segment(records, index, layout, readers, statistics)
+  const segment = new Segment({ records, index, layout, readers, statistics, bells })
   const held = new HeldRecords(records, layout, readers, statistics)
   const maxEntryBytes = Math.floor(layout.segmentUnits * UNIT_BYTES * ENTRY_SHARE)
   return { layout, records, index, claims, readers, segment, held, statistics, maxEntryBytes }

@@ -12,7 +12,7 @@ export const STATE = 0
 export const SERIAL = 1
 /** The upper half: the lower one stands in the index. */
 export const HASH_HIGH = 2
-/** Four bytes: kind, hits, queue, and whether it waits to be freed. */
+/** Four bytes: kind, hits, queue, and what of {@link Limbo}. */
 const BYTES = 3
 export const KIND_BYTE = BYTES * 4
 export const HITS_BYTE = KIND_BYTE + 1
@@ -67,6 +67,15 @@ export const State = {
   Dead: 3,
   /** No more of the body comes. */
   Failed: 4,
+} as const
+
+/** On the way of an entry from its queue to free memory. */
+export const Limbo = {
+  No: 0,
+  /** It is freed as soon as nobody reads it. */
+  Waits: 1,
+  /** Who holds it has to let go. */
+  TakenBack: 2,
 } as const
 
 export function unitsFor(bytes: number): number {

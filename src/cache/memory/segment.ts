@@ -2,6 +2,7 @@
  * The memory of one worker's entries: it alone takes runs here and frees them, everybody reads. What others take out of
  * the index they leave in a list, which the owner finds when it needs room.
  */
+import type { Doorbells } from '../../shared-memory/doorbells.ts'
 import type { EntryIndex } from './entry-index.ts'
 import { Ghosts } from './ghosts.ts'
 import { BUCKET_SLOTS, DEAD_HEAD, type Layout, ownerOf, STARTS, segmentOf, UNIT_BYTES, workerWords } from './layout.ts'
@@ -11,9 +12,6 @@ import {
   EXTENT_NEXT,
   EXTENT_UNITS,
   HITS_BYTE,
-  KEY_RECORD_TENANT,
-  KEY_RECORD_UNITS,
-  LIMBO_BYTE,
   NEXT_DEAD,
   NEXT_EXTENT,
   QUEUE_BYTE,
@@ -24,6 +22,7 @@ import {
   TENANT,
   UNITS,
 } from './record.ts'
+import { Retired } from './retired.ts'
 import { RunAllocator } from './run-allocator.ts'
 import { type MemoryStatistics, Statistic } from './statistics.ts'
 import { type Tenant, Tenants } from './tenants.ts'
@@ -39,10 +38,13 @@ const RETIRED_AT_ONCE = 128
 /** Slots of the index that are looked at in one call, when the segment of a dead worker is emptied. */
 const ADOPTED_SLOTS = 1 << 16
 
-interface Batch {
-  readonly epoch: number
-  /** Entries, and keys of fills as negative numbers. */
-  readonly records: readonly number[]
+export interface SegmentParts {
+  readonly records: Records
+  readonly index: EntryIndex
+  readonly layout: Layout
+  readonly readers: Readers
+  readonly statistics: MemoryStatistics
+  readonly bells: Doorbells
 }
 
 export class Segment {
@@ -56,22 +58,14 @@ export class Segment {
   readonly #first: number
   readonly #own: number
   readonly #reserve: number
-  /** Taken out, and not sealed yet. */
-  #retired: number[] = []
-  #batches: Batch[] = []
-  /** Of what is retired or in batches. */
-  #limboUnits = 0
-  /** Nobody finds them any more, and somebody reads them still. */
-  #held: number[] = []
-  #heldUnits = 0
-  readonly #pinned = new Set<number>()
+  readonly #retired: Retired
   /**
    * Of the index, up to where it has been searched for entries of the worker before; undefined: the segment is ours.
    */
   #adopted: number | undefined
   #adoptedEpoch: number | undefined
 
-  constructor(records: Records, index: EntryIndex, layout: Layout, readers: Readers, statistics: MemoryStatistics) {
+  constructor({ records, index, layout, readers, statistics, bells }: SegmentParts) {
     this.#records = records
     this.#index = index
     this.#layout = layout
@@ -87,6 +81,7 @@ export class Segment {
     const bitsAt = layout.bitsAt + worker * layout.bitWords
     words.fill(0, bitsAt, bitsAt + layout.bitWords)
     this.#runs = new RunAllocator(words, this.#first, bitsAt)
+    this.#retired = new Retired({ records, layout, readers, bells, tenants: this.tenants, runs: this.#runs })
     if (Atomics.add(words, this.#own + STARTS, 1) === 0) this.#runs.release(this.#first, layout.segmentUnits)
     else this.#adopted = 0
     this.#count()
@@ -124,7 +119,7 @@ export class Segment {
   /** One run, counted to a tenant. @returns 0: there is no room */
   take(units: number, tenant: Tenant): number {
     if (units > this.#layout.segmentUnits) return 0
-    if (this.#retired.length >= RETIRED_AT_ONCE) this.#reclaim()
+    if (this.#retired.waiting >= RETIRED_AT_ONCE) this.#reclaim()
     let run = this.#runs.take(units)
     if (run === 0) {
       this.#gather(units, tenant)
@@ -132,7 +127,7 @@ export class Segment {
       if (run === 0) return 0
     }
     this.tenants.weigh(tenant, units)
-    if (this.#runs.free + this.#limboUnits < this.#reserve) this.#makeRoom(0, tenant)
+    if (this.#runs.free + this.#retired.units < this.#reserve) this.#makeRoom(0, tenant)
     this.#count()
     return run
   }
@@ -177,21 +172,12 @@ export class Segment {
 
   /** An entry of this segment, of which nobody can hear any more: it is freed as soon as nobody reads it. */
   retire(record: number): void {
-    const records = this.#records
-    if (records.byte(record, LIMBO_BYTE) !== 0) return
-    records.setByte(record, LIMBO_BYTE, 1)
-    const units = records.get(record, ALL_UNITS)
-    this.tenants.weigh(this.tenants.of(record), -units)
-    this.#limboUnits += units
-    this.#retired.push(record)
+    this.#retired.add(record)
   }
 
   /** The same of a key of a fill. */
   retireKey(record: number): void {
-    const units = this.#records.get(record, KEY_RECORD_UNITS)
-    this.tenants.weigh(this.tenants.byId(this.#records.get(record, KEY_RECORD_TENANT)), -units)
-    this.#limboUnits += units
-    this.#retired.push(-record)
+    this.#retired.addKey(record)
   }
 
   /** Frees what can be freed, for statistics that are true and memory that is there when it is needed. */
@@ -204,7 +190,7 @@ export class Segment {
   #makeRoom(units: number, tenant: Tenant): void {
     this.#collectDead()
     const wanted = Math.min(units + 2 * this.#reserve, this.#layout.segmentUnits)
-    while (this.#runs.free + this.#limboUnits < wanted && this.#evict(tenant));
+    while (this.#runs.free + this.#retired.units < wanted && this.#evict(tenant));
     this.#reclaim()
   }
 
@@ -255,6 +241,10 @@ export class Segment {
     this.#statistics.add(Statistic.Evicted)
   }
 
+  #reclaim(): void {
+    this.#retired.reclaim(() => this.#collectDead())
+  }
+
   #collectDead(): void {
     let record = Atomics.exchange(this.#records.words, this.#own + DEAD_HEAD, 0)
     while (record !== 0) {
@@ -262,68 +252,6 @@ export class Segment {
       this.tenants.remove(record)
       this.retire(record)
       record = next
-    }
-  }
-
-  #reclaim(): void {
-    this.#collectDead()
-    if (this.#retired.length > 0) {
-      this.#batches.push({ epoch: this.#readers.seal(), records: this.#retired })
-      this.#retired = []
-    }
-    let passed = 0
-    while (passed < this.#batches.length && this.#readers.passed(this.#batches[passed]!.epoch)) passed++
-    if (passed === 0 && this.#held.length === 0) return
-    // Those who took something out while they read have put it into the list by now: nothing in it is freed below.
-    this.#collectDead()
-    const pinned = this.#pinned
-    this.#readers.pinned(pinned)
-    this.#freeHeld(pinned)
-    for (const { records } of this.#batches.splice(0, passed)) for (const record of records) this.#freeOrHold(record)
-    pinned.clear()
-  }
-
-  #freeHeld(pinned: ReadonlySet<number>): void {
-    const still: number[] = []
-    for (const record of this.#held) {
-      if (pinned.has(record)) {
-        still.push(record)
-        continue
-      }
-      const units = this.#records.get(record, ALL_UNITS)
-      this.#heldUnits -= units
-      this.tenants.weigh(this.tenants.of(record), -units)
-      this.#free(record)
-    }
-    this.#held = still
-  }
-
-  #freeOrHold(record: number): void {
-    if (record < 0) return this.#freeKey(-record)
-    const units = this.#records.get(record, ALL_UNITS)
-    this.#limboUnits -= units
-    if (!this.#pinned.has(record)) return this.#free(record)
-    this.#heldUnits += units
-    this.#held.push(record)
-    this.tenants.weigh(this.tenants.of(record), units)
-  }
-
-  #freeKey(record: number): void {
-    const units = this.#records.get(record, KEY_RECORD_UNITS)
-    this.#limboUnits -= units
-    this.tenants.drop(this.tenants.byId(this.#records.get(record, KEY_RECORD_TENANT)))
-    this.#runs.release(record, units)
-  }
-
-  #free(record: number): void {
-    const records = this.#records
-    this.tenants.drop(this.tenants.of(record))
-    let run = records.get(record, NEXT_EXTENT)
-    this.#runs.release(record, records.get(record, UNITS))
-    while (run !== 0) {
-      const next = records.get(run, EXTENT_NEXT)
-      this.#runs.release(run, records.get(run, EXTENT_UNITS))
-      run = next
     }
   }
 
@@ -345,11 +273,8 @@ export class Segment {
       }
       records.set(record, ALL_UNITS, all)
       records.set(record, TENANT, tenant.id)
-      records.setByte(record, LIMBO_BYTE, 1)
       tenant.records++
-      this.tenants.weigh(tenant, all)
-      this.#held.push(record)
-      this.#heldUnits += all
+      this.#retired.addHeld(record)
     }
     let free = this.#first
     for (const { start, units } of runs.sort((a, b) => a.start - b.start)) {
@@ -368,7 +293,7 @@ export class Segment {
     const { segmentUnits } = this.#layout
     const used = this.ready ? segmentUnits - this.#runs.free : 0
     this.#statistics.set(Statistic.UsedBytes, used * UNIT_BYTES)
-    this.#statistics.set(Statistic.HeldBytes, this.#heldUnits * UNIT_BYTES)
+    this.#statistics.set(Statistic.HeldBytes, this.#retired.heldUnits * UNIT_BYTES)
     this.#statistics.set(Statistic.Entries, this.tenants.entries)
   }
 }

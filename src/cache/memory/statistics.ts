@@ -24,6 +24,8 @@ export const Statistic = {
   NoClaim: 10,
   /** Not held, since as many entries as may be are. */
   NoPin: 11,
+  /** Taken from readers that were so slow that too much was held. */
+  TakenBack: 12,
 } as const
 export type Statistic = (typeof Statistic)[keyof typeof Statistic]
 

@@ -6,7 +6,7 @@ import type { Begun, EntryKey, ResponseMemory, StoredEntry } from '../response-m
 import { type Claimed, RowState } from './claims.ts'
 import { FoundEntry, serialOf } from './entries.ts'
 import { FollowedFill, Followers } from './followed-fill.ts'
-import { divideCache, SECRET, UNIT_BYTES } from './layout.ts'
+import { bellsOf, divideCache, SECRET, UNIT_BYTES } from './layout.ts'
 import { OwnFill } from './own-fill.ts'
 import { assemble, type MemoryParts } from './parts.ts'
 import { HITS_BYTE, KEY_RECORD_AT, KEY_RECORD_TENANT, KEY_RECORD_UNITS, MAX_KEY_BYTES, unitsFor } from './record.ts'
@@ -32,13 +32,16 @@ export class WorkerResponseMemory implements ResponseMemory {
   constructor(buffers: CacheBuffers, workers: number, worker: number, nextTurn: (run: () => void) => void) {
     const layout = divideCache(buffers.memory.byteLength, workers)
     if (layout === undefined) throw new TypeError(`the buffer was not allocated for ${workers} workers`)
-    const bells = new Doorbells(buffers.bells, workers, workers * layout.rows)
+    const bells = new Doorbells(buffers.bells, workers, bellsOf(layout))
     const parts = assemble(buffers.memory, layout, bells, worker)
     const { words } = parts.records
     this.#parts = parts
     this.#hash = hashPrefix([words[SECRET]!, words[SECRET + 1]!], '')
     this.#found = new FoundEntry(parts.records, layout, parts.held)
-    this.#followers = new Followers(bells, worker, nextTurn)
+    this.#followers = new Followers(bells, worker)
+    const taken = bellsOf(layout) - 1
+    const heard = (bell: number): void => (bell === taken ? parts.held.takeBack() : this.#followers.heard(bell))
+    bells.listen(worker, heard, nextTurn)
     this.maxBodyBytes = Math.max(0, parts.maxEntryBytes - MAX_HEADER_BYTES)
   }
 

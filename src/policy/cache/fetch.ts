@@ -4,7 +4,7 @@
  */
 import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
 import { encodeHead } from '../../cache/encode-head.ts'
-import { type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
+import { FIXED_LABELS, type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import {
   type Begun,
@@ -98,7 +98,11 @@ const COPY_BUDGET = 1024 * 1024
 const NO_BYTES = new Uint8Array(0)
 const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
+/** The same bytes. */
+const WRITTEN_NUMBERS = new Uint8Array(NUMBERS_VIEW.buffer)
 const LABELS = new Float64Array(MAX_LABELS)
+/** The bytes of labels without tags. */
+const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
 export class Fetch {
@@ -182,9 +186,9 @@ export class Fetch {
     writeNumbers(NUMBERS_VIEW, 0, numbers)
     const stored = this.#fill!.head({
       kind: EntryKind.Response,
-      numbers: new Uint8Array(NUMBERS_VIEW.buffer),
+      numbers: WRITTEN_NUMBERS,
       head,
-      subject: new Uint8Array(LABELS.buffer, 0, count * 8),
+      subject: count === FIXED_LABELS ? UNTAGGED : new Uint8Array(LABELS.buffer, 0, count * 8),
       bodyBytes,
       until: usefulUntil(numbers),
       began: this.request.began,

@@ -3,6 +3,7 @@
  * down what others wait for: as long as bytes are stored it is given them from there.
  */
 import type { Fill, HeldEntry } from '../../cache/response-memory.ts'
+import { GatewayError } from '../../lib/error.ts'
 import type { BodySink, BodyStep } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 
@@ -75,6 +76,8 @@ export class FillStep implements BodyStep {
     while (this.#given < until) {
       const piece = Buffer.allocUnsafe(Math.min(PIECE, until - this.#given))
       const copied = held.copyBody(this.#given, piece, 0, piece.length)
+      // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
+      if (copied === 0) return this.#lost()
       this.#given += copied
       if (!this.#sink.write(piece.subarray(0, copied))) return
     }
@@ -89,6 +92,11 @@ export class FillStep implements BodyStep {
     this.#behind?.release()
     this.#behind = null
     this.#pending = null
+  }
+
+  #lost(): void {
+    this.abort()
+    this.#sink.fail(new GatewayError('MemoryLimit', 'the client reads so slowly that what is kept for it was given up'))
   }
 
   #caughtUp(): void {

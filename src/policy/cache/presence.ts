@@ -1,5 +1,9 @@
-/** Whether a request has what makes it pass the cache by: an empty value is one, too. */
+/**
+ * Whether a request has what makes it pass the cache by: an empty value is one, too, and so is what some server could
+ * read as the named one.
+ */
 import { hasCookie, hasHeader } from '../../cache/selectors.ts'
+import { decodeFormText } from '../../pattern/query.ts'
 import type { DryExchange } from '../exchange.ts'
 import { valueReader } from '../variables.ts'
 
@@ -10,6 +14,14 @@ export function presence(selector: string): Presence {
   const name = selector.slice(selector.indexOf(':') + 1)
   if (selector.startsWith('cookie:')) return (x) => hasCookie(x.request, name)
   if (selector.startsWith('header:')) return (x) => hasHeader(x.request, name.toLowerCase())
+  if (selector.startsWith('query:')) return ({ query }) => query !== undefined && hasParameter(query, name)
   const read = valueReader(selector)
   return (x) => read(x) !== undefined
+}
+
+/** `;` separates parameters for some servers, and `&amp;` is a mistake of pages that some read as it was meant. */
+const SEPARATORS = /&amp;|[&;]/i
+
+function hasParameter(query: string, name: string): boolean {
+  return query.split(SEPARATORS).some((part) => decodeFormText(part.split('=', 1)[0]!).trim() === name)
 }

@@ -18,6 +18,7 @@ import type { DryExchange } from '../exchange.ts'
 import type { PolicySet } from '../policy-set.ts'
 import { claimAt, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
+import { spelledAuthority } from './spelled-authority.ts'
 
 /** The rule of a request, as its keys and purges have it. */
 export interface KeyRule {
@@ -109,6 +110,8 @@ export class RequestKeys {
    */
   write(x: DryExchange, rule: KeyRule, content: Uint8Array | null, target: KeyTarget = x): boolean {
     writeTarget(KEY, rule.prefix, target)
+    const spelling = spelledAuthority(x.authority, x.origin)
+    if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
     for (const { name, header, cookie, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)

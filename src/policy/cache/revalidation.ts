@@ -46,4 +46,15 @@ export function updateStored(
   return without === null ? null : { head: without, verdict, fields }
 }
 
-export const dateText = (wall: Milliseconds): string => new Date(wall).toUTCString()
+let second = Number.NaN
+let text = ''
+
+/** As IMF-fixdate, made once a second. */
+export function dateText(wall: Milliseconds): string {
+  const now = Math.floor(wall / 1_000)
+  if (now !== second) {
+    second = now
+    text = new Date(now * 1_000).toUTCString()
+  }
+  return text
+}

@@ -26,6 +26,7 @@ class Entry implements StoredEntry, HeldEntry {
   readonly keyBytes: number
   readonly until: number
   readonly began: number
+  readonly gone = false
   checked: number
   bodyBytes: number
   body: Buffer = Buffer.alloc(0)

@@ -1,0 +1,242 @@
+/** Clients of the soak: each asks for one thing after the other, in many ways, and checks every byte that it gets. */
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Thing, VARIANTS, versionAt, versionIn, type World } from './world.ts'
+
+export interface Counts {
+  requests: number
+  /** Bodies of 200 and 206, and 304, each compared with what there is. */
+  checked: number
+  bytes: number
+  hits: number
+  ranges: number
+  notModified: number
+  heads: number
+  posts: number
+  /** Of a hundred clients that leave in the middle. */
+  left: number
+  /** The connection ended before the end: a worker or a replica was killed, or the origin cut. */
+  broken: number
+  /** 502, 503 and 504. */
+  failures: number
+  /** The first of them, each with what is wrong. */
+  readonly wrong: string[]
+  wrongs: number
+}
+
+export const emptyCounts = (): Counts => ({
+  ...{ requests: 0, checked: 0, bytes: 0, hits: 0, ranges: 0, notModified: 0, heads: 0, posts: 0, left: 0 },
+  ...{ broken: 0, failures: 0, wrong: [], wrongs: 0 },
+})
+
+/** A running gateway; its port changes when it is started again. */
+export interface Replica {
+  readonly name: string
+  port: number
+  /** The oldest version that it may serve of a thing since a time: what was purged. */
+  readonly floors: Map<Thing, { readonly version: number; readonly since: number }[]>
+}
+
+type Kind = 'get' | 'range' | 'conditional' | 'head' | 'no-cache' | 'leave' | 'slow' | 'post'
+
+/** Of a hundred requests; the rest are plain. */
+const SHARES: readonly (readonly [Kind, number])[] = [
+  ...[['range', 6] as const, ['conditional', 8] as const, ['head', 3] as const, ['no-cache', 1] as const],
+  ...[['leave', 2] as const, ['slow', 1] as const, ['post', 0.3] as const],
+]
+const TIMEOUT = 20_000
+const MOST_WRONG = 50
+
+export class Client {
+  readonly #world: World
+  readonly #replicas: readonly Replica[]
+  readonly #counts: Counts
+  readonly #clock: () => number
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  /** ETags seen, to ask with. */
+  readonly #seen = new Map<string, string>()
+
+  constructor(world: World, replicas: readonly Replica[], counts: Counts, clock: () => number) {
+    this.#world = world
+    this.#replicas = replicas
+    this.#counts = counts
+    this.#clock = clock
+  }
+
+  async run(until: () => boolean): Promise<void> {
+    while (!until()) {
+      const replica = this.#replicas[Math.floor(Math.random() * this.#replicas.length)]!
+      await this.#ask(replica)
+    }
+    this.#agent.destroy()
+  }
+
+  async #ask(replica: Replica): Promise<void> {
+    const { things } = this.#world
+    // Some are asked for much more often than others.
+    const thing = things[Math.floor(things.length * Math.random() ** 3)]!
+    const variant = VARIANTS[Math.floor(Math.random() * VARIANTS.length)]!
+    const kind = kindOf(Math.random() * 100)
+    const headers: Record<string, string> = { host: thing.host, 'x-variant': variant }
+    const seen = `${thing.host}${thing.path} ${thing.varies ? variant : ''}`
+    const tag = this.#seen.get(seen)
+    const from = Math.floor(Math.random() * thing.bytes)
+    const to = Math.min(thing.bytes - 1, from + Math.floor(Math.random() * 5_000))
+    if (kind === 'range') headers.range = `bytes=${from}-${to}`
+    if (kind === 'conditional' && tag !== undefined) headers['if-none-match'] = tag
+    if (kind === 'no-cache') headers['cache-control'] = 'no-cache'
+    const asked = this.#clock()
+    const method = kind === 'head' ? 'HEAD' : kind === 'post' ? 'POST' : 'GET'
+    this.#counts.requests++
+    const { response, body } = await this.#exchange(replica, thing, method, headers, kind)
+    if (response === undefined || body === undefined) return
+    const status = response.statusCode!
+    const etag = String(response.headers.etag)
+    if (status === 200 && method === 'GET') this.#seen.set(seen, etag)
+    if (/\bhit\b/.test(String(response.headers['cache-status']))) this.#counts.hits++
+    const posted = Number(response.headers['x-version'])
+    const wrong = this.#judge(thing, variant, { status, etag, body, method, from, to, asked, replica, kind, posted })
+    if (wrong === undefined) return
+    this.#counts.wrongs++
+    if (this.#counts.wrong.length < MOST_WRONG) {
+      const told = `${response.headers['cache-status']}, age ${response.headers.age}, ${status}, etag ${etag}`
+      this.#counts.wrong.push(`${replica.name} ${kind} ${thing.host}${thing.path} ${variant}: ${wrong} (${told})`)
+    }
+  }
+
+  /** The response and its whole body, where it came to that. */
+  async #exchange(
+    replica: Replica,
+    { path }: Thing,
+    method: string,
+    headers: Record<string, string>,
+    kind: Kind,
+  ): Promise<{ readonly response?: IncomingMessage; readonly body?: Buffer | undefined }> {
+    try {
+      const response = await send(replica.port, path, method, headers, this.#agent)
+      return { response, body: await this.#read(response, kind) }
+    } catch {
+      this.#counts.broken++
+      await delay(5)
+      return {}
+    }
+  }
+
+  /** The whole body; undefined where the client left before its end. */
+  async #read(response: IncomingMessage, kind: Kind): Promise<Buffer | undefined> {
+    const parts: Buffer[] = []
+    for await (const part of response) {
+      parts.push(part as Buffer)
+      if (kind === 'leave') {
+        this.#counts.left++
+        response.destroy()
+        return undefined
+      }
+      if (kind === 'slow') await delay(20)
+    }
+    if (!response.complete) throw new Error('cut off')
+    return Buffer.concat(parts)
+  }
+
+  #judge(thing: Thing, variant: string, answer: Judged): string | undefined {
+    const { status, etag, body, method, asked, replica, kind } = answer
+    const counts = this.#counts
+    if (method === 'POST') {
+      if (status === 204) {
+        counts.posts++
+        // What an unsafe request changed is not served by this replica any more (RFC 9111 §4.4).
+        floorAt(replica, thing, answer.posted, this.#clock())
+      } else if (status < 500) return `status ${status}`
+      return undefined
+    }
+    if (status >= 502 && status <= 504) {
+      counts.failures++
+      return undefined
+    }
+    if (status !== 200 && status !== 206 && status !== 304)
+      return `status ${status}: ${body.latin1Slice(0, Math.min(100, body.length))}`
+    const version = Number(/-(\d+)"$/.exec(etag)?.[1])
+    const floor = kind === 'no-cache' ? versionAt(thing, asked) : floorOf(replica, thing, asked)
+    const outdated = this.#world.outdated(thing, version, asked, floor)
+    if (outdated !== undefined) return outdated
+    if (etag !== this.#world.etag(thing, variant, version))
+      return `the tag of another variant, ${variant} was asked for`
+    counts.checked++
+    counts.bytes += body.length
+    if (status === 304) {
+      counts.notModified++
+      return body.length === 0 ? undefined : 'a 304 with a body'
+    }
+    if (method === 'HEAD') {
+      counts.heads++
+      return undefined
+    }
+    const whole = this.#world.body(thing, variant, version)
+    if (status === 200) return whole.equals(body) ? undefined : described(whole, body)
+    counts.ranges++
+    const part = whole.subarray(answer.from, answer.to + 1)
+    return part.equals(body) ? undefined : `bytes ${answer.from}-${answer.to}: ${described(part, body)}`
+  }
+}
+
+interface Judged {
+  readonly status: number
+  readonly etag: string
+  readonly body: Buffer
+  readonly method: string
+  readonly from: number
+  readonly to: number
+  readonly asked: number
+  readonly replica: Replica
+  readonly kind: Kind
+  /** The version that a POST made. */
+  readonly posted: number
+}
+
+/** From this time on, no older version is right. */
+export function floorAt(replica: Replica, thing: Thing, version: number, since: number): void {
+  const floors = replica.floors.get(thing) ?? []
+  floors.push({ version, since })
+  // Older ones say less, once these hold.
+  if (floors.length > 20) floors.shift()
+  replica.floors.set(thing, floors)
+}
+
+function floorOf(replica: Replica, thing: Thing, asked: number): number {
+  let floor = 0
+  for (const { version, since } of replica.floors.get(thing) ?? []) if (since <= asked) floor = Math.max(floor, version)
+  return floor
+}
+
+function kindOf(luck: number): Kind {
+  let left = luck
+  for (const [kind, share] of SHARES) {
+    if (left < share) return kind
+    left -= share
+  }
+  return 'get'
+}
+
+function described(wanted: Buffer, got: Buffer): string {
+  if (wanted.length !== got.length)
+    return `${got.length} of ${wanted.length} bytes, ${JSON.stringify(got.latin1Slice(0, Math.min(80, got.length)))}`
+  let at = 0
+  while (wanted[at] === got[at]) at++
+  return `from ${at} on ${JSON.stringify(got.latin1Slice(at - (at % 64), Math.min(got.length, at + 64)))}, version in it ${versionIn(got)}`
+}
+
+function send(
+  port: number,
+  path: string,
+  method: string,
+  headers: Record<string, string>,
+  agent: Agent,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const sending = request({ host: '127.0.0.1', port, path, method, headers, agent, timeout: TIMEOUT })
+    sending.on('timeout', () => sending.destroy(new Error('timeout')))
+    sending.on('error', reject)
+    sending.on('response', resolve)
+    sending.end()
+  })
+}

@@ -1,0 +1,139 @@
+/** Policies beside the cache: whose response is whose, and what is of one client alone. */
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { digestOf } from '../../../src/auth/api-keys.ts'
+import { EC, ISSUER, pemOf, tokenOf } from '../../auth/tokens.ts'
+import { manifest } from '../harness.ts'
+import type { Asked } from './origin.ts'
+import { type CacheRig, cachedRoute, type Fields, FRESH, shown } from './rig.ts'
+
+const ANN = 'key-of-ann-1c9cbb1f'
+const BEN = 'key-of-ben-71d1f2aa'
+const apiKey = { apiKey: { secretName: 'clients', from: [{ header: 'x-api-key' }, { cookie: 'key' }] } }
+const jwt = {
+  jwt: {
+    ...{ issuer: ISSUER, audiences: ['shop'], algorithms: ['ES256'], keys: { publicKeySecretName: 'jwt' } },
+    ...{ from: [{ cookie: 'session' }], claimsToHeaders: [{ claim: 'sub', header: 'x-user' }] },
+  },
+}
+
+/** What the rig needs besides {@link POLICIES} for these tests. */
+export function manifests(port: number): string {
+  const endpoints = [{ address: '127.0.0.1', port }]
+  const affinity = { endpoints, sessionAffinity: { cookie: { name: 'side' } } }
+  const edits = {
+    responseHeaders: { set: [{ name: 'x-told', value: '%{header:x-who}' }] },
+    cors: { allowOrigins: ['https://one.example', 'https://two.example'], allowCredentials: true },
+  }
+  const limits = { rateLimits: [{ name: 'few', requests: 3, per: '1d', by: ['header:x-who'] }] }
+  return [
+    secret('clients', 'headgate.dev/api-keys', { ann: `sha256:${digestOf(ANN)}`, ben: `sha256:${digestOf(BEN)}` }),
+    secret('jwt', 'headgate.dev/jwt-key', { 'public.pem': pemOf(EC.publicKey) }),
+    manifest('Backend', 'sticky', affinity),
+    cachedRoute('key.test', {}, { auth: apiKey }),
+    cachedRoute('consumer.test', { key: { by: ['consumer'] } }, { auth: apiKey }),
+    cachedRoute('claim.test', { key: { by: ['claim:sub'] } }, { auth: jwt }),
+    cachedRoute('session.test', {}, { auth: jwt }),
+    cachedRoute('edits.test', {}, edits),
+    cachedRoute('limits.test', {}, limits),
+    cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
+  ].join('')
+}
+
+function secret(name: string, type: string, stringData: object): string {
+  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, type, stringData }
+  return `${JSON.stringify(object)}\n---\n`
+}
+
+/** A page that says whose it is. */
+const personal =
+  (directives: string) =>
+  ({ fields }: Asked) => ({
+    fields: [`cache-control: ${directives}`],
+    body: `of ${fields.get('x-user') ?? 'somebody'}`,
+  })
+
+export function credentials(rig: () => CacheRig): void {
+  for (const [how, ann, ben] of [
+    ['header', { 'x-api-key': ANN }, { 'x-api-key': BEN }],
+    ['cookie', { cookie: `key=${ANN}` }, { cookie: `key=${BEN}` }],
+  ] as readonly [string, Fields, Fields][]) {
+    it(`RFC 9111 §3.5: a key in a ${how}, which the gateway takes out, is a credential: its response is not stored`, async () => {
+      const page = rig().page('key.test', { fields: [FRESH] })
+      await page.gets(1, 1, ann)
+      assert.equal(page.last.fields.get('x-api-key'), undefined)
+      await page.gets(2, 2, ben)
+      await page.gets(3, 3, ann)
+    })
+
+    it(`RFC 9111 §3.5: a key in a ${how}: what is public is for all who have a key, and for nobody without`, async () => {
+      const page = rig().page('key.test', { fields: ['cache-control: public, max-age=3600'] })
+      await page.gets(1, 1, ann)
+      await page.hits(ben)
+      assert.equal((await page.get()).status, 401)
+      assert.equal((await page.get({ 'x-api-key': 'wrong' })).status, 401)
+      assert.equal((await page.stored()).status, 401)
+      assert.equal(page.asked.length, 1)
+    })
+  }
+
+  it('RFC 9111 §3.5: the consumer in the key: stored for each of them', async () => {
+    const page = rig().page('consumer.test', { fields: [FRESH] })
+    await page.gets(1, 1, { 'x-api-key': ANN })
+    await page.gets(2, 2, { 'x-api-key': BEN })
+    await page.hits({ 'x-api-key': ANN }, 1)
+    await page.hits({ cookie: `key=${BEN}` }, 2)
+    assert.equal((await page.get()).status, 401)
+  })
+
+  it('RFC 9111 §3.5: a claim in the key: each of two users gets their own, from whichever of their tokens', async () => {
+    const page = rig().page('claim.test', personal('max-age=3600'))
+    const as = async (sub: string): Promise<string> => {
+      const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' }, claims: { sub, jti: Math.random() } })
+      const answer = await page.get({ cookie: `session=${token}`, 'x-user': 'mallory' })
+      assert.equal(answer.status, 200, shown(answer))
+      return answer.text
+    }
+    for (const user of ['ann', 'ben', 'ann', 'ben', 'Ann']) assert.equal(await as(user), `of ${user}`)
+    assert.equal(page.asked.length, 3)
+  })
+
+  it('RFC 9111 §3.5: a session in a cookie, whose claims the origin is told: nothing is shared, nor what collapses', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const page = rig().page('session.test', (asked) => ({ ...personal('max-age=3600')(asked), head: promise }))
+    const answers = Array.from({ length: 10 }, async (_, at) => {
+      const claims = { sub: `user-${at}` }
+      const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' }, claims })
+      assert.equal((await page.get({ cookie: `session=${token}` })).text, `of user-${at}`)
+    })
+    await page.arrived(10)
+    resolve()
+    await Promise.all(answers)
+  })
+
+  it('fields that a policy adds to responses are of each client, not stored with the first', async () => {
+    const page = rig().page('edits.test', { fields: [FRESH] })
+    const first = await page.gets(1, 1, { 'x-who': 'ann', origin: 'https://one.example' })
+    assert.equal(first.header('access-control-allow-origin'), 'https://one.example')
+    const second = await page.hits({ 'x-who': 'ben', origin: 'https://two.example' })
+    assert.equal(second.header('x-told'), 'ben')
+    assert.equal(second.header('access-control-allow-origin'), 'https://two.example')
+    const plain = await page.hits()
+    assert.equal(plain.header('access-control-allow-origin'), undefined)
+    assert.notEqual(plain.header('x-told'), 'ann')
+  })
+
+  it('a cookie that the gateway sets for one client is not given to others', async () => {
+    const page = rig().page('sticky.test', { fields: [FRESH] })
+    const first = await page.gets(1, 1)
+    const hit = await page.hits()
+    const cookie = ({ fields }: typeof first) => fields.find(([name]) => name === 'set-cookie')?.[1]
+    assert.ok(cookie(hit) === undefined || cookie(hit) !== cookie(first), shown(hit))
+  })
+
+  it('a limit counts hits too, and holds for what is stored', async () => {
+    const page = rig().page('limits.test', { fields: [FRESH] })
+    for (let times = 0; times < 3; times++) await page.gets(1, 1, { 'x-who': page.path })
+    assert.equal((await page.get({ 'x-who': page.path })).status, 429)
+  })
+}
