@@ -136,7 +136,7 @@ describe('purges of the cache', () => {
     )
     assert.equal(
       (await headgate('show', '--tag', 'all', '--namespace', 'default')).split('\n').length,
-      PATHS.length + 2,
+      PATHS.length + 3,
     )
     const counted = await headgate('stats')
     assert.match(counted, /hits +\d+\.\d % of requests/)

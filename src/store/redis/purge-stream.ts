@@ -1,8 +1,8 @@
 /**
  * The history of purges in Redis: a stream whose entries are numbered without gaps, and its identity beside it. Each
  * replica waits for the next entry on a connection of its own, and asks for what is new in one step, which also says
- * whether the last entry that it knows is still there: where a failover, an eviction or a restart took entries away, the history gets another identity, by
- * which every replica knows that it cannot know what was purged.
+ * whether the last entry that it knows is still there. Where a failover, an eviction or a restart took entries away,
+ * the history gets another identity, by which every replica knows that it cannot know what was purged.
  */
 
 import { decodePurge, encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
