@@ -18,10 +18,14 @@ export interface CachedRequest {
   collapsed: boolean
   /** Null: whatever comes is not stored. */
   fetch: Fetch | null
+  /** Of a HEAD: its response says something of what is stored of a GET. Null: nothing is. */
+  readonly probe: Fetch | null
   /** Name and value of the client's conditions, while the request has others. */
   conditions: readonly (readonly [string, string])[]
   /** Its response is being stored. */
   stored: boolean
+  /** The body goes where it is stored. */
+  reading: boolean
   /** Its client has it, so that it is stored and not sent. */
   unsent: boolean
 }

@@ -59,6 +59,7 @@ export class OriginResponses {
     }
     if (local !== null || fetch === null) {
       fetch?.fail()
+      if (local === null) request.probe?.onProbe(head.status, head.fields)
       this.#addStatus(x, head, request, {})
       return undefined
     }
@@ -120,7 +121,7 @@ export class OriginResponses {
 
   /** What is stored is not what the origin has, and it has not sent what it has. */
   #anew(x: Exchange, request: CachedRequest): Promise<ResponseDecision> {
-    return fetchAnew(x, request.content, this.#services).then((response) => {
+    return fetchAnew(x, request.fetch!, request.content, this.#services).then((response) => {
       const { forwarded, collapsed, result } = request
       response.fields.add('cache-status', this.#member(x, { forwarded, collapsed }, `${result}, Mismatch`))
       return { type: 'replace', response }
@@ -129,6 +130,8 @@ export class OriginResponses {
 
   /** It did not concern the cache; what it has changed does. */
   #passedBy(x: Exchange, head: ResponseHead): void {
+    // No final one: the upgrade is the client's and the Backend's.
+    if (head.status < 200) return
     invalidate(x, head, this.#services)
     const forwarded = x.cacheResult === 'bypass Method' ? 'method' : 'bypass'
     head.fields.add('cache-status', this.#member(x, { forwarded }, x.cacheResult))
@@ -186,6 +189,7 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     const fetch = request?.fetch
     if (fetch == null || !request!.stored) return undefined
+    request!.reading = true
     if (!request!.unsent) return (sink, resume) => new FillStep(fetch, sink, resume)
     return (sink, resume) =>
       new FillStep(
@@ -205,7 +209,10 @@ export class OriginResponses {
   onEnd(x: Exchange): void {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) return
+    // Another filter has put something in the place of its body: so it would be with the next one.
+    if (request.stored && !request.reading) request.fetch?.uncacheable()
     request.fetch?.release()
+    request.probe?.release()
     x.cacheResult = request.result
     this.#services.cache.counts.request(request.result)
   }
