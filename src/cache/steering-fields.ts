@@ -8,8 +8,11 @@ import { forwardingKindAt, PROXY_ONLY } from '../message/forwarding-names.ts'
 
 /** Besides the reports of proxies, which only a trusted one may send. */
 const STEERING = [
-  ...['x-host', 'x-http-method', 'x-http-method-override', 'x-http-path-override'],
-  ...['x-method-override', 'x-override-url', 'x-proxy-url'],
+  ...['x-host', 'x-host-override', 'x-http-destinationurl', 'x-http-host-override', 'x-proxy-host'],
+  ...['x-http-method', 'x-http-method-override', 'x-http-path-override', 'x-method-override'],
+  ...['x-override-url', 'x-proxy-url'],
+  // Next.js, which takes the page and its parameters from them.
+  ...['x-invoke-path', 'x-invoke-query', 'x-matched-path', 'x-middleware-subrequest', 'x-now-route-matches'],
 ]
 const BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
   const table: string[][] = []

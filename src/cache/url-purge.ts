@@ -2,8 +2,11 @@
 import { labelOf, parameterLabels, urlText } from './purge-labels.ts'
 import type { PurgeRecord } from './purge-record.ts'
 
-/** More are a purge of the path with whatever query. */
-const MAX_PARAMETERS = 256
+/**
+ * More are a purge of the path with whatever query. Records are so short that what one request may purge does not
+ * displace in the log what other threads have not read yet, which would be a purge of everything there.
+ */
+const MAX_PARAMETERS = 32
 
 export function urlPurge(
   host: string,

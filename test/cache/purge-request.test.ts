@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { labelOf, namespaceLabel, routeLabel, ruleLabel } from '../../src/cache/purge-labels.ts'
+import { encodePurge } from '../../src/cache/purge-record.ts'
 import { MAX_PURGED_NAMES, type PurgeRequest, purgedHosts, purgeRecords } from '../../src/cache/purge-request.ts'
+import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 
 const records = (request: PurgeRequest) => {
   const made = purgeRecords('shop', request)
@@ -35,9 +37,19 @@ suite('requests to purge', () => {
   })
 
   test('a URL with more parameters than are kept is its path with any query', () => {
-    const [record] = records({ urls: [`https://shop.example/a?${'x&'.repeat(257)}`] })
+    const [record] = records({ urls: [`https://shop.example/a?${'x&'.repeat(33)}`] })
     assert.deepEqual([record?.kind, record?.label], ['label', labelOf('path', 'shop.example/a')])
     assert.equal(records({ urls: [`https://shop.example/a?${'x'.repeat(60_000)}`] })[0]?.kind, 'url')
+  })
+
+  test('all that one request may purge leaves room in the log for what others have not read', () => {
+    for (const parameters of [1, 32, 33, 256, 1_000]) {
+      const log = new PurgeLog(PurgeLog.allocate(1), 1)
+      const names = Array.from({ length: MAX_PURGED_NAMES }, (_, i) => `shop.example/${i}?${'x&'.repeat(parameters)}`)
+      for (let twice = 0; twice < 2; twice++)
+        for (const record of records({ urls: names })) log.append(0, encodePurge(record))
+      assert.equal(log.hasForgotten(0), false, `${parameters} parameters`)
+    }
   })
 
   test('an escaped slash is purged as rules may keep it', () => {

@@ -248,6 +248,8 @@ describe('fields of a request that steer an application', () => {
   const response = cc('max-age=60')
   const names = [
     ...['X-Original-URL', 'x-rewrite-url', 'X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', 'x-host'],
+    ...['X-HTTP-Host-Override', 'x-host-override', 'x-proxy-host', 'X_HTTP_DestinationURL', 'x-now-route-matches'],
+    ...['x-matched-path', 'x-invoke-path', 'x-invoke-query', 'x-middleware-subrequest'],
     ...['x_host', 'X_Http.Method', 'x-forwarded-prefix', 'X-Forwarded-Path', 'x-forwarded-server', 'x-original-host'],
     'X-Forwarded-User',
   ]
