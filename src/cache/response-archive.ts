@@ -45,6 +45,8 @@ export interface ArchiveHit {
   readonly ticket: ArchiveTicket
   /** As it was put; a copy of its own. */
   readonly head: Uint8Array
+  /** The vary record that led to it; null: it is that of the primary key. */
+  readonly vary: Uint8Array | null
   readonly bodyBytes: number
   /** The body, where it has come with the head: always up to {@link WHOLE_BYTES}; else null, and it is read. */
   readonly whole: Uint8Array | null

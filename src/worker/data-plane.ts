@@ -28,6 +28,7 @@ import { Linker } from '../link/linker.ts'
 import { normalizePath } from '../pattern/path.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
+import type { ResponseArchives } from '../policy/cache-services.ts'
 import { ContentStore, type Contents } from '../policy/contents.ts'
 import type { ProviderClient } from '../policy/provider-client.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
@@ -94,6 +95,8 @@ export interface DataPlaneEdges {
   readonly endpoints: EndpointTable
   /** Of all workers: what is counted by key. */
   readonly limits: LimitTable
+  /** For tests: instead of those of the worker. */
+  readonly archives?: ResponseArchives
   /** Of all workers: requests in flight. */
   readonly places: NamedPlaces
   /** What replicas count together. */
@@ -154,7 +157,6 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     ask: (id, request) => edges.send({ type: 'grants', id, request }),
     problem: (message) => edges.send({ type: 'problem', message }),
   })
-  const cache = new WorkerCache(edges.responses, edges.purges, metrics)
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)
   const archives = new WorkerArchives({
@@ -166,6 +168,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
   })
+  const cache = new WorkerCache(edges.responses, edges.purges, metrics, edges.archives ?? archives)
   const signIns = new WorkerSignIns({
     clock,
     random: (size) => edges.randomBytes(size),

@@ -19,11 +19,11 @@ describe('files of a process that was killed while it wrote them', () => {
   it('are whole or not there', async () => {
     const writer = new URL('file-archive-writer.ts', import.meta.url)
     let checked = 0
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const child = spawn(process.execPath, [writer.pathname, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
       const ended = once(child, 'exit')
       // It says so whenever it has put some of them.
-      for (let said = 0; said < 20 + 7 * round; ) said += String((await once(child.stdout, 'data'))[0]).length
+      for (let said = 0; said < 8 + 5 * round; ) said += String((await once(child.stdout, 'data'))[0]).length
       child.kill('SIGKILL')
       await ended
       const store = new FileStore({

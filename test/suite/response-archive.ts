@@ -180,6 +180,7 @@ export function archiveSuite(rigOf: () => ArchiveRig): void {
       for (const times of [1, 2]) {
         assert.equal(await textOf(replica, varied(key, 'de')), 'head|Hallo', `${times}`)
         assert.equal(await textOf(replica, varied(key, 'en')), 'head|Hello')
+        assert.equal(String(Buffer.from(found(await replica.find(varied(key, 'en'))).vary!)), 'lang')
         assert.equal(await textOf(replica, varied(key, 'it')), 'none')
         assert.equal(await textOf(replica, keyOf(key)), 'none', 'a vary record that the caller cannot read')
       }
@@ -200,6 +201,7 @@ export function archiveSuite(rigOf: () => ArchiveRig): void {
     const ticket = await ticketOf(archive, varied(key, 'en'))
     assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('all'))), 'put')
     assert.equal(await textOf(other, varied(key, 'en')), 'head|all')
+    assert.equal(found(await other.find(varied(key, 'en'))).vary, null)
     await putVariant(archive, key, 'en', 'Hello')
     assert.equal(await other.remove(keyOf(key)), true)
     await putVariant(archive, key, 'de', 'Hallo')

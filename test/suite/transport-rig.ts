@@ -4,6 +4,7 @@
  */
 import type { BackendSpec } from '../../src/api/backend.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
+import type { ResponseArchives } from '../../src/policy/cache-services.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import type { Rules } from '../compile/world.ts'
@@ -110,6 +111,8 @@ export interface GatewayOptions {
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
   readonly observer?: AttemptObserver
+  /** Behind the memory of the cache. */
+  readonly archives?: ResponseArchives
 }
 
 export interface TransportGateway {

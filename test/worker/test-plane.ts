@@ -17,6 +17,7 @@ import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
 import { AccessLineWriter } from '../../src/log/access-line.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
+import type { ResponseArchives } from '../../src/policy/cache-services.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import { GuardedClient } from '../../src/provider/guarded-client.ts'
@@ -58,6 +59,8 @@ export interface InProcessOptions {
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
   readonly observer?: AttemptObserver
+  /** Behind the memory of the cache. */
+  readonly archives?: ResponseArchives
   /** Listens without waiting for the tables. */
   readonly unlinked?: boolean
   /** Ports of the gateway's own, which the dial guard refuses. */
@@ -157,6 +160,7 @@ export class TestPlane {
       registry,
       patterns: new PatternCache(),
       ...(options.observer === undefined ? {} : { observer: options.observer }),
+      ...(options.archives === undefined ? {} : { archives: options.archives }),
       metricsRow: () => 1,
       accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, clock, Math.random),
       settings: apply,

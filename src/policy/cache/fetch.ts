@@ -6,34 +6,26 @@ import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../
 import { encodeHead } from '../../cache/encode-head.ts'
 import { FIXED_LABELS, type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import {
-  type Begun,
-  type EntryHead,
-  type EntryKey,
-  EntryKind,
-  type Fill,
-  type ResponseMemory,
-} from '../../cache/response-memory.ts'
+import { type EntryKey, EntryKind, type Fill, type ResponseMemory } from '../../cache/response-memory.ts'
 import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeNotModified } from '../../cache/validation.ts'
-import { uniteVary, varyOf, writeVariant } from '../../cache/vary.ts'
+import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
+import { fillOf, recordOf, toVariant } from './claims.ts'
 import type { SharedHold } from './entry-body.ts'
-import { KEY, type KeyRule } from './request-key.ts'
+import type { KeepRequest, Recalls } from './recall.ts'
+import type { KeyRule } from './request-key.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
-import { encodeVary } from './vary-record.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
 const UNCACHEABLE_TIME: Milliseconds = 10_000
 /** Of a failure, which may be over sooner. */
 const FAILURE_TIME: Milliseconds = 1_000
-/** Of a record that leads to variants: for as long as memory has room. */
-const FOREVER = Number.MAX_SAFE_INTEGER
 
 /** What is known of the request, so that it can be judged when the exchange is over. */
 export interface FetchRequest {
@@ -56,6 +48,8 @@ export interface FetchRequest {
   readonly sent: Milliseconds
   /** The last purge when it was sent. */
   readonly began: number
+  /** Where the archive has its place for it; null: there is none. */
+  readonly keep: KeepRequest | null
 }
 
 /** What was found, is stale and is being validated. */
@@ -76,6 +70,7 @@ export type HeadOutcome =
 
 export interface FetchServices {
   readonly cache: CacheServices
+  readonly recalls: Recalls | null
   readonly rules: CacheRules
   readonly maxObjectBytes: number
   /** Labels of the tags in a response; null: more than an object may have. */
@@ -96,7 +91,6 @@ const OF_THE_REQUEST: ReadonlySet<StoreReason> = new Set<StoreReason>([
 /** Bytes of a body that are copied in one turn. */
 const COPY_BUDGET = 1024 * 1024
 const NO_BYTES = new Uint8Array(0)
-const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
 /** The same bytes. */
 const WRITTEN_NUMBERS = new Uint8Array(NUMBERS_VIEW.buffer)
@@ -112,6 +106,8 @@ export class Fetch {
   readonly #purges: Purges
   /** The claim of the key; null: another one has it, and nothing is stored unless it is free by the head. */
   #fill: Fill | null
+  /** Of the fields that choose the variant; null: none does. */
+  #names: readonly string[] | null
   stale: StaleResponse | null
 
   constructor(request: FetchRequest, services: FetchServices, fill: Fill | null, stale: StaleResponse | null) {
@@ -120,6 +116,7 @@ export class Fetch {
     this.#memory = services.cache.memory
     this.#purges = services.cache.purges
     this.#fill = fill
+    this.#names = request.names
     this.stale = stale
   }
 
@@ -219,19 +216,13 @@ export class Fetch {
     const known = request.names ?? []
     if (names.every((name) => known.includes(name))) return true
     const united = uniteVary(known, names)
-    const namespace = request.rule.namespace
-    KEY.begin(request.key.bytes.subarray(0, request.primaryLength))
-    writeVariant(KEY, united, request.storing.fields)
-    const variant = KEY.tooLong ? null : fillOf(this.#memory.begin(KEY, namespace, 0))
-    const record = recordOf(EntryKind.Vary, encodeVary(united), FOREVER, request.began)
-    if (request.names === null) this.#fill!.record(record)
-    else {
-      this.#fill!.fail()
-      const primary = { bytes: request.key.bytes, length: request.primaryLength }
-      fillOf(this.#memory.begin(primary, namespace, request.recordSerial))?.record(record)
-    }
-    this.#fill = variant
-    return variant !== null
+    const { rule, recordSerial, began, key, primaryLength, storing } = request
+    const primary = { bytes: key.bytes, length: primaryLength }
+    const { fields } = storing
+    const place = { memory: this.#memory, rule, primary, names: request.names, recordSerial, began, fields }
+    this.#fill = toVariant(this.#fill!, place, united)
+    this.#names = united
+    return this.#fill !== null
   }
 
   /** It is not stored, and those who wait do not wait for the next one either. */
@@ -302,7 +293,7 @@ export class Fetch {
     if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
     const fill = this.#fill
     this.#fill = null
-    copyBody(fill, stale.hold.retain(), this.#services.nextTurn)
+    copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
     return true
   }
 
@@ -321,8 +312,19 @@ export class Fetch {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return
-    // A purge that has come meanwhile is met by whoever finds the entry.
-    fill.end()
+    this.#end(fill, false)
+  }
+
+  /**
+   * A purge that has come meanwhile is met by whoever finds the entry.
+   *
+   * @param validated its body is that of the stale response
+   */
+  #end(fill: Fill, validated: boolean): void {
+    const { keep } = this.request
+    const { recalls } = this.#services
+    if (keep === null || recalls === null) fill.end()
+    else recalls.end(fill, this.#names, validated ? keep : { ...keep, same: false })
   }
 
   /** The bytes go on to their client, and are stored no more. */
@@ -349,20 +351,9 @@ export class Fetch {
   }
 }
 
-function fillOf(begun: Begun): Fill | null {
-  if (typeof begun === 'string') return null
-  if (begun.type === 'fill') return begun
-  begun.cancel()
-  return null
-}
-
-function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void): void {
+function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void, end: () => void): void {
   const done = fill.copy(from.entry, COPY_BUDGET)
-  if (done === false) return nextTurn(() => copyBody(fill, from, nextTurn))
+  if (done === false) return nextTurn(() => copyBody(fill, from, nextTurn, end))
   from.release()
-  if (done === true) fill.end()
-}
-
-function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: number): EntryHead {
-  return { kind, numbers: NO_NUMBERS, head, subject: NO_BYTES, bodyBytes: 0, until, began }
+  if (done === true) end()
 }

@@ -9,7 +9,7 @@ import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
-import type { CacheRules, RequestDirectives, ReuseReason, ReuseVerdict, StoringRequest } from '../../cache/verdicts.ts'
+import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
@@ -19,14 +19,17 @@ import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
+import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
-import { Fetch, type FetchRequest, type FetchServices, type StaleResponse } from './fetch.ts'
+import { Fetch, type FetchServices } from './fetch.ts'
+import { FetchRequests, staleOf } from './fetch-request.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
-import { hasCredential, KEY, type KeyRule, type RequestKeys } from './request-key.ts'
+import { aboutOf, Recalls } from './recall.ts'
+import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { labelsOf } from './tags.ts'
-import { forwardedOf, originOf, resultOf } from './words.ts'
+import { forwardedOf, hitOf, originOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
@@ -37,17 +40,17 @@ const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
 const NOTHING = Object.freeze({})
 
 /** A request on its way through the cache. */
-interface Asking {
-  readonly x: Exchange
-  readonly rule: KeyRule
-  readonly directives: RequestDirectives
-  readonly content: Uint8Array | null
+interface Asking extends Claiming {
   round: number
   /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
   deadline: Milliseconds
   /** What it has waited for has failed. */
   failed: boolean
   collapsed: boolean
+}
+
+function isUsable({ outcome }: ReuseVerdict): boolean {
+  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
 }
 
 export class ResponseCache {
@@ -57,6 +60,8 @@ export class ResponseCache {
   readonly #lookups: Lookups
   readonly #bypassOf: (x: Exchange) => CacheResult | null
   readonly #fetching: FetchServices
+  readonly #recalls: Recalls | null
+  readonly #requests: FetchRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
@@ -65,7 +70,11 @@ export class ResponseCache {
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#bypassOf = bypassOf(plan.bypass)
+    const archive = cache.archives.of(plan.store)
+    this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache.purges, clock)
+    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
+      recalls: this.#recalls,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
@@ -94,6 +103,8 @@ export class ResponseCache {
       deadline: 0,
       failed: false,
       collapsed: false,
+      recalled: null,
+      claim: null,
     }
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => this.#look({ ...asking, content }))
@@ -115,11 +126,11 @@ export class ResponseCache {
     const found = this.#lookups.find(x, now)
     const { entry } = found
     try {
-      if (entry === null) return directives.onlyIfCached ? this.#refuse(x) : this.#fetch(asking, found, 'NotStored')
+      if (entry === null) return this.#fetch(asking, found, 'NotStored')
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
       switch (verdict.outcome) {
         case 'Fresh':
-          return this.#serve(asking, found, entry, asking.collapsed ? 'hit Collapsed' : 'hit Memory')
+          return this.#serve(asking, found, entry, hitOf(asking.recalled?.found != null, asking.collapsed))
         case 'Stale':
           return this.#serve(asking, found, entry, 'stale MaxStale')
         case 'StaleWhileRevalidate':
@@ -162,26 +173,67 @@ export class ResponseCache {
   }
 
   /** Unless it is being fetched already. */
-  #renew({ x, rule, content }: Asking, found: Lookup): void {
+  #renew(asking: Asking, found: Lookup): void {
+    const { x, rule, content } = asking
     const begun = this.#cache.memory.begin(KEY, rule.namespace, found.seen)
     if (typeof begun === 'string') return
     if (begun.type !== 'fill') return begun.cancel()
-    const request = this.#requestOf(x, rule, found, content)
-    const fetch = new Fetch(request, this.#fetching, begun, this.#staleOf(found))
+    const request = this.#requests.of(asking, found)
+    const fetch = new Fetch(request, this.#fetching, begun, staleOf(found))
     fetchInBackground(x, fetch, content, this.#services)
   }
 
   /** The origin is asked, by this request or by one that is under way. */
   #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
+    const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
+    if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
+    if (found.entry === null && asking.directives.onlyIfCached) {
+      claim?.fill.fail()
+      return this.#refuse(asking.x)
+    }
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
-    if (alone !== null) return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
-    const begun = this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
+    if (alone !== null) {
+      claim?.fill.fail()
+      return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
+    }
+    const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
     if (begun === 'none') return this.#forward(asking, found, result, 'later')
     if (begun === 'found')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
+  }
+
+  /** The archive is asked before the origin is; others wait meanwhile. */
+  async #recall(asking: Asking, found: Lookup, claim: Claim): Promise<RequestDecision> {
+    const { x, rule, directives } = asking
+    const recalls = this.#recalls!
+    const place = placeOf(x, rule, found, this.#cache)
+    asking.recalled = await recalls.ask({ ...place, ...aboutOf(x, found) })
+    if (x.ended) {
+      claim.fill.fail()
+      return undefined
+    }
+    const response = asking.recalled.found
+    const target = response === null ? null : claimFor(response.names, claim, place)
+    if (response === null || target === null) {
+      asking.claim = claim
+      try {
+        return this.#look(asking)
+      } finally {
+        // Where it was of no use to the end.
+        ;(asking.claim as Claim | null)?.fill.fail()
+      }
+    }
+    const now = this.#services.clock.wall()
+    // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
+    const keep = recalls.keepsInMemory || !isUsable(judgeReuse(response.numbers, directives, now, VERDICT))
+    const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
+    if (poured !== null && (!keep || poured.fetch !== null))
+      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
+    poured?.held.release()
+    return this.#look(asking)
   }
 
   #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
@@ -203,18 +255,14 @@ export class ResponseCache {
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
     if (why === 'RequestNoCache') return { stores: true }
-    return entry === null && !mayCollapse(this.#storingOf(x, content)) ? { stores: true } : null
+    return entry === null && !mayCollapse(this.#requests.storing(x, content)) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
-  #forward(
-    { x, rule, directives, content, collapsed }: Asking,
-    found: Lookup,
-    result: CacheResult,
-    claim: Fill | 'later' | 'never',
-  ): undefined {
+  #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
+    const { x, rule, directives, content, collapsed } = asking
     x.cacheResult = result
-    const stale = claim === 'never' ? null : this.#staleOf(found)
+    const stale = claim === 'never' ? null : staleOf(found)
     // Who fetches for others, or validates, asks for a whole response: the client's conditions are judged on that.
     const conditions =
       stale === null && typeof claim === 'string' ? NO_CONDITIONS : takeFields(x.request, CONDITION_FIELDS)
@@ -225,7 +273,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(this.#requestOf(x, rule, found, content), this.#fetching, claim === 'later' ? null : claim, stale)
+        : new Fetch(this.#requests.of(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,
@@ -239,50 +287,6 @@ export class ResponseCache {
       unsent: false,
     })
     return undefined
-  }
-
-  /** Held, so that it can be served once it has been validated, or where the origin fails. */
-  #staleOf({ entry, numbers }: Lookup): StaleResponse | null {
-    const held = entry?.hold() ?? null
-    return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
-  }
-
-  #requestOf(x: Exchange, rule: KeyRule, found: Lookup, content: Uint8Array | null): FetchRequest {
-    x.request.detach()
-    const bytes = KEY.copy()
-    return {
-      rule,
-      key: { bytes, length: bytes.length },
-      primaryLength: found.primaryLength,
-      names: found.names,
-      recordSerial: found.recordSerial,
-      seen: found.seen,
-      storing: this.#storingOf(x, content),
-      origin: originOf(x),
-      labelled: {
-        namespace: rule.namespaceLabel,
-        host: x.host,
-        path: x.originalPath,
-        query: x.query,
-        match: this.#keys.match,
-        route: x.route,
-        rule: x.rule,
-      },
-      sent: this.#services.clock.wall(),
-      began: this.#cache.purges.newest,
-    }
-  }
-
-  #storingOf(x: Exchange, content: Uint8Array | null): StoringRequest {
-    return {
-      // A HEAD has a GET made in the background.
-      method: x.method === 'HEAD' ? 'GET' : x.method,
-      fields: x.request,
-      credentials: hasCredential(x),
-      identityInKey: this.#keys.identifies(x),
-      keyedFields: this.#keys.fields,
-      content: content === null ? 'None' : 'InKey',
-    }
   }
 
   /** Waits for the fetch of another request, as long as that is of use. */
@@ -338,22 +342,22 @@ export class ResponseCache {
     return { key: `${originOf(x)}${urlText('', x.originalPath, x.query)}`, detail }
   }
 
-  /** Sets {@link NUMBERS} and {@link VERDICT}. */
-  #isUsable(held: HeldEntry, directives: RequestDirectives, now: Milliseconds): boolean {
-    readNumbers(held.view, held.numbersAt, NUMBERS)
-    if (!this.#lookups.survives(held, NUMBERS, now)) return false
-    const { outcome } = judgeReuse(NUMBERS, directives, now, VERDICT)
-    return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
-  }
-
   /** Another request's response has begun. */
   #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
-    const { x, directives } = asking
-    const now = this.#services.clock.wall()
     const held = fetch.hold()
-    if (held === null || !this.#isUsable(held, directives, now)) {
-      fetch.cancel()
-      held?.release()
+    if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    fetch.cancel()
+    return this.#alone(asking, 'miss NotShared')
+  }
+
+  /** @param fetch what writes it; null: it is whole */
+  #serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay | null, result: CacheResult): RequestDecision {
+    const { x, directives, collapsed } = asking
+    const now = this.#services.clock.wall()
+    readNumbers(held.view, held.numbersAt, NUMBERS)
+    if (!this.#lookups.survives(held, NUMBERS, now) || !isUsable(judgeReuse(NUMBERS, directives, now, VERDICT))) {
+      fetch?.cancel()
+      held.release()
       return this.#alone(asking, 'miss NotShared')
     }
     const response = serve(x, {
@@ -361,13 +365,13 @@ export class ResponseCache {
       numbers: NUMBERS,
       age: VERDICT.age,
       now,
-      status: { ttl: VERDICT.ttl, collapsed: true, ...this.#detail(x, 'hit Collapsed') },
+      status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
       hold: new SharedHold(held),
       fetch,
       randomBytes: this.#services.randomBytes,
     })
     if (response === null) return undefined
-    this.#tell(x, 'hit Collapsed')
+    this.#tell(x, result)
     return { type: 'respond', response }
   }
 }

@@ -13,6 +13,12 @@ export function resultOf({ state, names, entry }: Lookup, why: ReuseReason): Cac
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
 
+/** Of a response that is served without asking the origin. */
+export function hitOf(fromArchive: boolean, collapsed: boolean): CacheResult {
+  if (fromArchive) return 'hit Archive'
+  return collapsed ? 'hit Collapsed' : 'hit Memory'
+}
+
 /** RFC 9211 §2.2. */
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'

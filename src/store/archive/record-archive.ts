@@ -213,6 +213,7 @@ export class RecordArchive implements ResponseArchive {
       // Its sealed bytes may lie in a buffer that is used again.
       ticket: { ...ticket, response: { ...opened, sealedPiece: new Uint8Array(sealedPiece) } } as Ticket,
       head: opened.head,
+      vary: ticket.variant === null ? null : ticket.vary!.vary,
       bodyBytes: body.bytes,
       whole: pieces === 0 ? first : null,
       read: (from, to) => new PieceReader(source, from, to),

@@ -1,4 +1,5 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
+import type { Purges } from '../../../src/cache/purges.ts'
 import type { ExchangeContext } from '../../../src/exchange/exchange-context.ts'
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
@@ -15,6 +16,7 @@ import type {
 import { type InProcessOptions, settingsWith, TestPlane } from '../../worker/test-plane.ts'
 import { settle, VirtualTime } from '../virtual-time.ts'
 import { type MemoryListener, MemoryRequest } from './downstream.ts'
+import type { HeapResponses } from './heap-responses.ts'
 import { MemoryConnector } from './upstream.ts'
 
 /** Milliseconds of one step of waiting, and after how many a test fails. */
@@ -107,6 +109,15 @@ export class MemoryGateway implements TransportGateway {
   /** What its exchanges share. */
   get context(): ExchangeContext {
     return this.#plane.plane.context
+  }
+
+  get purges(): Purges {
+    return this.#plane.purges
+  }
+
+  /** The memory of its cache. */
+  get responses(): HeapResponses {
+    return this.#plane.responses
   }
 
   get connections(): number {

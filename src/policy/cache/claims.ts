@@ -1,0 +1,155 @@
+/** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
+import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
+import {
+  type Begun,
+  type EntryHead,
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type FillUnderWay,
+  type ResponseMemory,
+} from '../../cache/response-memory.ts'
+import { writeVariant } from '../../cache/vary.ts'
+import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { Fields } from '../../message/fields.ts'
+import type { CacheServices } from '../cache-services.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Lookup } from './lookup.ts'
+import type { Recalled } from './recall.ts'
+import { KEY, type KeyRule } from './request-key.ts'
+import { encodeVary } from './vary-record.ts'
+
+/** Of a record that leads to variants: for as long as memory has room. */
+const FOREVER = Number.MAX_SAFE_INTEGER
+const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
+
+/** Where the variants of a key are. */
+export interface VariantPlace {
+  readonly memory: ResponseMemory
+  readonly rule: KeyRule
+  /** A copy. */
+  readonly primary: EntryKey
+  /** Names of the record that was found, and its serial; null: none was. */
+  readonly names: readonly string[] | null
+  readonly recordSerial: number
+  /** Of the purge log, when the request was sent. */
+  readonly began: number
+  /** Of the request. */
+  readonly fields: Fields
+}
+
+/** Of a request whose key is in `KEY`. */
+export function placeOf(x: Exchange, rule: KeyRule, found: Lookup, { memory, purges }: CacheServices): VariantPlace {
+  x.request.detach()
+  const { names, recordSerial, primaryLength } = found
+  const bytes = KEY.copy().subarray(0, primaryLength)
+  const primary = { bytes, length: primaryLength }
+  return { memory, rule, primary, names, recordSerial, began: purges.newest, fields: x.request }
+}
+
+export function fillOf(begun: Begun): Fill | null {
+  if (typeof begun === 'string') return null
+  if (begun.type === 'fill') return begun
+  begun.cancel()
+  return null
+}
+
+/** What somebody is writing; null: nobody is any more. */
+export function followOf(memory: ResponseMemory, key: EntryKey, { namespace }: KeyRule): FillUnderWay | null {
+  const begun = memory.begin(key, namespace, 0)
+  if (typeof begun === 'string') return null
+  if (begun.type === 'under-way') return begun
+  begun.fail()
+  return null
+}
+
+export function recordOf(kind: EntryKind, head: Uint8Array, until: number, began: number): EntryHead {
+  return { kind, numbers: NO_NUMBERS, head, subject: NOTHING, bodyBytes: 0, until, began }
+}
+
+const NOTHING = new Uint8Array(0)
+
+/**
+ * From the claim of a key to that of the key with more names: a record of them under the primary key leads to it.
+ * `KEY` is the variant's then.
+ *
+ * @returns null: it has no room, or another one is fetching it
+ */
+export function toVariant(fill: Fill, place: VariantPlace, names: readonly string[]): Fill | null {
+  const { memory, rule, primary, recordSerial, began, fields } = place
+  KEY.begin(primary.bytes.subarray(0, primary.length))
+  writeVariant(KEY, names, fields)
+  const variant = KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
+  const record = recordOf(EntryKind.Vary, encodeVary(names), FOREVER, began)
+  if (place.names === null) fill.record(record)
+  else {
+    fill.fail()
+    fillOf(memory.begin(primary, rule.namespace, recordSerial))?.record(record)
+  }
+  return variant
+}
+
+/** A fill with the key that it is of. */
+export interface Claim {
+  readonly fill: Fill
+  readonly key: EntryKey
+}
+
+/**
+ * Where a response of the archive goes, whose variant is chosen by these names.
+ *
+ * @returns null: what the memory knows of variants does not fit to it; the claim is as it was
+ */
+export function claimFor(names: readonly string[] | null, claim: Claim, place: VariantPlace): Claim | null {
+  const known = place.names
+  if (names === null || (known !== null && names.join() === known.join())) return claim
+  if (known !== null && !known.every((name) => names.includes(name))) return null
+  const fill = toVariant(claim.fill, place, names)
+  return fill === null ? null : { fill, key: keyCopy() }
+}
+
+/** A request of which the key is in `KEY`. */
+export interface KeyedRequest {
+  readonly x: Exchange
+  readonly rule: KeyRule
+  readonly directives: RequestDirectives
+  readonly content: Uint8Array | null
+  /** What the archive said; null: it was not asked. */
+  readonly recalled: Recalled | null
+}
+
+/** A request that may hold a claim while the archive is asked. */
+export interface Claiming extends KeyedRequest {
+  recalled: Recalled | null
+  claim: Claim | null
+}
+
+/**
+ * The claim that was taken for the archive, if it is of the key that is in `KEY` now; where the archive is still to be
+ * asked, a new one. Whoever gets it ends it.
+ *
+ * @returns null: another request has it, or there is no use in asking
+ */
+export function claimOf(
+  asking: Claiming,
+  { state, seen, entry, numbers }: Lookup,
+  memory: ResponseMemory,
+): Claim | null {
+  const { claim, recalled, directives, rule } = asking
+  asking.claim = null
+  if (claim !== null) {
+    if (Buffer.compare(claim.key.bytes, KEY.bytes.subarray(0, KEY.length)) === 0) return claim
+    claim.fill.fail()
+    return null
+  }
+  if (recalled !== null || state === 'uncacheable' || directives.noStore || directives.noCache) return null
+  // The archive's would have to be validated as well.
+  if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
+  const fill = fillOf(memory.begin(KEY, rule.namespace, seen))
+  return fill === null ? null : { fill, key: keyCopy() }
+}
+
+export function keyCopy(): EntryKey {
+  const bytes = KEY.copy()
+  return { bytes, length: bytes.length }
+}

@@ -1,0 +1,74 @@
+/** What is remembered of a request for as long as its response is fetched. */
+import type { Purges } from '../../cache/purges.ts'
+import type { StoringRequest } from '../../cache/verdicts.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Exchange } from '../exchange.ts'
+import { type KeyedRequest, keyCopy } from './claims.ts'
+import { SharedHold } from './entry-body.ts'
+import type { FetchRequest, StaleResponse } from './fetch.ts'
+import type { Lookup } from './lookup.ts'
+import type { Recalls } from './recall.ts'
+import { hasCredential, type RequestKeys } from './request-key.ts'
+import { originOf } from './words.ts'
+
+export class FetchRequests {
+  readonly #keys: RequestKeys
+  readonly #purges: Purges
+  readonly #recalls: Recalls | null
+  readonly #clock: Pick<Clock, 'wall'>
+
+  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null, clock: Pick<Clock, 'wall'>) {
+    this.#keys = keys
+    this.#purges = purges
+    this.#recalls = recalls
+    this.#clock = clock
+  }
+
+  of({ x, rule, content, recalled }: KeyedRequest, found: Lookup): FetchRequest {
+    x.request.detach()
+    const key = keyCopy()
+    const { primaryLength, names, recordSerial, seen, entry, numbers } = found
+    const validated = entry === null ? null : numbers.received
+    const primary = key.bytes.subarray(0, primaryLength)
+    return {
+      rule,
+      key,
+      primaryLength,
+      names,
+      recordSerial,
+      seen,
+      storing: this.storing(x, content),
+      origin: originOf(x),
+      labelled: {
+        namespace: rule.namespaceLabel,
+        host: x.host,
+        path: x.originalPath,
+        query: x.query,
+        match: this.#keys.match,
+        route: x.route,
+        rule: x.rule,
+      },
+      sent: this.#clock.wall(),
+      began: this.#purges.newest,
+      keep: this.#recalls?.keepOf(rule, primary, recalled, validated) ?? null,
+    }
+  }
+
+  storing(x: Exchange, content: Uint8Array | null): StoringRequest {
+    return {
+      // A HEAD has a GET made in the background.
+      method: x.method === 'HEAD' ? 'GET' : x.method,
+      fields: x.request,
+      credentials: hasCredential(x),
+      identityInKey: this.#keys.identifies(x),
+      keyedFields: this.#keys.fields,
+      content: content === null ? 'None' : 'InKey',
+    }
+  }
+}
+
+/** Held, so that it can be served once it has been validated, or where the origin fails. */
+export function staleOf({ entry, numbers }: Lookup): StaleResponse | null {
+  const held = entry?.hold() ?? null
+  return held === null ? null : { hold: new SharedHold(held), numbers: { ...numbers } }
+}

@@ -1,0 +1,308 @@
+/**
+ * The archive of a rule, before and behind the memory: what the memory does not have is looked for there before the
+ * origin is asked, and poured into the memory for all who wait; what the memory has got whole is put there.
+ */
+import {
+  type ArchivedResponse,
+  decodeArchived,
+  encodeArchived,
+  type PurgePlace,
+} from '../../cache/archived-response.ts'
+import {
+  type CacheNumbers,
+  emptyNumbers,
+  expireAt,
+  NUMBERS_BYTES,
+  readNumbers,
+  writeNumbers,
+} from '../../cache/cache-numbers.ts'
+import { urlText } from '../../cache/purge-labels.ts'
+import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import type { ArchiveHit, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
+import {
+  type EntryHead,
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type FillUnderWay,
+  type HeldEntry,
+} from '../../cache/response-memory.ts'
+import { usefulUntil } from '../../cache/reuse.ts'
+import { StoredHead } from '../../cache/stored-head.ts'
+import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
+import type { Clock, Milliseconds } from '../../lib/clock.ts'
+import type { Fields } from '../../message/fields.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Lookup } from './lookup.ts'
+import { KEY, type KeyRule } from './request-key.ts'
+
+/** What is looked for. */
+export interface RecallRequest {
+  readonly rule: KeyRule
+  /** The key without a variant; a copy. */
+  readonly primary: EntryKey
+  /** Of the request, whose values choose the variant. */
+  readonly fields: Fields
+  /** As purges by prefix see it. */
+  readonly url: () => string
+  /** What the memory has, and is stale: only a newer response is of use. */
+  readonly known: KnownResponse | null
+}
+
+/** A copy of what tells a stored response from others. */
+export interface KnownResponse {
+  readonly head: Buffer
+  readonly bodyBytes: number
+  readonly received: Milliseconds
+}
+
+export interface Recalled {
+  /** Null: it could not be asked. */
+  readonly ticket: ArchiveTicket | null
+  /** Null: there is nothing of use. */
+  readonly found: RecalledResponse | null
+  /** It has the response that is known: a newer head is all that it needs. */
+  readonly same: boolean
+}
+
+export interface RecalledResponse {
+  readonly hit: ArchiveHit
+  readonly response: ArchivedResponse
+  readonly numbers: CacheNumbers
+  /** Of the purge log: up to where it was judged. */
+  readonly began: number
+  /** Names of the fields that choose the variant; null: it is the only one. */
+  readonly names: readonly string[] | null
+}
+
+/** Where a response goes, and up to which purge it is known to be valid. */
+export interface KeepRequest {
+  readonly rule: KeyRule
+  readonly primary: Uint8Array
+  readonly place: PurgePlace
+  /** Null: it is asked for when the response is whole. */
+  readonly ticket: ArchiveTicket | null
+  /** The archive has the body: a new head is all it needs. Holds only where the origin has validated it. */
+  readonly same: boolean
+}
+
+const NAMES = new VaryNames()
+const HEAD = new StoredHead()
+const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
+
+export class Recalls {
+  readonly #archive: ResponseArchive
+  readonly #purges: Purges
+  readonly #clock: Pick<Clock, 'wall'>
+  /** Whether the memory keeps what is fresh. */
+  readonly #tiered: boolean
+
+  constructor(archive: ResponseArchive, tiered: boolean, purges: Purges, clock: Pick<Clock, 'wall'>) {
+    this.#archive = archive
+    this.#tiered = tiered
+    this.#purges = purges
+    this.#clock = clock
+  }
+
+  /** Whether the memory keeps what it has got, besides those who read along. */
+  get keepsInMemory(): boolean {
+    return this.#tiered
+  }
+
+  /**
+   * To be asked for when the request is sent to the origin: purges behind that concern its response.
+   *
+   * @param validated when the stale response was received that the request validates; null: none
+   */
+  keepOf(rule: KeyRule, primary: Uint8Array, recalled: Recalled | null, validated: Milliseconds | null): KeepRequest {
+    const { history, position } = this.#purges
+    const { ticket = null, found = null, same = false } = recalled ?? {}
+    const isFound = found !== null && found.numbers.received === validated && hasTag(found.response)
+    return { rule, primary, place: { history, position }, ticket, same: same || isFound }
+  }
+
+  /** Never rejects. */
+  async ask({ rule, primary: { bytes: primary }, fields, url, known }: RecallRequest): Promise<Recalled> {
+    const hit = await this.#archive.find({
+      namespace: rule.namespace,
+      primary,
+      variantOf(vary) {
+        const names = namesOf(vary)
+        return names === null ? undefined : variantKey(primary, names, fields)
+      },
+    })
+    if (hit.type === 'away') return AWAY
+    const { ticket } = hit
+    if (hit.type === 'none') return { ticket, found: null, same: false }
+    const response = decodeArchived(hit.head, rule.namespaceLabel)
+    if (response === null) return { ticket, found: null, same: false }
+    const judged = this.#judge(response, url, known?.received ?? Number.NEGATIVE_INFINITY)
+    if (judged === null) return { ticket, found: null, same: known !== null && isSame(hit, response, known) }
+    const names = hit.vary === null ? null : namesOf(hit.vary)
+    return { ticket, found: { hit, response, names, ...judged }, same: false }
+  }
+
+  /** What purges have made of it, and whether it can be of any use. */
+  #judge(
+    response: ArchivedResponse,
+    url: () => string,
+    newerThan: Milliseconds,
+  ): Pick<RecalledResponse, 'numbers' | 'began'> | null {
+    const { labels, place } = response
+    const sequence = this.#purges.sequenceOf(place.history, place.position)
+    if (sequence === -1) return null
+    const verdict = this.#purges.judge(sequence, labels, labels.length, url)
+    if (verdict === HARD) return null
+    const now = this.#clock.wall()
+    const numbers = numbersOf(response)
+    if (verdict !== KEPT) expireAt(numbers, now)
+    if (numbers.received <= newerThan || usefulUntil(numbers) <= now) return null
+    return { numbers, began: this.#purges.last }
+  }
+
+  /**
+   * Begins to write it into the memory: who waits reads along.
+   *
+   * @param keep whether it is found there afterwards
+   * @returns null: it has no room, and the fill has failed
+   */
+  pour(
+    { hit, response, numbers, began }: RecalledResponse,
+    fill: Fill,
+    keep: boolean,
+    follow: () => FillUnderWay | null,
+  ): { readonly held: HeldEntry; readonly fetch: FillUnderWay | null } | null {
+    writeNumbers(NUMBERS_VIEW, 0, numbers)
+    const { labels, head } = response
+    const entry: EntryHead = {
+      kind: EntryKind.Response,
+      numbers: new Uint8Array(NUMBERS_VIEW.buffer),
+      head,
+      subject: new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength),
+      bodyBytes: hit.bodyBytes,
+      until: usefulUntil(numbers),
+      began,
+    }
+    if (!fill.head(entry)) return null
+    const held = fill.hold()
+    if (held === null) {
+      fill.fail()
+      return null
+    }
+    const { whole } = hit
+    if (whole === null) {
+      const fetch = follow()
+      void copy(hit, fill, keep)
+      return { held, fetch }
+    }
+    if (fill.write(whole, 0, whole.length)) {
+      fill.end(keep)
+      return { held, fetch: null }
+    }
+    held.release()
+    return null
+  }
+
+  /** The end of a fill, whose response is put. @param names of the fields that choose the variant; null: none does */
+  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): void {
+    // Without a history nobody can say later what was purged since.
+    const held = keep.place.history === 0 ? null : fill.hold()
+    fill.end(this.#tiered)
+    if (held === null) return
+    if (held.bodyBytes === -1 || held.written !== held.bodyBytes) return held.release()
+    void this.#put(held, names, keep).finally(() => held.release())
+  }
+
+  async #put(held: HeldEntry, names: readonly string[] | null, keep: KeepRequest): Promise<void> {
+    const { bytes, bodyBytes, keyAt, keyBytes } = held
+    const ttl = held.until - this.#clock.wall()
+    if (ttl <= 0 || bodyBytes > this.#archive.maxBodyBytes) return
+    const head = encodeArchived(held, keep.place)
+    if (keep.ticket !== null && keep.same) {
+      await this.#archive.update(keep.ticket, { head, ttl })
+      return
+    }
+    const key = Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes))
+    const variant = names === null ? undefined : { vary: encodeVaryNames(names), key }
+    const ticket = keep.ticket ?? (await this.#ticketFor(held, variant, keep))
+    if (ticket === null) return
+    const source = {
+      bytes: bodyBytes,
+      copy: (from: number, target: Uint8Array) => held.copyBody(from, target, 0, target.length) === target.length,
+    }
+    await this.#archive.put(ticket, { head, ttl, ...(variant === undefined ? {} : { variant }) }, source)
+  }
+
+  /** Null: it cannot be asked, or has a newer response. */
+  async #ticketFor(
+    held: HeldEntry,
+    variant: { readonly vary: Uint8Array; readonly key: Uint8Array } | undefined,
+    { rule, primary }: KeepRequest,
+  ): Promise<ArchiveTicket | null> {
+    const { received } = readNumbers(held.view, held.numbersAt, emptyNumbers())
+    const answer = await this.#archive.find({
+      namespace: rule.namespace,
+      primary,
+      variantOf: (vary) =>
+        variant !== undefined && Buffer.compare(vary, variant.vary) === 0 ? variant.key : undefined,
+    })
+    if (answer.type === 'away') return null
+    if (answer.type === 'none') return answer.ticket
+    const response = decodeArchived(answer.head, rule.namespaceLabel)
+    return response !== null && numbersOf(response).received >= received ? null : answer.ticket
+  }
+}
+
+/** Of a request and what the memory has for it, in the turn of the lookup. */
+export function aboutOf(x: Exchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
+  const { host, originalPath, query } = x
+  const url = (): string => urlText(host, originalPath, query)
+  if (entry === null) return { known: null, url }
+  const { bytes, headAt, headBytes, bodyBytes } = entry
+  const head = Buffer.from(bytes.subarray(headAt, headAt + headBytes))
+  return { known: { head, bodyBytes, received: numbers.received }, url }
+}
+
+const AWAY: Recalled = Object.freeze({ ticket: null, found: null, same: false })
+
+function namesOf(vary: Uint8Array): readonly string[] | null {
+  return NAMES.read(Buffer.from(vary.buffer, vary.byteOffset, vary.length), 0, vary.length)
+}
+
+function numbersOf({ numbers }: ArchivedResponse): CacheNumbers {
+  return readNumbers(new DataView(numbers.buffer, numbers.byteOffset), 0, emptyNumbers())
+}
+
+/** Only with an ETag is it certain that what the origin confirms is this very body. */
+function isSame(hit: ArchiveHit, response: ArchivedResponse, { head, bodyBytes, received }: KnownResponse): boolean {
+  return (
+    hit.bodyBytes === bodyBytes &&
+    numbersOf(response).received === received &&
+    response.head.equals(head) &&
+    hasTag(response)
+  )
+}
+
+function hasTag({ head }: ArchivedResponse): boolean {
+  return HEAD.at(head, 0).etag !== undefined
+}
+
+/** @returns undefined: it is too long */
+function variantKey(primary: Uint8Array, names: readonly string[], fields: Fields): Uint8Array | undefined {
+  KEY.begin(primary)
+  writeVariant(KEY, names, fields)
+  return KEY.tooLong ? undefined : KEY.copy()
+}
+
+/** A long body, as it comes. */
+async function copy(hit: ArchiveHit, fill: Fill, keep: boolean): Promise<void> {
+  const reader = hit.read(0, hit.bodyBytes)
+  try {
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next())
+      if (!fill.write(piece, 0, piece.length)) return reader.close()
+    fill.end(keep)
+  } catch {
+    // Those who read along have a part of it, and cannot be given the rest.
+    fill.fail()
+  }
+}

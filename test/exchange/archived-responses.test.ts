@@ -1,0 +1,301 @@
+/** Replicas in memory that share an archive: what one has fetched the others do not ask the origin for. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { describe, it } from 'node:test'
+import { labelOf, namespaceLabel } from '../../src/cache/purge-labels.ts'
+import { PLAIN } from '../../src/cache/purge-record.ts'
+import { RecordArchive } from '../../src/store/archive/record-archive.ts'
+import { prefixOf } from '../../src/store/archive/records.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { HeapRecords } from '../lib/memory/heap-records.ts'
+import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import type { Asking, FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
+import { toUp } from '../worker/test-plane.ts'
+
+const MASTER = new Uint8Array(32)
+/** Of the history of purges that the replicas share. */
+const HISTORY = 4_711
+
+interface World {
+  readonly replicas: readonly [MemoryGateway, MemoryGateway]
+  readonly records: HeapRecords
+  readonly asked: ServedRequest[]
+  answer: (request: ServedRequest) => void
+  /** Of replica 0 or 1. */
+  get(replica: 0 | 1, path?: string, fields?: FieldMap, more?: Asking): Promise<Answer>
+  /** Until nothing is being put any more. */
+  put(commits: number): Promise<void>
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly fields: FieldMap
+  readonly complete: boolean
+}
+
+function world(scope: Scope, cache: object = { store: 'Tiered' }): World {
+  const asked: ServedRequest[] = []
+  const records = new HeapRecords()
+  const replica = (): MemoryGateway => {
+    const archive = new RecordArchive({
+      name: 'Redis',
+      records,
+      master: () => MASTER,
+      time: systemTimers,
+      randomBytes,
+      deadline: 10_000,
+      maxBodyBytes: 1e9,
+    })
+    const gateway = memoryGateway(scope, {
+      upstreams: [
+        (request) => {
+          asked.push(request)
+          w.answer(request)
+        },
+      ],
+      rules: toUp({ retry: { attempts: 0 }, cache } as never),
+      archives: { of: (store) => (store === 'Memory' ? undefined : archive) },
+    })
+    gateway.purges.append({ ...PLAIN, kind: 'history', label: HISTORY })
+    return gateway
+  }
+  const replicas = [replica(), replica()] as const
+  const w: World = {
+    replicas,
+    records,
+    asked,
+    answer: (request) => request.respond(200, `body of ${request.target}`, { 'cache-control': 'max-age=60' }),
+    get: (at, path = '/a', fields = {}, more = {}) => replicas[at].ask({ path, fields, ...more }).response(),
+    put: (commits) => replicas[0].until(() => records.commits >= commits, `${commits} puts`),
+  }
+  return w
+}
+
+async function over({ replicas }: World): Promise<void> {
+  for (const gateway of replicas) {
+    await gateway.nothingLeft()
+    assert.deepEqual(gateway.errors, [])
+  }
+}
+
+const statusOf = ({ fields }: Answer): string | undefined => fields['cache-status'] as string | undefined
+
+describe('what one replica has fetched', () => {
+  it('another one finds, with its age, and keeps in its memory', async (t) => {
+    const w = world(t)
+    assert.equal((await w.get(0)).body, 'body of /a')
+    await w.put(1)
+    for (const gateway of w.replicas) await gateway.pass(5_000)
+    const found = await w.get(1)
+    assert.deepEqual([found.status, found.body, found.fields.age], [200, 'body of /a', '5'])
+    assert.equal(statusOf(found), 'headgate;hit;ttl=55')
+    const { lookups } = w.records
+    assert.equal((await w.get(1)).body, 'body of /a')
+    assert.equal(w.records.lookups, lookups, 'the memory has it')
+    assert.equal(w.asked.length, 1)
+    const lines = w.replicas[1].log().map(({ cache }) => cache)
+    assert.deepEqual(lines, ['hit Archive', 'hit Memory'])
+    await over(w)
+  })
+
+  it('is asked for each time where the memory is no tier', async (t) => {
+    const w = world(t, { store: 'Redis' })
+    await w.get(0)
+    await w.put(1)
+    for (let i = 0; i < 3; i++) assert.equal((await w.get(1)).body, 'body of /a')
+    assert.equal((await w.get(0)).body, 'body of /a')
+    assert.equal(w.asked.length, 1)
+    assert.equal(w.records.lookups, 5)
+    await over(w)
+  })
+
+  it('is found by its variant, also where the memory knows another variant already', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      request.respond(200, `in ${request.fields['accept-language']}`, {
+        'cache-control': 'max-age=60',
+        vary: 'accept-language',
+      })
+    const ask = (at: 0 | 1, language: string) => w.get(at, '/a', { 'accept-language': language })
+    assert.equal((await ask(0, 'de')).body, 'in de')
+    await w.put(1)
+    assert.equal((await ask(0, 'fr')).body, 'in fr')
+    await w.put(2)
+    assert.equal((await ask(1, 'de')).body, 'in de')
+    assert.equal((await ask(1, 'fr')).body, 'in fr')
+    assert.equal(w.asked.length, 2)
+    assert.equal((await ask(1, 'it')).body, 'in it')
+    await w.put(3)
+    assert.equal((await ask(0, 'it')).body, 'in it')
+    assert.equal(w.asked.length, 3)
+    await over(w)
+  })
+
+  it('answers a HEAD, a part and a condition of another replica', async (t) => {
+    const w = world(t)
+    w.answer = (request) => request.respond(200, 'abcdefghij', { 'cache-control': 'max-age=60', etag: '"1"' })
+    await w.get(0)
+    await w.put(1)
+    for (const [fields, more, status, body] of [
+      [{}, { method: 'HEAD' }, 200, ''],
+      [{ range: 'bytes=2-4' }, {}, 206, 'cde'],
+      [{ 'if-none-match': '"1"' }, {}, 304, ''],
+    ] as const) {
+      const fresh = world(t)
+      for (const [name, record] of w.records.records) fresh.records.records.set(name, record)
+      const answer = await fresh.get(1, '/a', fields, more)
+      assert.deepEqual([answer.status, answer.body], [status, body], JSON.stringify(fields))
+      assert.equal(fresh.asked.length, 0)
+      await over(fresh)
+    }
+    await over(w)
+  })
+
+  it('is one lookup however many ask, and the origin is not asked', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    const { lookups } = w.records
+    const answers = await Promise.all(Array.from({ length: 50 }, () => w.get(1)))
+    for (const { body } of answers) assert.equal(body, 'body of /a')
+    assert.equal(w.records.lookups, lookups + 1)
+    assert.equal(w.asked.length, 1)
+    await over(w)
+  })
+
+  it('streams to all who wait, also in many pieces', async (t) => {
+    for (const store of ['Tiered', 'Redis']) {
+      const w = world(t, { store })
+      const body = 'long '.repeat(120_000)
+      w.answer = (request) => request.respond(200, body, { 'cache-control': 'max-age=60' })
+      assert.equal((await w.get(0)).body, body)
+      await w.put(1)
+      assert.ok(w.records.pieces.size > 3)
+      const answers = await Promise.all(Array.from({ length: 5 }, () => w.get(1)))
+      for (const answer of answers) assert.ok(answer.body === body)
+      assert.equal(w.asked.length, 1, store)
+      await over(w)
+    }
+  })
+})
+
+describe('an archive', () => {
+  it('that cannot be asked costs nothing but the origin', async (t) => {
+    const w = world(t)
+    for (const fault of ['absent', 'away', 'full', 'timeout', 'broken'] as const) {
+      w.records.fault = fault
+      const answer = await w.get(0, `/${fault}`)
+      assert.deepEqual([answer.status, answer.body], [200, `body of /${fault}`])
+      assert.equal((await w.get(0, `/${fault}`)).body, `body of /${fault}`, 'from the memory')
+    }
+    assert.equal(w.asked.length, 5)
+    await over(w)
+  })
+
+  it('whose data is foreign is passed by, and written over', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    for (const name of w.records.records.keys()) w.records.records.set(name, randomBytes(300))
+    assert.equal((await w.get(1)).body, 'body of /a')
+    await w.put(2)
+    assert.equal(w.asked.length, 2)
+    const other = world(t)
+    for (const [name, record] of w.records.records) other.records.records.set(name, record)
+    assert.equal((await other.get(1)).body, 'body of /a')
+    assert.equal(other.asked.length, 0)
+    await over(w)
+    await over(other)
+  })
+
+  it('that loses a piece ends the body early, and the next request has it whole', async (t) => {
+    const w = world(t)
+    const body = 'long '.repeat(120_000)
+    w.answer = (request) => request.respond(200, body, { 'cache-control': 'max-age=60' })
+    await w.get(0)
+    await w.put(1)
+    w.records.hasPiece = (index) => index < 2
+    assert.equal((await w.get(1)).complete, false)
+    w.records.hasPiece = () => true
+    assert.ok((await w.get(1)).body === body)
+    await over(w)
+  })
+})
+
+describe('a stale response in an archive', () => {
+  it('is validated, and its new head is put without its body', async (t) => {
+    const w = world(t)
+    w.answer = (request) => {
+      const fields = { 'cache-control': 'max-age=1', etag: '"1"' }
+      if (request.fields['if-none-match'] === '"1"') request.respond(304, '', fields)
+      else request.respond(200, 'body', fields)
+    }
+    await w.get(0)
+    await w.put(1)
+    const [before] = [...w.records.records.values()].map(prefixOf)
+    for (const gateway of w.replicas) await gateway.pass(2_000)
+    const { body } = await w.get(1)
+    assert.equal(body, 'body')
+    assert.equal(w.asked.length, 2)
+    assert.equal(w.asked[1]!.fields['if-none-match'], '"1"')
+    await w.put(2)
+    assert.deepEqual([...w.records.records.values()].map(prefixOf), [before], 'its body is the one of before')
+    const again = await w.get(0)
+    assert.equal(again.body, 'body')
+    assert.equal(w.asked.length, 2, 'the other replica has validated it')
+    await over(w)
+  })
+})
+
+describe('a stale response in an archive that has changed', () => {
+  it('is replaced with its body, for all replicas', async (t) => {
+    for (const store of ['Tiered', 'Redis']) {
+      const w = world(t, { store })
+      let version = 1
+      w.answer = (request) =>
+        request.respond(200, `version ${version}`, { 'cache-control': 'max-age=1', etag: `"${version}"` })
+      await w.get(0)
+      await w.put(1)
+      for (const gateway of w.replicas) await gateway.pass(2_000)
+      version = 2
+      // Also in the memory of the one that put it, which looks whether the archive has a newer one.
+      for (const [i, at] of ([0, 1] as const).entries()) {
+        assert.equal((await w.get(at)).body, 'version 2', `${store} ${at}`)
+        await w.put(2)
+        assert.equal(w.asked.length, 2, `${store} ${i}`)
+      }
+      version = 3
+      for (const gateway of w.replicas) await gateway.pass(2_000)
+      assert.equal((await w.get(1)).body, 'version 3')
+      await w.put(3)
+      assert.equal((await w.get(0)).body, 'version 3')
+      await over(w)
+    }
+  })
+})
+
+describe('purges', () => {
+  it('concern what is in the archive, in each replica that has heard of them', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    const [, other] = w.replicas
+    const label = labelOf('path', 'rig.test/a')
+    other.purges.append({ ...PLAIN, kind: 'label', namespace: namespaceLabel('default'), label, position: 5 })
+    assert.equal((await w.get(1)).body, 'body of /a')
+    assert.equal(w.asked.length, 2)
+    await over(w)
+  })
+
+  it('of a history that nobody knows concern everything', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    const [, other] = w.replicas
+    other.purges.append({ ...PLAIN, kind: 'history', label: HISTORY + 1 })
+    assert.equal((await w.get(1)).body, 'body of /a')
+    assert.equal(w.asked.length, 2)
+    await over(w)
+  })
+})
