@@ -78,7 +78,7 @@ function traces(): Trace[] {
   return [
     made('Zipf 1.0', steep),
     made('Zipf 0.8', flat),
-    made('Zipf 0.9, a third asked for once', () => (random() < 1 / 3 ? ++scan : flat())),
+    made('Zipf 0.8, a third asked for once', () => (random() < 1 / 3 ? ++scan : flat())),
     made('Zipf 1.0, mixed with scans of 5,000', () => {
       if (left > 0) {
         left--

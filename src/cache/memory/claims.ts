@@ -173,9 +173,23 @@ export class Claims {
       if (entry !== 0) this.#records.swap(entry, STATE, State.Filling, State.Failed)
       Atomics.store(this.#words, this.#at(row) + ROW_STATE, RowState.Failed)
       Atomics.store(this.#words, this.#at(row) + ROW_ENTRY, 0)
-      this.#leave(row)
       this.ring(row)
     }
+    this.#removeAll(worker)
+  }
+
+  /** Also those of fills that had ended when the worker did, and still stood in their buckets. */
+  #removeAll(worker: number): void {
+    const { rows, claimsAt, claimBuckets } = this.#layout
+    for (let bucket = claimsAt / 2; bucket < claimsAt / 2 + claimBuckets; bucket++)
+      for (let way = 0; way < CLAIM_WAYS; way++) {
+        const before = Atomics.load(this.#buckets, bucket)
+        const row = rowIn(before, way)
+        if (row < 0 || Math.floor(row / rows) !== worker) continue
+        const after = before & ~(WAY_MASK << BigInt(way * WAY_BITS))
+        // Lost to another worker: once more.
+        if (Atomics.compareExchange(this.#buckets, bucket, before, after) !== before) way--
+      }
   }
 
   #prepare(row: number, low: number, high: number, keyRecord: number, length: number): number {

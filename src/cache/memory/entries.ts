@@ -178,6 +178,8 @@ export class HeldRecords {
 
   /** While reading: the record is in the index, or that of a fill under way. */
   hold(record: number): HeldRecord | null {
+    // Behind the turn it may be free already.
+    if (!this.#readers.reading) return null
     if (!this.#readers.pin(record)) {
       this.#statistics.add(Statistic.NoPin)
       return null

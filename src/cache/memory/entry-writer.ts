@@ -1,4 +1,5 @@
 /** Writes one entry into the segment of this worker, run by run. */
+import { NUMBERS_BYTES } from '../cache-numbers.ts'
 import type { EntryHead } from '../response-memory.ts'
 import { SERIALS, UNIT_BYTES, UNIT_WORDS, workerWords } from './layout.ts'
 import type { MemoryParts } from './parts.ts'
@@ -78,6 +79,7 @@ export class EntryWriter {
   static begin(parts: MemoryParts, owner: EntryOwner, head: EntryHead): EntryWriter | undefined {
     const { bodyBytes } = head
     const fixed = SUBJECT_AT + head.subject.length + owner.key.length + head.head.length
+    if (head.numbers.length !== NUMBERS_BYTES) return undefined
     if (head.subject.length > MAX_SUBJECT_BYTES || fixed + Math.max(bodyBytes, 0) > parts.maxEntryBytes)
       return undefined
     const first = bodyBytes < 0 ? FIRST_BYTES : Math.min(bodyBytes, RUN_BYTES)

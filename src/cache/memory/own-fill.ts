@@ -90,7 +90,12 @@ export class OwnFill implements Fill {
 
   hold(): HeldEntry | null {
     if (this.#over || this.#writer === undefined) return null
-    return this.#parts.held.hold(this.#writer.record)
+    const { readers, held } = this.#parts
+    const reading = readers.reading
+    readers.enter()
+    const entry = held.hold(this.#writer.record)
+    if (!reading) readers.leave()
+    return entry
   }
 
   #failFor(statistic: Statistic): false {
