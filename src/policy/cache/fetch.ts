@@ -235,9 +235,16 @@ export class Fetch {
     }
     // What is so because of this request may be otherwise with others.
     if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie')))
-      this.fail()
+      this.#withdraw()
     else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
     return reason
+  }
+
+  /** Others look again, and one of them asks. */
+  #withdraw(): void {
+    const fill = this.#fill
+    this.#fill = null
+    fill?.withdraw()
   }
 
   uncacheable(time: Milliseconds = UNCACHEABLE_TIME): void {
