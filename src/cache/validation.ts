@@ -44,17 +44,17 @@ export function judgeNotModified(
  * one is stale from now on.
  *
  * @param length of the stored body
- * @param newerLength what the response to HEAD announces, undefined where nothing
  */
 export function judgeHead(
   head: StoredHead,
   numbers: CacheNumbers,
   length: number,
   newer: Fields,
-  newerLength: number | undefined,
   now: Milliseconds,
 ): UpdateVerdict {
-  if (newerLength !== undefined && newerLength !== length) return 'Mismatch'
+  // What it announces, since it has no body: where that is no number, nothing.
+  const announced = newer.joined('content-length')
+  if (announced !== undefined && /^\d+$/.test(announced) && Number(announced) !== length) return 'Mismatch'
   const tags = newer.all('etag')
   if (tags.length > 1 || (tags.length === 1 && tags[0] !== head.etag)) return 'Mismatch'
   const modified = newer.joined('last-modified')

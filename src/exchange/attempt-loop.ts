@@ -33,6 +33,11 @@ export function forward(x: ProxyExchange): void {
   if (backend == null) return void refuse(x, 'BackendNotFound')
   // Nothing is matched any more, and an exchange may last for days: the tables of its generation do not.
   x.tables = null
+  forwardTo(x, backend)
+}
+
+/** As {@link forward}, to a backend that was selected before. */
+export function forwardTo(x: ProxyExchange, backend: LinkedBackend): void {
   x.backend = backend
   if (x.upgrade !== null) checkOrigin(x)
   const entry = enter(x, backend)

@@ -13,7 +13,7 @@ import type {
 import type { Exchange } from '../policy/exchange.ts'
 import type { Downstream, IncomingRequest, ResponseProgress } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
-import { forward } from './attempt-loop.ts'
+import { forward, forwardTo } from './attempt-loop.ts'
 import { ClientExchange } from './client-exchange.ts'
 import { ProxyExchange } from './exchange.ts'
 
@@ -26,7 +26,8 @@ export class BackgroundExchanges implements Exchanges {
   }
 
   begin(cause: Exchange, request: BackgroundRequest, sink: BackgroundSink): Begun | null {
-    if (!(cause instanceof ProxyExchange) || cause.ended || cause.tables === null || cause.opaque) return null
+    if (!(cause instanceof ProxyExchange) || cause.ended || cause.opaque) return null
+    if (cause.tables === null && cause.backend === null) return null
     const { unattended } = cause.context
     if (unattended.closed || !unattended.hasRoomFor(cause)) return null
     const client = new SinkClient(cause.downstream.peer, sink)
@@ -44,7 +45,9 @@ function start(x: BackgroundExchange, body: Uint8Array | undefined): void {
       x.onRequestBody(Buffer.from(body.buffer, body.byteOffset, body.byteLength))
       x.onRequestEnd(null)
     }
-    if (!x.ended) forward(x)
+    if (x.ended) return
+    if (x.backend === null) forward(x)
+    else forwardTo(x, x.backend)
   } catch (error) {
     x.fail(error)
   }
@@ -77,6 +80,8 @@ class BackgroundExchange extends ClientExchange {
     this.trusted = cause.trusted
     this.forwarding = cause.forwarding
     this.tables = cause.tables
+    // One that has been forwarded keeps the share of the split that it has got.
+    if (cause.tables === null) this.backend = cause.backend
     this.ruleView = cause.ruleView
     this.matchedPrefix = cause.matchedPrefix
     this.upstreamHost = cause.upstreamHost

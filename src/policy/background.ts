@@ -42,7 +42,7 @@ export interface BackgroundExchanges {
    * by the tables that the exchange began with. It begins in the next turn of the loop, behind all filters. There is no
    * line of it in the access log, and it is no request in the metrics.
    *
-   * @param cause has not been forwarded yet
+   * @param cause once that has been forwarded, its Backend gets this one, too
    * @returns null: there is no room for more of its namespace, or the gateway is about to end
    */
   begin(cause: Exchange, request: BackgroundRequest, sink: BackgroundSink): BackgroundExchange | null

@@ -39,7 +39,8 @@ describe('a 304 to a validation', () => {
 describe('a 200 to HEAD', () => {
   const judge = (stored: readonly string[], newer: readonly string[], newerLength?: number): string => {
     const head = storedHead(200, ...stored)
-    return judgeHead(head, numbersOf(head), 100, received(...newer), newerLength, NOW)
+    const announced = newerLength === undefined ? [] : [`Content-Length: ${newerLength}`]
+    return judgeHead(head, numbersOf(head), 100, received(...newer, ...announced), NOW)
   }
 
   it('RFC 9111 §4.3.5: updates the stored response to GET where validators and length are the same', () => {

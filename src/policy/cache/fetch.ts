@@ -2,15 +2,28 @@
  * What one request fetches from the origin for all: what is to become of the response is decided at its head, whether
  * a client waits for it or not.
  */
-import { type CacheNumbers, expireAt, NUMBERS_BYTES, writeNumbers } from '../../cache/cache-numbers.ts'
+import {
+  CacheFlag,
+  type CacheNumbers,
+  expireAt,
+  FLAGS_OFFSET,
+  NUMBERS_BYTES,
+  writeNumbers,
+} from '../../cache/cache-numbers.ts'
 import { encodeHead } from '../../cache/encode-head.ts'
 import { FIXED_LABELS, type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import { type EntryKey, EntryKind, type Fill, type ResponseMemory } from '../../cache/response-memory.ts'
+import {
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type ResponseMemory,
+  type StoredEntry,
+} from '../../cache/response-memory.ts'
 import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
-import { judgeNotModified } from '../../cache/validation.ts'
+import { judgeHead, judgeNotModified } from '../../cache/validation.ts'
 import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
@@ -278,11 +291,34 @@ export class Fetch {
   }
 
   /** What is stored is not what the origin has. */
-  #forget({ hold }: StaleResponse): void {
+  #forget(stale: StaleResponse): void {
     this.fail()
+    this.stale = null
+    this.#withStored(stale, (entry) => this.#memory.remove(entry))
+    stale.hold.release()
+  }
+
+  /** Unless another one has taken its place. */
+  #withStored({ hold }: StaleResponse, act: (entry: StoredEntry) => void): void {
     const entry = this.#memory.find(this.request.key)
-    if (entry !== null && entry.serial === hold.entry.serial) this.#memory.remove(entry)
+    if (entry !== null && entry.serial === hold.entry.serial) act(entry)
     this.#memory.leave()
+  }
+
+  /** The head of the response to a HEAD (RFC 9111 §4.3.5): it updates what is stored of a GET, or makes it stale. */
+  onProbe(status: number, fields: Fields): void {
+    const { stale } = this
+    if (status !== 200 || stale === null) return
+    const { entry } = stale.hold
+    const stored = HEAD.at(entry.bytes, entry.headAt)
+    if (stored.status !== 200) return
+    const received = this.#services.wall()
+    const update =
+      judgeHead(stored, stale.numbers, entry.bodyBytes, fields, received) === 'Update'
+        ? this.#update(stored, fields, received)
+        : null
+    if (update !== null) this.#replaceHead(stale, update)
+    else this.#withStored(stale, (found) => found.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale))
   }
 
   /** Copies the body of what is stored behind its new head, in as many turns as it takes. */

@@ -59,6 +59,7 @@ export class OriginResponses {
     }
     if (local !== null || fetch === null) {
       fetch?.fail()
+      if (local === null) request.probe?.onProbe(head.status, head.fields)
       this.#addStatus(x, head, request, {})
       return undefined
     }
@@ -120,7 +121,7 @@ export class OriginResponses {
 
   /** What is stored is not what the origin has, and it has not sent what it has. */
   #anew(x: Exchange, request: CachedRequest): Promise<ResponseDecision> {
-    return fetchAnew(x, request.content, this.#services).then((response) => {
+    return fetchAnew(x, request.fetch!, request.content, this.#services).then((response) => {
       const { forwarded, collapsed, result } = request
       response.fields.add('cache-status', this.#member(x, { forwarded, collapsed }, `${result}, Mismatch`))
       return { type: 'replace', response }
@@ -206,6 +207,7 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) return
     request.fetch?.release()
+    request.probe?.release()
     x.cacheResult = request.result
     this.#services.cache.counts.request(request.result)
   }

@@ -282,6 +282,10 @@ export class ResponseCache {
       forwarded: forwardedOf(found, result),
       collapsed,
       fetch,
+      probe:
+        x.method === 'HEAD' && found.entry !== null
+          ? new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
+          : null,
       conditions,
       stored: false,
       unsent: false,
