@@ -71,6 +71,11 @@ export class AccessLineWriter implements AccessLog {
   readonly #tail: string
   /** Names from the configuration, which come again and again, in escaped form. */
   readonly #names = new Map<string, string>()
+  /** Of the lines before: most differ from them in little. */
+  readonly #last = {
+    ...{ client: '', host: '', method: '', listener: '', asked: '' },
+    ...{ status: -1, rule: '', route: '', backend: '', cache: '', protocol: '', answered: '' },
+  }
   #second = Number.NaN
   #secondText = ''
 
@@ -96,27 +101,71 @@ export class AccessLineWriter implements AccessLog {
     // What passed though it might not have is told as refusals are.
     if (!refused && record.note === '' && this.#share < 1 && this.#random() >= this.#share) return
     const time = record.time === 0 ? this.#clock.wall() : record.time
-    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}","client":"${text(record.client)}","listener":"${this.#name(
-      record.listener,
-    )}","method":"${text(record.method)}","host":"${text(record.host)}","path":"${longText(record.path)}`
+    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}${this.#asked(record)}${longText(record.path)}`
     if (record.query === undefined) line += '","protocol":"'
     else line += this.#query ? `","query":"${longText(record.query)}","protocol":"` : '","query":true,"protocol":"'
-    line += `${this.#name(record.protocol)}","status":${record.status}`
-    if (record.grpcStatus >= 0) line += `,"grpcStatus":${record.grpcStatus}`
-    if (refused) line += `,"reason":"${this.#name(record.reason)}"`
-    if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
-    if (record.note !== '') line += `,"note":"${text(record.note)}"`
-    if (record.dryRun !== '') line += `,"dryRun":"${text(record.dryRun)}"`
-    if (record.cache !== '') line += `,"cache":"${this.#name(record.cache)}"`
-    if (record.consumer !== '') line += `,"consumer":"${text(record.consumer)}"`
-    if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`
-    if (record.backend !== '') line += `,"backend":"${this.#name(record.backend)}"`
+    line += this.#answered(record)
     if (record.attempts > 0) line += `,"endpoint":"${this.#name(record.endpoint)}","attempts":${record.attempts}`
     line += `,"duration":${milliseconds(record.duration)}`
     if (record.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(record.upstreamDuration)}`
     line += `,"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`
     if (this.#userAgent && record.userAgent !== '') line += `,"userAgent":"${text(record.userAgent)}"`
     this.#writer.writeAscii(line + this.#tail)
+  }
+
+  /** From `client` to `path`, as in the line before where nothing of it differs. */
+  #asked(record: AccessRecord): string {
+    const { client, listener, method, host } = record
+    const last = this.#last
+    const isSame = client === last.client && host === last.host && method === last.method
+    if (isSame && listener === last.listener && last.asked !== '') return last.asked
+    last.client = client
+    last.host = host
+    last.method = method
+    last.listener = listener
+    last.asked = flat(
+      `","client":"${text(client)}","listener":"${this.#name(listener)}","method":"${text(method)}","host":"${text(host)}","path":"`,
+    )
+    return last.asked
+  }
+
+  /** From the value of `protocol` to `backend`, likewise where there is nothing to tell but the status. */
+  #answered(record: AccessRecord): string {
+    const { reason, note, dryRun, consumer, grpcStatus } = record
+    if (reason !== '' || note !== '' || dryRun !== '' || consumer !== '' || grpcStatus >= 0) return this.#told(record)
+    const { protocol, status, cache, route, rule, backend } = record
+    const last = this.#last
+    if (
+      status === last.status &&
+      rule === last.rule &&
+      route === last.route &&
+      backend === last.backend &&
+      cache === last.cache &&
+      protocol === last.protocol
+    )
+      return last.answered
+    last.status = status
+    last.rule = rule
+    last.route = route
+    last.backend = backend
+    last.cache = cache
+    last.protocol = protocol
+    last.answered = flat(this.#told(record))
+    return last.answered
+  }
+
+  #told(record: AccessRecord): string {
+    let line = `${this.#name(record.protocol)}","status":${record.status}`
+    if (record.grpcStatus >= 0) line += `,"grpcStatus":${record.grpcStatus}`
+    if (record.reason !== '') line += `,"reason":"${this.#name(record.reason)}"`
+    if (record.reason !== '' && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
+    if (record.note !== '') line += `,"note":"${text(record.note)}"`
+    if (record.dryRun !== '') line += `,"dryRun":"${text(record.dryRun)}"`
+    if (record.cache !== '') line += `,"cache":"${this.#name(record.cache)}"`
+    if (record.consumer !== '') line += `,"consumer":"${text(record.consumer)}"`
+    if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`
+    if (record.backend !== '') line += `,"backend":"${this.#name(record.backend)}"`
+    return line
   }
 
   #name(name: string): string {
@@ -138,6 +187,9 @@ export class AccessLineWriter implements AccessLog {
     return this.#secondText + THOUSANDTHS[Math.floor(time - second * 1_000)]
   }
 }
+
+/** In one piece, which it would be made into for each line that it is part of. */
+const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
 
 function constantMembers(fields: Readonly<Record<string, string>>): string {
   let members = ''

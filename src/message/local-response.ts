@@ -12,6 +12,8 @@ export interface LocalResponse {
   readonly reason?: Reason
   /** What the access log says beside the reason; nothing of the credential, and nothing that the client gets. */
   readonly detail?: string
+  /** It is the response of a Backend, from what was stored of it. */
+  readonly ofBackend?: true
   /** The body is part of a protocol: no error page takes its place. */
   readonly verbatim?: true
 }

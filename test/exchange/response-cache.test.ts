@@ -1,6 +1,8 @@
 /** `cache` in a gateway in memory: what is asked of the origin, and what is answered from what is stored. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { namespaceLabel } from '../../src/cache/purge-labels.ts'
+import { PLAIN } from '../../src/cache/purge-record.ts'
 import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
 import type { Asking, FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
 import { toUp } from '../worker/test-plane.ts'
@@ -192,5 +194,145 @@ describe('a rule whose maxTTL is 0', () => {
       w.asked.map(({ fields }) => fields['if-none-match']),
       [undefined, undefined],
     )
+  })
+})
+
+describe('a response that grows beyond what may be kept', () => {
+  it('goes to all who read along, and is found by nobody', async (t) => {
+    const w = world(t, { maxObjectBytes: 1_000 })
+    w.answer = () => {}
+    const requests = Array.from({ length: 3 }, () => w.gateway.ask({ path: '/a' }))
+    await w.gateway.until(() => w.asked.length === 1)
+    const [origin] = w.asked
+    origin!.head(200, { 'cache-control': 'max-age=60' })
+    origin!.write('x'.repeat(900))
+    for (const request of requests) await request.head()
+    origin!.write('y'.repeat(900))
+    origin!.end()
+    const whole = 'x'.repeat(900) + 'y'.repeat(900)
+    for (const request of requests) assert.equal((await request.response()).body, whole)
+    w.answer = (request) => request.respond(200, whole, { 'cache-control': 'max-age=60' })
+    const next = await get(w)
+    assert.deepEqual([next.body, next.fields['cache-status']], [whole, 'headgate;fwd=uri-miss'])
+    await w.gateway.nothingLeft()
+  })
+
+  it('goes to its own client, however slow that is, without what is not stored being lost', async (t) => {
+    const w = world(t, { maxObjectBytes: 300_000 })
+    w.answer = () => {}
+    const slow = w.gateway.ask({ path: '/a' })
+    await w.gateway.until(() => w.asked.length === 1)
+    const [origin] = w.asked
+    origin!.head(200, { 'cache-control': 'max-age=60' })
+    await slow.head()
+    slow.pause()
+    let whole = ''
+    for (let i = 0; i < 40; i++) {
+      const piece = String.fromCharCode(97 + (i % 26)).repeat(16_384)
+      whole += piece
+      origin!.write(piece)
+      await w.gateway.pass(1)
+    }
+    origin!.end()
+    await w.gateway.pass(100)
+    slow.resume()
+    assert.equal((await slow.response()).body, whole)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('a purge', () => {
+  const hard = { ...PLAIN, kind: 'all', namespace: namespaceLabel('default') } as const
+
+  it('acts on what is stored, and on a fetch under way', async (t) => {
+    const w = world(t)
+    await get(w)
+    assert.match((await get(w)).fields['cache-status']!, /;hit;/)
+    w.gateway.purges.append(hard)
+    assert.equal((await get(w)).fields['cache-status'], 'headgate;fwd=uri-miss;stored')
+    w.answer = () => {}
+    const under = w.gateway.ask({ path: '/b' })
+    await w.gateway.until(() => w.asked.length === 3)
+    w.gateway.purges.append(hard)
+    w.asked[2]!.respond(200, 'old', { 'cache-control': 'max-age=60' })
+    assert.equal((await under.response()).fields['cache-status'], 'headgate;fwd=uri-miss')
+    w.answer = (request) => request.respond(200, 'new', { 'cache-control': 'max-age=60' })
+    assert.equal((await get(w, '/b')).body, 'new')
+    await w.gateway.nothingLeft()
+  })
+
+  it('that comes behind the head is met by who finds it', async (t) => {
+    const w = world(t)
+    w.answer = () => {}
+    const under = w.gateway.ask({ path: '/b' })
+    await w.gateway.until(() => w.asked.length === 1)
+    w.asked[0]!.head(200, { 'cache-control': 'max-age=60' })
+    w.asked[0]!.write('old')
+    await under.head()
+    w.gateway.purges.append(hard)
+    w.asked[0]!.end()
+    assert.equal((await under.response()).body, 'old')
+    w.answer = (request) => request.respond(200, 'new', { 'cache-control': 'max-age=60' })
+    assert.equal((await get(w, '/b')).body, 'new')
+    await w.gateway.nothingLeft()
+  })
+
+  it('that is soft makes it stale', async (t) => {
+    const w = world(t)
+    w.answer = (request) => request.respond(200, 'one', { ...STALE, 'cache-control': 'max-age=60, stale-if-error=60' })
+    await get(w)
+    w.gateway.purges.append({ ...hard, soft: true })
+    w.answer = (request) => request.reset()
+    assert.equal((await get(w)).fields['cache-status'], 'headgate;fwd=stale;fwd-status=502;ttl=0')
+    w.answer = (request) => request.respond(304, '', STALE)
+    assert.match((await get(w)).fields['cache-status']!, /fwd=stale;fwd-status=304/)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('an error page for a status of Backends', () => {
+  const errors = [{ codes: ['404'], source: 'Backend', contentType: 'text/plain', body: 'nothing here' }]
+  const missing = (request: ServedRequest) => request.respond(404, 'raw', { 'cache-control': 'max-age=60' })
+
+  it('is also on a response that was stored', async (t) => {
+    const w = world(t)
+    w.answer = missing
+    assert.equal((await get(w)).body, 'raw')
+    await w.gateway.link(toUp({ retry: { attempts: 0 }, cache: {}, errors } as never))
+    const response = await get(w)
+    assert.deepEqual([response.status, response.body], [404, 'nothing here'])
+    assert.match(response.fields['cache-status']!, /^headgate;hit/)
+    await w.gateway.nothingLeft()
+  })
+
+  it('leaves nothing to be stored, and lets nobody wait for it', async (t) => {
+    const w = world(t, {}, { errors })
+    w.answer = () => {}
+    const requests = Array.from({ length: 5 }, () => w.gateway.ask({ path: '/a' }))
+    await w.gateway.until(() => w.asked.length === 1)
+    missing(w.asked[0]!)
+    await w.gateway.until(() => w.asked.length === 5)
+    for (const origin of w.asked.slice(1)) missing(origin)
+    for (const request of requests) assert.equal((await request.response()).body, 'nothing here')
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('QUERY', () => {
+  it('has its content in the key', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      void request.body().then((body) => request.respond(200, body, { 'cache-control': 'max-age=60' }))
+    const query = (body: string) => get(w, '/q', { 'content-type': 'a/b' }, { method: 'QUERY', body })
+    for (const [body, asked] of [
+      ['one', 1],
+      ['two', 2],
+      ['one', 2],
+      ['two', 2],
+    ] as const) {
+      assert.equal((await query(body)).body, body)
+      assert.equal(w.asked.length, asked)
+    }
+    await w.gateway.nothingLeft()
   })
 })

@@ -52,6 +52,36 @@ suite('access log line', () => {
     )
   })
 
+  test('a line says the same whatever the lines before it said', () => {
+    const few = <T>(...values: T[]) => fc.constantFrom(...values)
+    const record = fc.record({
+      ...{ client: few('', '203.0.113.9', '203.0.113.90'), listener: few('', 'http'), method: few('', 'GET', 'G"T') },
+      ...{ host: few('', 'a.example', 'b.example'), protocol: few('HTTP/1.1', 'HTTP/2'), status: few(0, 200, 404) },
+      ...{ cache: few('', 'hit Memory', 'miss NotStored'), route: few('', 'shop/shop'), rule: few('', 'a', 'b') },
+      ...{ backend: few('', 'shop/api'), grpcStatus: few(-1, -1, 5), reason: few('', '', 'ClientGone') },
+      ...{
+        detail: few('', 'closed'),
+        note: few('', '', 'a "note"'),
+        dryRun: few('', '', 'x'),
+        consumer: few('', '', 'me'),
+      },
+    })
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 20 }), (records) => {
+        const ring = LineRing.create(1 << 16)
+        const writer = new AccessLineWriter(new LineWriter(ring), SETTINGS, CLOCK)
+        for (const one of records) writer.write({ ...ENTRY, ...one })
+        let together = ''
+        new LineReader(ring).drain((bytes) => {
+          together += bytes.toString('latin1')
+          return bytes.length
+        })
+        assert.equal(together, records.map((one) => raw({ ...ENTRY, ...one })).join(''))
+      }),
+      { seed: 58, numRuns: 200 },
+    )
+  })
+
   test('what did not happen is left out', () => {
     const refused = {
       ...ENTRY,

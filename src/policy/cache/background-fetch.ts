@@ -52,7 +52,16 @@ class FetchSink implements BackgroundSink {
     this.#fetch = fetch
   }
 
-  head({ status, fields, bodyLength }: ResponseHead): void {
+  head(head: ResponseHead): void {
+    try {
+      this.#head(head)
+    } catch (error) {
+      this.#end()
+      throw error
+    }
+  }
+
+  #head({ status, fields, bodyLength }: ResponseHead): void {
     const outcome = this.#fetch.onHead(status, fields, bodyLength)
     if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, () => {})
     else this.#end()

@@ -24,6 +24,8 @@ export interface CachedRequest {
   conditions: readonly (readonly [string, string])[]
   /** Its response is being stored. */
   stored: boolean
+  /** The body goes where it is stored. */
+  reading: boolean
   /** Its client has it, so that it is stored and not sent. */
   unsent: boolean
 }

@@ -1,6 +1,7 @@
 /** The body of an entry, whole or still being fetched, in pieces and with the back-pressure of who reads it. */
 import type { FillUnderWay, HeldEntry } from '../../cache/response-memory.ts'
 import { GatewayError } from '../../lib/error.ts'
+import type { Reason } from '../../lib/reason.ts'
 import type { BodyControl, BodySink, BodySource } from '../../message/body.ts'
 
 /** Bytes of a piece, which are copied in one turn. */
@@ -89,6 +90,16 @@ class EntryReader implements BodyControl {
   }
 
   #pump(): void {
+    try {
+      this.#move()
+    } catch (error) {
+      // Whoever calls back is another request's.
+      this.abort()
+      this.#sink.fail(new GatewayError('InternalError', String(error), { cause: error }))
+    }
+  }
+
+  #move(): void {
     while (!this.#over && !this.#full) {
       const state = this.#fetch === null ? 'whole' : this.#fetch.state
       const { written, bodyBytes } = this.#held.entry
@@ -98,6 +109,8 @@ class EntryReader implements BodyControl {
       if (left > 0) {
         const piece = Buffer.allocUnsafe(Math.min(PIECE, left))
         const copied = this.#held.entry.copyBody(this.#at, piece, 0, piece.length)
+        // Slow readers hold so much that it was taken from this one.
+        if (copied === 0) return this.#fail('MemoryLimit', 'it is read so slowly that what is kept for it was given up')
         this.#at += copied
         this.#full = !this.#sink.write(copied === piece.length ? piece : piece.subarray(0, copied))
         continue
@@ -114,11 +127,12 @@ class EntryReader implements BodyControl {
     this.#sink.end(null)
   }
 
-  #fail(): void {
+  #fail(
+    reason: Reason = 'UpstreamTruncated',
+    detail = 'the fetch of another request, which it reads, has failed',
+  ): void {
     this.abort()
-    this.#sink.fail(
-      new GatewayError('UpstreamTruncated', 'the fetch of another request that it reads along has failed'),
-    )
+    this.#sink.fail(new GatewayError(reason, detail))
   }
 }
 

@@ -246,18 +246,12 @@ export class Fetch {
       this.fail()
       return reason
     }
-    // What is so because of this request may be otherwise with others.
-    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie')))
-      this.#withdraw()
-    else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
+    // What is so because of this request may be otherwise with others: they look again.
+    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie'))) {
+      this.#fill.withdraw()
+      this.#fill = null
+    } else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
     return reason
-  }
-
-  /** Others look again, and one of them asks. */
-  #withdraw(): void {
-    const fill = this.#fill
-    this.#fill = null
-    fill?.withdraw()
   }
 
   uncacheable(time: Milliseconds = UNCACHEABLE_TIME): void {
@@ -351,11 +345,13 @@ export class Fetch {
   }
 
   /** The body is whole. */
-  whole(): void {
+  whole(keep: boolean): void {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return
-    this.#end(fill, false)
+    if (keep) return this.#end(fill, false)
+    fill.end(false)
+    this.lost(true)
   }
 
   /**

@@ -14,8 +14,8 @@ export interface FillTarget {
   readonly fill: Fill
   /** More than these bytes are not kept. */
   readonly maxBytes: number
-  /** The body is whole. */
-  whole(): void
+  /** The body is whole. @param keep false: who reads along gets it, and nobody else */
+  whole(keep: boolean): void
   /** It will not be stored, though the response goes on. */
   lost(tooLarge: boolean): void
   /** It ends before its end. */
@@ -33,7 +33,9 @@ export class FillStep implements BodyStep {
   #behind: HeldEntry | null = null
   #given = 0
   /** Received behind what is stored. */
-  #pending: Uint8Array | null = null
+  readonly #pending: Uint8Array[] = []
+  #pendingBytes = 0
+  #tooLarge = false
   #ended = false
   #trailers: Fields | null = null
 
@@ -48,7 +50,9 @@ export class FillStep implements BodyStep {
     this.#received += chunk.length
     if (this.#behind !== null) {
       if (stored) return true
-      this.#pending = chunk
+      // Its source has been told to stop, and may still have some.
+      this.#pending.push(chunk)
+      this.#pendingBytes += chunk.length
       return false
     }
     if (this.#sink.write(chunk)) return true
@@ -61,18 +65,18 @@ export class FillStep implements BodyStep {
   end(trailers: Fields | null): void {
     if (this.#stores) {
       this.#stores = false
-      this.#target.whole()
+      this.#target.whole(!this.#tooLarge)
     }
     if (this.#behind === null) return this.#sink.end(trailers)
     this.#ended = true
     this.#trailers = trailers
-    if (this.#given === this.#received) this.#caughtUp()
+    if (this.#given === this.#received - this.#pendingBytes) this.#caughtUp()
   }
 
   drained(): void {
     const held = this.#behind
     if (held === null) return this.#resume()
-    const until = this.#received - (this.#pending?.length ?? 0)
+    const until = this.#received - this.#pendingBytes
     while (this.#given < until) {
       const piece = Buffer.allocUnsafe(Math.min(PIECE, until - this.#given))
       const copied = held.copyBody(this.#given, piece, 0, piece.length)
@@ -91,7 +95,7 @@ export class FillStep implements BodyStep {
     }
     this.#behind?.release()
     this.#behind = null
-    this.#pending = null
+    this.#pending.length = 0
   }
 
   #lost(): void {
@@ -102,11 +106,12 @@ export class FillStep implements BodyStep {
   #caughtUp(): void {
     this.#behind!.release()
     this.#behind = null
-    const pending = this.#pending
-    this.#pending = null
-    if (pending !== null) {
-      if (this.#sink.write(pending)) this.#resume()
-      return
+    if (this.#pending.length > 0) {
+      const pending = this.#pending.splice(0)
+      this.#pendingBytes = 0
+      let room = true
+      for (const chunk of pending) room = this.#sink.write(chunk)
+      if (room && !this.#ended) this.#resume()
     }
     if (this.#ended) this.#sink.end(this.#trailers)
   }
@@ -115,12 +120,12 @@ export class FillStep implements BodyStep {
   #store(chunk: Uint8Array): boolean {
     if (!this.#stores) return false
     const { fill, maxBytes } = this.#target
-    const tooLarge = this.#received + chunk.length > maxBytes
+    this.#tooLarge = this.#received + chunk.length > maxBytes
     // Who reads along gets all of it, as far as there is room.
-    if (tooLarge && !fill.followed) fill.fail()
+    if (this.#tooLarge && !fill.followed) fill.fail()
     else if (fill.write(chunk, 0, chunk.length)) return true
     this.#stores = false
-    this.#target.lost(tooLarge)
+    this.#target.lost(this.#tooLarge)
     return false
   }
 }

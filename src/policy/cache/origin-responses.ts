@@ -130,6 +130,8 @@ export class OriginResponses {
 
   /** It did not concern the cache; what it has changed does. */
   #passedBy(x: Exchange, head: ResponseHead): void {
+    // No final one: the upgrade is the client's and the Backend's.
+    if (head.status < 200) return
     invalidate(x, head, this.#services)
     const forwarded = x.cacheResult === 'bypass Method' ? 'method' : 'bypass'
     head.fields.add('cache-status', this.#member(x, { forwarded }, x.cacheResult))
@@ -187,6 +189,7 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     const fetch = request?.fetch
     if (fetch == null || !request!.stored) return undefined
+    request!.reading = true
     if (!request!.unsent) return (sink, resume) => new FillStep(fetch, sink, resume)
     return (sink, resume) =>
       new FillStep(
@@ -206,6 +209,8 @@ export class OriginResponses {
   onEnd(x: Exchange): void {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) return
+    // Another filter has put something in the place of its body: so it would be with the next one.
+    if (request.stored && !request.reading) request.fetch?.uncacheable()
     request.fetch?.release()
     request.probe?.release()
     x.cacheResult = request.result

@@ -23,6 +23,7 @@ import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from 
 import { SharedHold } from './entry-body.ts'
 import { Fetch, type FetchServices } from './fetch.ts'
 import { FetchRequests, staleOf } from './fetch-request.ts'
+import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { aboutOf, Recalls } from './recall.ts'
@@ -107,7 +108,7 @@ export class ResponseCache {
       claim: null,
     }
     if (x.method !== 'QUERY') return this.#look(asking)
-    return x.readBody(MAX_CONTENT).then((content) => this.#look({ ...asking, content }))
+    return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
 
   #tell(x: Exchange, result: CacheResult): void {
@@ -288,6 +289,7 @@ export class ResponseCache {
           : null,
       conditions,
       stored: false,
+      reading: false,
       unsent: false,
     })
     return undefined
@@ -295,38 +297,18 @@ export class ResponseCache {
 
   /** Waits for the fetch of another request, as long as that is of use. */
   #follow(asking: Asking, fetch: FillUnderWay): Promise<RequestDecision> {
-    const { x } = asking
     const { clock, timers } = this.#services
     if (asking.deadline === 0) asking.deadline = clock.monotonic() + this.#cache.settings.collapseTimeout
     asking.collapsed = true
     asking.round++
-    const { promise, resolve } = Promise.withResolvers<RequestDecision>()
-    let over = false
-    const settle = (decide: () => RequestDecision | Promise<RequestDecision>): void => {
-      if (over) return
-      over = true
-      stopTimer()
-      resolve(x.ended ? undefined : decide())
-    }
-    const stopTimer = timers.after(Math.max(0, asking.deadline - clock.monotonic()), () => {
-      fetch.cancel()
-      settle(() => this.#alone(asking, 'miss CollapseTimeout'))
+    return follow(asking.x, fetch, asking.deadline - clock.monotonic(), timers, {
+      begun: () => this.#readAlong(asking, fetch),
+      over: (state) => {
+        asking.failed = state === 'failed'
+        return this.#look(asking)
+      },
+      late: () => this.#alone(asking, 'miss CollapseTimeout'),
     })
-    x.signal.addEventListener('abort', () => {
-      if (!over) fetch.cancel()
-      settle(() => undefined)
-    })
-    const changed = (): void => {
-      if (over || fetch.state === 'waiting') return
-      const { state } = fetch
-      if (state === 'filling') return settle(() => this.#readAlong(asking, fetch))
-      fetch.cancel()
-      asking.failed = state === 'failed'
-      settle(() => this.#look(asking))
-    }
-    fetch.follow(changed)
-    if (fetch.state !== 'waiting') timers.nextTurn(changed)
-    return promise
   }
 
   /** Goes on without what it has waited for. */

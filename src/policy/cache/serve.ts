@@ -8,6 +8,7 @@ import type { ByteRange } from '../../cache/ranges.ts'
 import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { GatewayError } from '../../lib/error.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import { inPieces, type LocalResponse } from '../../message/local-response.ts'
@@ -48,11 +49,11 @@ export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
   switch (answer.type) {
     case 'Forward':
     case 'Missing':
+      release(served)
       return null
     case 'NotModified':
       toNotModified(head, fields)
-      release(served)
-      return { status: 304, fields: finished(fields, served), body: null }
+      return withoutBody(304, fields, served)
     case 'Unsatisfiable':
       return unsatisfiable(fields, served, length!)
     case 'Parts':
@@ -65,8 +66,15 @@ export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
 }
 
 function whole(x: Exchange, { status }: StoredHead, fields: Fields, served: ServedEntry): LocalResponse {
-  const body = x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1)
-  return { status, fields: finished(fields, served), body }
+  // Behind its release an entry may be another's.
+  const own = finished(fields, served)
+  return { status, fields: own, body: x.method === 'HEAD' ? ofLength(served) : bodyOf(served, 0, -1), ofBackend: true }
+}
+
+function withoutBody(status: number, fields: Fields, served: ServedEntry): LocalResponse {
+  const own = finished(fields, served)
+  release(served)
+  return { status, fields: own, body: null, ofBackend: true }
 }
 
 /** The fields point into memory that others may get behind this turn. */
@@ -82,8 +90,7 @@ function unsatisfiable(stored: Fields, served: ServedEntry, length: number): Loc
   const date = stored.get('date')
   if (date !== undefined) fields.add('date', date)
   toUnsatisfiable(fields, length)
-  release(served)
-  return { status: 416, fields: finished(fields, served), body: null }
+  return withoutBody(416, fields, served)
 }
 
 function partial(
@@ -97,7 +104,8 @@ function partial(
   const [only] = ranges
   if (ranges.length === 1 && only !== undefined) {
     toParts(head, fields, ranges, length, null, ifRange)
-    return { status: 206, fields: finished(fields, served), body: bodyOf(served, only.first, only.last + 1) }
+    const body = bodyOf(served, only.first, only.last + 1)
+    return { status: 206, fields: finished(fields, served), body, ofBackend: true }
   }
   const boundary = Buffer.from(served.randomBytes(BOUNDARY_BYTES)).toString('hex')
   const multipart = multipartOf(ranges, length, fields.get('content-type'), boundary)
@@ -111,7 +119,7 @@ function partial(
   }
   sources.push(inPieces(multipart.after))
   release(served)
-  return { status: 206, fields: own, body: new JoinedBody(sources, multipart.length) }
+  return { status: 206, fields: own, body: new JoinedBody(sources, multipart.length), ofBackend: true }
 }
 
 /** @param to behind the last byte; -1: the end */
@@ -119,7 +127,9 @@ function bodyOf({ entry, hold, fetch }: ServedEntry, from: number, to: number): 
   if (hold !== null) return new EntryBody(hold, from, to, fetch)
   const end = to === -1 ? entry.bodyBytes : to
   const bytes = Buffer.allocUnsafe(end - from)
-  entry.copyBody(from, bytes, 0, bytes.length)
+  // What is not copied is whatever the memory had before.
+  if (entry.copyBody(from, bytes, 0, bytes.length) < bytes.length)
+    throw new GatewayError('InternalError', 'stored bytes are not there')
   return bytes
 }
 

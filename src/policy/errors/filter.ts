@@ -61,7 +61,8 @@ function choose(
   return { type: 'replace', response: { status, fields, body: bytes, ...(reason === undefined ? {} : { reason }) } }
 }
 
-function fits({ codes, source }: PagePlan, status: number, local: LocalResponse | null): boolean {
+function fits({ codes, source }: PagePlan, status: number, given: LocalResponse | null): boolean {
+  const local = given?.ofBackend === true ? null : given
   // What a rule answers by `respond` is neither: its author wrote the body.
   if (local === null ? source === 'Gateway' : source === 'Backend' || local.reason === undefined || local.verbatim)
     return false
