@@ -1,5 +1,5 @@
 /** The rooms of the control thread that exist from its start, and what flows between them. */
-import { randomUUID } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { createValidator, type Validator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
@@ -203,14 +203,15 @@ export class Rooms {
     })
   }
 
-  #createCaches({ shared }: ControlData, log: Logger, time: TimerClock): Caches {
+  #createCaches({ shared, share }: ControlData, log: Logger, time: TimerClock): Caches {
     const { block, endpoints, statuses } = this
     return new Caches({
       log: new PurgeLog(shared.purges, block.workers + 1),
       writer: block.workers,
       time,
       random: Math.random,
-      name: randomUUID(),
+      // The same in every control thread of the process.
+      name: hash('sha256', `purges ${share.seed}`, 'base64url'),
       namespacesOf: (host) => {
         const { snapshot } = this.pipeline
         return snapshot && namespacesUnder(snapshot.hosts, host)

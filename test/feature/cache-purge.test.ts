@@ -17,6 +17,8 @@ describe('purges of the cache', () => {
   const scope = suiteScope()
   const asked: string[] = []
   let gateway: Gateway
+  /** Responses of the origin that wait. */
+  const held: (() => void)[] = []
   let adminPort = 0
   let folder = ''
 
@@ -24,8 +26,9 @@ describe('purges of the cache', () => {
     folder = await mkdtemp(join(tmpdir(), 'headgate-purge-'))
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), 'token-of-the-feature-test', { mode: 0o600 })
-    const origin = createServer((request, response) => {
+    const origin = createServer(async (request, response) => {
       asked.push(`${request.method} ${request.url}${request.headers['if-none-match'] === undefined ? '' : ' again'}`)
+      if (request.url === '/a/slow') await new Promise<void>((resolve) => held.push(resolve))
       if (request.headers['if-none-match'] === '"1"') response.writeHead(304, { etag: '"1"' }).end()
       else
         response
@@ -109,6 +112,21 @@ describe('purges of the cache', () => {
     }
   })
 
+  it('a response that was under way is not served to those who come behind the purge', async () => {
+    asked.length = 0
+    const ask = () => gateway.request({ path: '/a/slow', host: HOST, headers: { connection: 'close' } })
+    const before = ask()
+    await eventually(() => assert.equal(held.length, 1))
+    await headgate('purge', `http://${HOST}/a/slow`)
+    const behind = ask()
+    held[0]!()
+    await before
+    await eventually(() => assert.equal(held.length, 2))
+    held[1]!()
+    assert.equal((await behind).text, 'body of /a/slow')
+    assert.deepEqual(asked, ['GET /a/slow', 'GET /a/slow'])
+  })
+
   it('shows what is stored, and counts it', async () => {
     await originSees(PATHS)
     const shown = await headgate('show', `http://${HOST}/a/1?q=1`)
@@ -118,7 +136,7 @@ describe('purges of the cache', () => {
     )
     assert.equal(
       (await headgate('show', '--tag', 'all', '--namespace', 'default')).split('\n').length,
-      PATHS.length + 2,
+      PATHS.length + 3,
     )
     const counted = await headgate('stats')
     assert.match(counted, /hits +\d+\.\d % of requests/)

@@ -17,6 +17,8 @@ export interface OwnListener {
 const DEFAULT_RATE = 50
 const AT_ONCE = 8
 const TIMEOUT: Milliseconds = 30_000
+/** Of a body; what is being stored is fetched to its end without its client. */
+const MAX_READ = 16 * 1_024 * 1_024
 const PROBLEMS = 20
 const MAX_PROBLEM = 200
 
@@ -100,9 +102,16 @@ export class WarmUp {
       ...(tls && { servername: url.hostname, rejectUnauthorized: false }),
     }
     const call = (tls ? requestHttps : requestHttp)(options, (response) => {
+      const verdict = verdictOf(response.statusCode ?? 0, response.headers['cache-status'])
+      let bytes = 0
       response.on('error', (error) => resolve(['failed', error.message]))
-      response.on('end', () => resolve(verdictOf(response.statusCode ?? 0, response.headers['cache-status'])))
-      response.resume()
+      response.on('end', () => resolve(verdict))
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes <= MAX_READ) return
+        resolve(verdict)
+        response.destroy()
+      })
     })
     call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT / 1_000} s`)))
     call.on('error', (error) => resolve(['failed', error.message]))

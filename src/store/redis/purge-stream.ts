@@ -1,8 +1,8 @@
 /**
  * The history of purges in Redis: a stream whose entries are numbered without gaps, and its identity beside it. Each
- * replica asks for what is new every {@link EVERY} milliseconds, in one step, and is told whether its last entry is
- * still there: where a failover, an eviction or a restart took entries away, the history gets another identity, by
- * which every replica knows that it cannot know what was purged.
+ * replica waits for the next entry on a connection of its own, and asks for what is new in one step, which also says
+ * whether the last entry that it knows is still there. Where a failover, an eviction or a restart took entries away,
+ * the history gets another identity, by which every replica knows that it cannot know what was purged.
  */
 
 import { decodePurge, encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
@@ -10,9 +10,12 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { PurgeReach, PurgeStore, PurgeStoreEvents } from '../purge-store.ts'
 import type { RedisAccess } from './redis-access.ts'
 import { RedisScript } from './redis-script.ts'
+import { StreamWait } from './stream-wait.ts'
 
-/** What is purged acts in the other replicas within this time, and that of a round trip. */
+/** Between two looks at what is new, while it cannot be waited for. */
 const EVERY: Milliseconds = 30
+/** And at least so often: nothing is heard of a history that was emptied. */
+const AT_LEAST: Milliseconds = 250
 /** How often a replica says that it is there; one that has not for three of them is not waited for. */
 const HEARTBEAT: Milliseconds = 5_000
 const REACH_WITHIN: Milliseconds = 1_000
@@ -88,7 +91,7 @@ return reply
 const LEAVE = new RedisScript(`return redis.call('HDEL', KEYS[3], ARGV[1])`)
 
 export interface PurgeStreamEdges {
-  readonly redis: Pick<RedisAccess, 'run'>
+  readonly redis: Pick<RedisAccess, 'run' | 'config' | 'keyPrefix'>
   readonly time: TimerClock
   readonly random: Random
   /** Of this process; nobody else has it. */
@@ -114,6 +117,9 @@ export class PurgeStream implements PurgeStore {
   #saidAt = Number.NEGATIVE_INFINITY
   #saidPosition = -1
   #reading: Promise<void> | undefined
+  readonly #wait: StreamWait
+  /** That is being waited for; one at a time. */
+  #hint: Promise<boolean> | undefined
   #stopTimer: () => void = () => {}
   #stopped = false
 
@@ -122,6 +128,7 @@ export class PurgeStream implements PurgeStore {
     this.#position = known.position
     this.#edges = edges
     this.#events = events
+    this.#wait = new StreamWait(edges.time)
     this.#next()
   }
 
@@ -147,6 +154,7 @@ export class PurgeStream implements PurgeStore {
   stop(): void {
     this.#stopped = true
     this.#stopTimer()
+    this.#wait.stop()
     void this.#run(LEAVE, [this.#edges.name]).catch(() => {})
   }
 
@@ -156,7 +164,30 @@ export class PurgeStream implements PurgeStore {
 
   #next(): void {
     if (this.#stopped) return
-    this.#stopTimer = this.#edges.time.after(EVERY, () => void this.#read().then(() => this.#next()))
+    const { redis, time } = this.#edges
+    let over = false
+    const look = (): void => {
+      if (over) return
+      over = true
+      this.#stopTimer()
+      void this.#read().then(() => this.#next())
+    }
+    const { config } = redis
+    if (config === undefined || !this.#began) {
+      this.#stopTimer = time.after(EVERY, look)
+      return
+    }
+    this.#stopTimer = time.after(AT_LEAST, look)
+    this.#hint ??= this.#wait.next(config, redis.keyPrefix + KEYS[0], `${this.#position}-0`).finally(() => {
+      this.#hint = undefined
+    })
+    void this.#hint.then((waited) => {
+      if (waited) look()
+      else if (!over) {
+        this.#stopTimer()
+        this.#stopTimer = time.after(EVERY, look)
+      }
+    })
   }
 
   /** One at a time; who comes meanwhile waits for one that begins behind it. Never rejects. */

@@ -57,6 +57,11 @@ export class RedisAccess {
     return this.#settings === null ? '' : `${this.#settings.keyPrefix}:`
   }
 
+  /** How it is reached, while it answers; for a connection of another kind. */
+  get config(): RedisConfig | undefined {
+    return this.answers && this.#next === null ? (JSON.parse(this.#config) as RedisConfig) : undefined
+  }
+
   use(settings: RedisLocation | null): void {
     this.#settings = settings
     this.contentsChanged()

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { after, describe, it } from 'node:test'
+import { MAX_LABELS, namespaceLabel, writeLabels } from '../../../src/cache/purge-labels.ts'
+import { HARD, KEPT, Purges } from '../../../src/cache/purges.ts'
+import { Caches } from '../../../src/control/cache/caches.ts'
+import { createMetrics } from '../../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../../src/shared-memory/metrics-reader.ts'
+import { PurgeLog } from '../../../src/shared-memory/purge-log.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { eventually } from '../../feature/harness.ts'
+import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+
+const closing: (() => unknown)[] = []
+after(async () => {
+  for (const close of closing.reverse()) await close()
+})
+
+function replicaOf({ address }: RedisServer, name: string) {
+  const log = new PurgeLog(PurgeLog.allocate(2), 2)
+  const worker = new Purges(log, 0)
+  const problems: (string | undefined)[] = []
+  const caches = new Caches({
+    log,
+    writer: 1,
+    time: systemTimers,
+    random: Math.random,
+    name,
+    namespacesOf: () => ['shop'],
+    replicas: () => 1,
+    listeners: () => [],
+    ask: () => false,
+    metrics: new MetricsReader(createMetrics({ workers: 1 })),
+    memory: undefined,
+    failure: (message) => problems.push(message),
+    report: () => {},
+  })
+  const settings = {
+    redis: { mode: 'Single' as const, addresses: [address], keyPrefix: 'hg' },
+    stateDirectory: undefined,
+  }
+  caches.start(settings)
+  closing.push(() => caches.stop())
+  const labels = new Float64Array(MAX_LABELS)
+  const judge = (path: string, since: number): number => {
+    const own = { namespace: namespaceLabel('shop'), host: 'h', path, query: undefined, match: 'exact' as const }
+    return worker.judge(since, labels, writeLabels(labels, { ...own, route: 'shop/web', rule: 'a' }), () => `h${path}`)
+  }
+  return { log, caches, judge, worker, problems, settings }
+}
+
+describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {
+  it('act in every one, which the answer waits for, and after a lost connection', async () => {
+    const server = await RedisServer.start()
+    closing.push(() => server.stop())
+    const [a, b] = [replicaOf(server, 'a'), replicaOf(server, 'b')]
+    await eventually(() => assert.ok(a.worker.history !== 0 && a.worker.history === b.worker.history))
+    const purged = async (path: string) => {
+      const outcome = await a.caches.purge('shop', { urls: [`http://h${path}`] })
+      assert.ok(outcome.ok)
+      return outcome.view
+    }
+    // A replica says that it is there with its first look behind the beginning.
+    await eventually(async () => {
+      const { replicas, reached, kept } = await purged('/warm')
+      assert.deepEqual({ replicas, reached, kept }, { replicas: 2, reached: 2, kept: true })
+    })
+    const begun = [a.log.last, b.log.last] as const
+    const view = await purged('/x')
+    assert.deepEqual([view.replicas, view.reached, view.detail], [2, 2, 'It acts in every replica.'])
+    assert.equal(a.judge('/x', begun[0]), HARD)
+    assert.equal(b.judge('/x', begun[1]), HARD)
+    assert.equal(b.judge('/y', begun[1]), KEPT)
+
+    server.pause()
+    const during = b.log.last
+    const alone = await purged('/y')
+    assert.deepEqual([alone.kept, alone.reached], [false, 1])
+    assert.match(alone.detail, /told when it does/)
+    assert.equal(a.judge('/y', begun[0]), HARD, 'here it acts all the same')
+    assert.equal(b.judge('/y', during), KEPT)
+    server.resume()
+    await eventually(() => assert.equal(b.judge('/y', during), HARD))
+    assert.equal(b.judge('/z', during), KEPT)
+  })
+
+  it('purge everything where Redis came back without them', async () => {
+    const server = await RedisServer.start()
+    closing.push(() => server.stop())
+    const [a, b] = [replicaOf(server, 'c'), replicaOf(server, 'd')]
+    await eventually(() => assert.ok(a.worker.history !== 0 && a.worker.history === b.worker.history))
+    await a.caches.purge('shop', { all: true })
+    const begun = [a.log.last, b.log.last] as const
+    await server.kill()
+    await server.run()
+    await eventually(() => assert.equal(a.judge('/x', begun[0]), HARD))
+    await eventually(() => assert.equal(b.judge('/x', begun[1]), HARD))
+    assert.equal(a.judge('/x', a.log.last), KEPT)
+  })
+
+  it('keep to this process where the settings name no Redis any more', async () => {
+    const server = await RedisServer.start()
+    closing.push(() => server.stop())
+    const a = replicaOf(server, 'e')
+    await eventually(() => assert.notEqual(a.worker.history, 0))
+    const begun = a.log.last
+    a.caches.useSettings({ redis: null, stateDirectory: undefined })
+    const outcome = await a.caches.purge('shop', { urls: ['http://h/x'] })
+    assert.ok(outcome.ok)
+    assert.deepEqual([outcome.view.history, outcome.view.kept, outcome.view.detail], ['None', false, 'It acts.'])
+    assert.equal(a.judge('/x', begun), HARD)
+    a.caches.useSettings(a.settings)
+    await eventually(async () => {
+      const again = await a.caches.purge('shop', { all: true })
+      assert.ok(again.ok && again.view.kept)
+    })
+  })
+})
