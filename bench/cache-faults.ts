@@ -33,6 +33,7 @@ function workerArchives(askForFiles: (use: (port: MessagePort | null) => void) =
     contents: new ContentStore(),
     key: () => KEY,
     askForFiles: () => askForFiles((port) => archives.useFiles(port)),
+    count: nothing,
     problem: nothing,
   })
   return archives

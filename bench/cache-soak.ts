@@ -45,6 +45,7 @@ const events: Events = {
     purges: 0,
     purgesEverywhere: 0,
     purgesFailed: 0,
+    failure: '',
     redisPaused: 0,
     redisRestarted: 0,
     redisSpoiled: 0,
@@ -66,7 +67,7 @@ process.exit(counts.wrongs > 0 || counts.checked === 0 ? 1 : 0)
 
 async function soak(): Promise<void> {
   const tokenFile = join(scratch, 'token')
-  writeFileSync(tokenFile, TOKEN)
+  writeFileSync(tokenFile, TOKEN, { mode: 0o600 })
   const settings = { redis: { addresses: [redis.address] }, cache: { memory: values.memory } }
   for (const name of ['one', 'two']) {
     const options = { name, folder: join(scratch, name), manifests: manifests(origin.port), settings, tokenFile }

@@ -4,6 +4,8 @@ import { kubectl } from './kubernetes.ts'
 
 const TOKEN = 'a-token-of-the-cluster-tests'
 const FOLDER = '/etc/registrars'
+/** In every replica. */
+export const REGISTRAR_TOKEN_FILE = `${FOLDER}/token`
 
 /** The Secret; to be there before {@link REGISTRAR_VALUES} are. */
 export const registrarSecret = {
@@ -15,7 +17,7 @@ export const registrarSecret = {
 
 /** Of the chart; 288 is 0440. */
 export const REGISTRAR_VALUES: Readonly<Record<string, string>> = {
-  'settings.admin.tokenFile': `${FOLDER}/token`,
+  'settings.admin.tokenFile': REGISTRAR_TOKEN_FILE,
   'volumes[0].name': 'registrars',
   'volumes[0].secret.secretName': 'registrars',
   'volumes[0].secret.defaultMode': '288',

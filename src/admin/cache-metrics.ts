@@ -1,7 +1,9 @@
 /** Metrics of the cache. */
 import { type CacheStatistics, sumCacheStatistics } from '../cache/memory/buffers.ts'
+import { ARCHIVE_OUTCOMES, ARCHIVES } from '../cache/response-archive.ts'
 import { CACHE_RESULTS } from '../cache/results.ts'
 import { STORE_REASONS } from '../cache/verdicts.ts'
+import { CACHE_ARCHIVE_CELLS } from '../shared-memory/metrics.ts'
 import type { MetricsReader } from '../shared-memory/metrics-reader.ts'
 import type { CacheBuffers } from '../shared-memory/process-buffers.ts'
 import { counter, gauge, type MetricDefinition, type Sample } from './collector.ts'
@@ -19,6 +21,16 @@ export function cacheJudgements(reader: MetricsReader) {
   return STORE_REASONS.map((reason, i) => ({ reason, count: reader.sum(reader.layout.cacheJudged + i) }))
 }
 
+/** What became of the calls of archives. */
+function archiveCalls(reader: MetricsReader): Sample[] {
+  return ARCHIVES.flatMap((archive, row) =>
+    ARCHIVE_OUTCOMES.map((outcome, i) => ({
+      labels: { archive, outcome },
+      value: reader.sum(reader.layout.cacheArchives + row * CACHE_ARCHIVE_CELLS + i),
+    })),
+  )
+}
+
 /** @param memory undefined: there is none */
 export function cacheDefinitions(reader: MetricsReader, memory: CacheBuffers | undefined): MetricDefinition[] {
   return [
@@ -27,6 +39,9 @@ export function cacheDefinitions(reader: MetricsReader, memory: CacheBuffers | u
     ),
     counter('headgate_cache_responses_total', 'Responses that were judged whether they are stored, by why not.', () =>
       cacheJudgements(reader).map(({ reason, count }) => ({ labels: { reason }, value: count })),
+    ),
+    counter('headgate_cache_archive_total', 'Lookups and puts in Redis and in files, by what became of them.', () =>
+      archiveCalls(reader),
     ),
     ...(memory === undefined ? [] : memoryDefinitions(memory, reader.layout.shape.workers)),
   ]

@@ -146,6 +146,28 @@ export interface ResponseArchive {
   readonly statistics: ArchiveStatistics
 }
 
+/** What became of the calls of an archive, as labels of a metric: a closed list, which grows at its end. */
+export const ARCHIVE_OUTCOMES = [
+  /** Of lookups: */
+  'Found',
+  'None',
+  /** cut, of another version or key; */
+  'Foreign',
+  /** of puts; */
+  'Put',
+  'Late',
+  'Refused',
+  /** of both, of which nothing is known: see {@link ArchiveFault}. */
+  'Absent',
+  'Away',
+  'Full',
+  'Timeout',
+  'Broken',
+] as const
+export type ArchiveOutcome = (typeof ARCHIVE_OUTCOMES)[number]
+
+export const ARCHIVES = ['Redis', 'File'] as const
+
 export interface ArchiveStatistics {
   readonly found: number
   readonly none: number

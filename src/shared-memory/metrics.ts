@@ -37,6 +37,8 @@ const REASON_CELLS = Math.max(64, REASON_LIST.length)
 /** Rows of `CACHE_RESULTS` and `STORE_REASONS` of the cache, which are lists of a higher layer, and some to come. */
 const CACHE_RESULT_CELLS = 64
 const CACHE_JUDGED_CELLS = 32
+/** Of `ARCHIVE_OUTCOMES`, for each archive, of which there are two. */
+export const CACHE_ARCHIVE_CELLS = 16
 
 /** Longest Backend id with a row of its own, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 400
@@ -80,6 +82,7 @@ export class MetricsLayout {
   readonly dryRunDenied: number
   readonly cacheRequests: number
   readonly cacheJudged: number
+  readonly cacheArchives: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -120,6 +123,7 @@ export class MetricsLayout {
     this.dryRunDenied = take(1)
     this.cacheRequests = take(CACHE_RESULT_CELLS)
     this.cacheJudged = take(CACHE_JUDGED_CELLS)
+    this.cacheArchives = take(2 * CACHE_ARCHIVE_CELLS)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -311,6 +315,11 @@ export class WorkerMetrics {
   /** A response that was judged whether it is stored. @param reason row of the reason */
   cacheJudged(reason: number): void {
     this.#cells[this.#layout.cacheJudged + reason]!++
+  }
+
+  /** A call of an archive. @param archive row of it @param outcome row of what became of it */
+  cacheArchive(archive: number, outcome: number): void {
+    this.#cells[this.#layout.cacheArchives + archive * CACHE_ARCHIVE_CELLS + outcome]!++
   }
 
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */

@@ -3,7 +3,7 @@
  * Neither costs anything before a policy asks for it.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { ResponseArchive } from '../cache/response-archive.ts'
+import type { ARCHIVES, ArchiveOutcome, ResponseArchive } from '../cache/response-archive.ts'
 import type { Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import type { Contents } from '../policy/contents.ts'
 import type { RedisLocation } from '../snapshot/redis-location.ts'
@@ -23,6 +23,8 @@ export interface WorkerArchivesEdges {
   readonly key: () => Uint8Array
   /** Asks control for the files; it answers with {@link WorkerArchives.useFiles}. */
   readonly askForFiles: () => void
+  /** For the metrics. */
+  readonly count: (archive: (typeof ARCHIVES)[number], outcome: ArchiveOutcome) => void
   /** Redis cannot be asked, for the log. */
   readonly problem: (message: string) => void
 }
@@ -103,7 +105,16 @@ export class WorkerArchives {
   }
 
   #archive(name: 'Redis' | 'File', records: Records, maxBodyBytes: number): ResponseArchive {
-    const { clock, randomBytes, key } = this.#edges
-    return new RecordArchive({ name, records, master: key, time: clock, randomBytes, deadline: LOOKUP, maxBodyBytes })
+    const { clock, randomBytes, key, count } = this.#edges
+    return new RecordArchive({
+      name,
+      records,
+      master: key,
+      time: clock,
+      randomBytes,
+      deadline: LOOKUP,
+      maxBodyBytes,
+      count: (outcome) => count(name, outcome),
+    })
   }
 }

@@ -8,6 +8,7 @@ import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
 import { OwnedLru } from '../cache/owned-lru.ts'
 import type { Purges } from '../cache/purges.ts'
+import { ARCHIVE_OUTCOMES, ARCHIVES } from '../cache/response-archive.ts'
 import type { ResponseMemory } from '../cache/response-memory.ts'
 import type { ConnectorContext } from '../connector/connectors.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
@@ -165,6 +166,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     randomBytes: (size) => edges.randomBytes(size),
     contents,
     key: () => sessionKeys.cacheKey,
+    count: (archive, outcome) => metrics.cacheArchive(ARCHIVES.indexOf(archive), ARCHIVE_OUTCOMES.indexOf(outcome)),
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
   })

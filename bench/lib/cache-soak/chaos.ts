@@ -16,6 +16,8 @@ export interface Events {
   /** Of these, such as the answer says act in every replica. */
   purgesEverywhere: number
   purgesFailed: number
+  /** The last of them. */
+  failure: string
   redisPaused: number
   redisRestarted: number
   redisSpoiled: number
@@ -70,7 +72,7 @@ async function purge(chaos: Chaos): Promise<void> {
   const { body, hit } = purgeOf(kind, thing)
   const sent = clock()
   const versions = new Map(world.things.filter(hit).map((each) => [each, versionAt(each, sent)]))
-  const done = await post(replica, body)
+  const done = await post(replica, body, events)
   if (done === undefined) {
     events.purgesFailed++
     return
@@ -115,7 +117,7 @@ export function purgeOf(
 export const routeOf = (host: string): string => host.replaceAll('.', '-')
 
 /** @returns whether it says that it acts in all replicas; undefined where there is no answer */
-async function post(replica: SoakGateway, body: object): Promise<boolean | undefined> {
+async function post(replica: SoakGateway, body: object, events: Events): Promise<boolean | undefined> {
   const path = 'urls' in body || 'prefixes' in body ? 'purges' : 'namespaces/default/purges'
   try {
     const response = await fetch(`http://127.0.0.1:${replica.adminPort}/api/v1/cache/${path}`, {
@@ -126,7 +128,10 @@ async function post(replica: SoakGateway, body: object): Promise<boolean | undef
     })
     const text = await response.text()
     if (response.status >= 400 && response.status < 500) throw new TypeError(`${response.status} ${text}`)
-    if (!response.ok) return undefined
+    if (!response.ok) {
+      events.failure = text.slice(0, 200)
+      return undefined
+    }
     const { replicas, reached } = JSON.parse(text) as { replicas: number; reached: number }
     return reached === replicas && replicas === REPLICAS
   } catch (error) {

@@ -142,7 +142,7 @@ export function claimOf(
     claim.fill.fail()
     return null
   }
-  if (recalled !== null || state === 'uncacheable' || directives.noStore || directives.noCache) return null
+  if (recalled !== null || state === 'uncacheable' || directives.noCache) return null
   // The archive's would have to be validated as well.
   if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
   const fill = fillOf(memory.begin(KEY, rule.namespace, seen))

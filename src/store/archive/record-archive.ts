@@ -9,6 +9,7 @@ import {
   type ArchiveFault,
   type ArchiveHit,
   type ArchiveKey,
+  type ArchiveOutcome,
   type ArchivePut,
   type ArchiveRecord,
   type ArchiveSource,
@@ -56,6 +57,8 @@ export interface RecordArchiveOptions {
   /** Of a find, with all its steps. */
   readonly deadline: Milliseconds
   readonly maxBodyBytes: number
+  /** For the metrics. */
+  readonly count?: (outcome: ArchiveOutcome) => void
 }
 
 /** Put at a time, by a worker; each has some pieces in memory. */
@@ -86,6 +89,11 @@ interface Ticket extends ArchiveTicket {
   readonly variant: (Variant & { readonly expected: Uint8Array }) | null
   readonly response: OpenedResponse | null
 }
+
+type Counted = ArchivePut | 'found' | 'none' | 'foreign'
+
+/** `found` → `Found`. */
+const outcomeOf = (what: Counted): ArchiveOutcome => `${what[0]!.toUpperCase()}${what.slice(1)}` as ArchiveOutcome
 
 type Counts = { -readonly [Name in keyof ArchiveStatistics]: number }
 
@@ -126,8 +134,9 @@ export class RecordArchive implements ResponseArchive {
     try {
       return await this.#find(key, this.#options.time.monotonic() + this.#options.deadline)
     } catch (error) {
-      this.#counts.faults++
-      return { type: 'away', reason: faultOf(error) }
+      const reason = faultOf(error)
+      this.#count(reason)
+      return { type: 'away', reason }
     }
   }
 
@@ -195,7 +204,7 @@ export class RecordArchive implements ResponseArchive {
     const name = { owner, root, token: body.token }
     if (pieces > 0 && !(await this.#within(records.hasPieces(name, pieces), until))) return this.#none(ticket, false)
     const counts = this.#counts
-    counts.found++
+    this.#count('found')
     counts.readBytes += opened.head.length + first.length
     const source = {
       records,
@@ -205,7 +214,7 @@ export class RecordArchive implements ResponseArchive {
       identity,
       body,
       first,
-      foreign: () => void counts.foreign++,
+      foreign: () => this.#count('foreign'),
       read: (bytes: number) => void (counts.readBytes += bytes),
     }
     const hit: ArchiveHit = {
@@ -222,8 +231,7 @@ export class RecordArchive implements ResponseArchive {
   }
 
   #none(ticket: Ticket, foreign: boolean): ArchiveAnswer {
-    if (foreign) this.#counts.foreign++
-    else this.#counts.none++
+    this.#count(foreign ? 'foreign' : 'none')
     return { type: 'none', ticket }
   }
 
@@ -320,7 +328,7 @@ export class RecordArchive implements ResponseArchive {
       await this.#options.records.remove(namespace, root)
       return true
     } catch {
-      this.#counts.faults++
+      this.#count('broken')
       return false
     }
   }
@@ -331,11 +339,14 @@ export class RecordArchive implements ResponseArchive {
   }
 
   #settled(outcome: ArchivePut): ArchivePut {
-    if (outcome === 'put') this.#counts.put++
-    else if (outcome === 'late') this.#counts.late++
-    else if (outcome === 'refused') this.#counts.refused++
-    else this.#counts.faults++
+    this.#count(outcome)
     return outcome
+  }
+
+  #count(what: Counted): void {
+    if (what in this.#counts) this.#counts[what as keyof Counts]++
+    else this.#counts.faults++
+    this.#options.count?.(outcomeOf(what))
   }
 
   #keysNow(): RecordKeys {
