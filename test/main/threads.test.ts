@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { echoBackend } from '../feature/backends.ts'
+import { echoBackend, onHead, rawBackend } from '../feature/backends.ts'
 import { backend, eventually, manifest, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { start } from './gateway-process.ts'
@@ -75,6 +75,38 @@ describe('a worker that dies', () => {
     }
     const { text } = await gateway.signals('/metrics')
     assert.match(text, /headgate_backend_requests_active\{backend="default\/echo"\} 0/)
+  })
+
+  it('lets go of what it was fetching for the cache, so that it is fetched and stored by others', async (t) => {
+    let answered = 0
+    const origin = await rawBackend(t, (socket) => {
+      onHead(socket, () => {
+        answered++
+        socket.write('HTTP/1.1 200 OK\r\ncache-control: max-age=600\r\ncontent-length: 10\r\n\r\n01234')
+        // The first response never ends.
+        if (answered > 1) socket.write('56789')
+      })
+    })
+    const cached = [{ name: 'all', backendRefs: [{ name: 'slow' }], policies: { cache: {} } }]
+    const manifests = { 'a.yaml': backend('slow', [origin.port]) + route('all', ['a.example'], cached) }
+    const gateway = await start(t, manifests, { workers: 1 })
+    const options = { host: 'a.example', path: '/page' }
+    const cut = request(gateway.port, options).then(
+      () => false,
+      () => true,
+    )
+    await eventually(() => assert.equal(answered, 1))
+    gateway.fault({ thread: 0, how: 'throw' })
+    await gateway.logged(/^worker 0 failed/)
+    assert.equal(await cut, true)
+    const { status, text, header } = await eventually(async () => {
+      const again = await request(gateway.port, options)
+      assert.match(again.header('cache-status') ?? '', /stored/)
+      return again
+    }, 15_000)
+    assert.deepEqual([status, text], [200, '0123456789'])
+    assert.equal(header('age') ?? '0', '0')
+    assert.match((await request(gateway.port, options)).header('cache-status')!, /hit/)
   })
 
   it('repeatedly at its start is restarted with a growing delay, and /healthz reports the cause', async (t) => {

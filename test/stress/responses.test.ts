@@ -23,7 +23,7 @@ import { random } from './thread-messages.ts'
 const WORKER = new URL('./response-worker.ts', import.meta.url)
 
 /** Milliseconds; HEADGATE_STRESS_MS makes it longer. */
-const DURATION = Number(process.env.HEADGATE_STRESS_MS ?? 2_000)
+const DURATION = Number(process.env.HEADGATE_STRESS_MS ?? 1_000)
 
 /** On a busy machine it takes longer until everything has happened. */
 const LONGEST = 30_000

@@ -338,7 +338,7 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
       assert.equal(store(there, 'a', 'second', 'shop', seen), true)
       assert.deepEqual([bodyOf(here, 'a'), bodyOf(there, 'a'), heldText(held)], ['second', 'second', 'first'])
       assert.notEqual(serialOf(here, 'a'), seen)
-      for (let i = 0; i < 5_000; i++) store(here, `filler ${i}`, 'x'.repeat(2_000))
+      for (let i = 0; i < 3_500; i++) store(here, `filler ${i}`, 'x'.repeat(2_000))
       assert.equal(heldText(held), 'first')
       held.release()
     })
@@ -377,7 +377,7 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
       there.remove(there.find(keyOf('a'))!)
       there.leave()
       assert.deepEqual([bodyOf(here, 'a'), bodyOf(there, 'a')], [undefined, undefined])
-      for (let i = 0; i < 5_000; i++) store(here, `filler ${i}`, 'x'.repeat(2_000))
+      for (let i = 0; i < 3_500; i++) store(here, `filler ${i}`, 'x'.repeat(2_000))
       assert.equal(heldText(held), 'body')
       held.release()
       assert.equal(store(there, 'a', 'again'), true)
@@ -398,28 +398,28 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
 
     it('makes room by itself, and goes on storing', () => {
       const [here] = begin()
-      for (let i = 0; i < 40_000; i++) assert.equal(store(here, `key ${i}`, `body ${i} `.repeat(20)), true, `${i}`)
+      for (let i = 0; i < 15_000; i++) assert.equal(store(here, `key ${i}`, `body ${i} `.repeat(20)), true, `${i}`)
       let found = 0
-      for (let i = 0; i < 40_000; i++) {
+      for (let i = 0; i < 15_000; i++) {
         const body = bodyOf(here, `key ${i}`)
         if (body === undefined) continue
         assert.equal(body, `body ${i} `.repeat(20))
         found++
       }
-      assert.ok(found > 5_000, `${found}`)
+      assert.ok(found > 3_000, `${found}`)
     })
 
     it('takes no entry of a tenant who has less than an equal share', () => {
       const [here] = begin()
       for (let i = 0; i < 200; i++) store(here, `small ${i}`, 'x'.repeat(2_000), 'small')
-      for (let i = 0; i < 20_000; i++) store(here, `large ${i}`, 'x'.repeat(2_000), 'large')
+      for (let i = 0; i < 6_000; i++) store(here, `large ${i}`, 'x'.repeat(2_000), 'large')
       for (let i = 0; i < 200; i++) assert.notEqual(bodyOf(here, `small ${i}`), undefined, `${i}`)
     })
 
     it('keeps what is asked for, whatever passes through once', () => {
       const [here] = begin()
       for (let i = 0; i < 300; i++) store(here, `hot ${i}`, 'x'.repeat(2_000))
-      for (let i = 0; i < 20_000; i++) {
+      for (let i = 0; i < 6_000; i++) {
         store(here, `once ${i}`, 'x'.repeat(2_000))
         bodyOf(here, `hot ${i % 300}`)
       }

@@ -102,19 +102,19 @@ class EntryReader implements BodyControl {
   #move(): void {
     while (!this.#over && !this.#full) {
       const state = this.#fetch === null ? 'whole' : this.#fetch.state
-      const { written, bodyBytes } = this.#held.entry
+      const { written, bodyBytes, gone } = this.#held.entry
       const end = this.#to === -1 ? bodyBytes : this.#to
       if (end !== -1 && this.#at >= end && (this.#to !== -1 || state !== 'filling')) return this.#end()
       const left = Math.min(written, end === -1 ? written : end) - this.#at
       if (left > 0) {
         const piece = Buffer.allocUnsafe(Math.min(PIECE, left))
         const copied = this.#held.entry.copyBody(this.#at, piece, 0, piece.length)
-        // Slow readers hold so much that it was taken from this one.
-        if (copied === 0) return this.#fail('MemoryLimit', 'it is read so slowly that what is kept for it was given up')
+        if (copied === 0) return this.#lost()
         this.#at += copied
         this.#full = !this.#sink.write(copied === piece.length ? piece : piece.subarray(0, copied))
         continue
       }
+      if (gone) return this.#lost()
       if (state === 'failed') return this.#fail()
       // What has been recorded in its place is no end of this one: it was written to its end before that.
       if (state === 'whole' || state === 'recorded') return end === -1 || this.#at >= end ? this.#end() : this.#fail()
@@ -125,6 +125,11 @@ class EntryReader implements BodyControl {
   #end(): void {
     this.abort()
     this.#sink.end(null)
+  }
+
+  /** Slow readers hold so much that it was taken from this one. */
+  #lost(): void {
+    this.#fail('MemoryLimit', 'it is read so slowly that what is kept for it was given up')
   }
 
   #fail(
