@@ -16,7 +16,7 @@ const ANY = -1
 export const MAX_LABELS = FIXED_LABELS + MAX_TAGS
 
 /** What kind of name a label is made of, so that a tag is no path. */
-export type LabelKind = 'path' | 'url' | 'prefix' | 'route' | 'rule' | 'tag' | 'group'
+export type LabelKind = 'path' | 'url' | 'prefix' | 'route' | 'rule' | 'tag' | 'group' | 'parameter'
 
 /**
  * How the query of a key comes from that of a URL: as it is, by leaving parameters out or ordering them, or in another
@@ -140,12 +140,12 @@ export function eachPrefix(url: string, found: (label: number) => boolean): bool
 const SLASH = 0x2f
 const QUESTION = 0x3f
 
-/** The decoded parameters of a query, as a purge by URL compares them. */
-export function queryParameters(query: string): string[] {
+/** Of the decoded parameters of a query, as a purge by URL compares them; in base 36. */
+export function parameterLabels(query: string): string[] {
   return query
     .split('&')
     .filter((parameter) => parameter !== '')
-    .map((parameter) => decode(parameter.replaceAll('+', ' ')))
+    .map((parameter) => labelOf('parameter', decode(parameter.replaceAll('+', ' '))).toString(36))
 }
 
 function decode(text: string): string {

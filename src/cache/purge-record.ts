@@ -22,7 +22,7 @@ export interface PurgeRecord {
   readonly label: number
   /** Of `url`: the label with its query. */
   readonly exact: number
-  /** Of `url`: the query. */
+  /** Of `url`: labels of the parameters of its query, with spaces between them. */
   readonly text: string
   /** What the other replicas know it by; 0: it is none of their business. */
   readonly id: number

@@ -1,9 +1,10 @@
 /** What is to be purged, as people say it, in records. */
 import { normalizeHost } from '../pattern/host.ts'
 import { normalizePath } from '../pattern/path.ts'
-import { labelOf, namespaceLabel, routeLabel, ruleLabel, urlText } from './purge-labels.ts'
-import { MAX_PURGE_TEXT, PLAIN, type PurgeRecord } from './purge-record.ts'
+import { labelOf, namespaceLabel, routeLabel, ruleLabel } from './purge-labels.ts'
+import { PLAIN, type PurgeRecord } from './purge-record.ts'
 import { isTag } from './tags.ts'
+import { urlPurge } from './url-purge.ts'
 
 /** One kind of names at a time. */
 export interface PurgeRequest {
@@ -78,15 +79,7 @@ function urlRecords(base: Base, text: string): Records {
   const parsed = parse(text)
   if ('fault' in parsed) return parsed
   const { host, paths, query } = parsed
-  if (query !== undefined && Buffer.byteLength(query) > MAX_PURGE_TEXT)
-    return { fault: `The query of a URL has ${MAX_PURGE_TEXT} bytes at most.` }
-  return paths.map((path) => ({
-    ...base,
-    kind: 'url',
-    label: labelOf('path', host + path),
-    exact: labelOf('url', urlText(host, path, query)),
-    text: query ?? '',
-  }))
+  return paths.map((path) => ({ ...base, ...urlPurge(host, path, query) }))
 }
 
 function prefixRecords(base: Base, text: string): Records {

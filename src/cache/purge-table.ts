@@ -3,7 +3,7 @@
  * look-up for each of its labels. What there is no room for is forgotten, the oldest first, and objects that have not
  * been judged since count as purged.
  */
-import { eachPrefix, pathLabel, queryMatch, queryParameters } from './purge-labels.ts'
+import { eachPrefix, parameterLabels, pathLabel, queryMatch } from './purge-labels.ts'
 import type { PurgeRecord } from './purge-record.ts'
 
 /** Purges by URL of one path; more are one purge of the path with whatever query. */
@@ -14,6 +14,7 @@ interface UrlPurges {
   last: number
   /** The last one of whatever query. */
   any: number
+  /** By the labels of their parameters. */
   readonly queries: Map<string, number>
 }
 
@@ -47,12 +48,12 @@ export class PurgeTable {
     }
   }
 
-  #addUrl(path: number, query: string, sequence: number): void {
+  #addUrl(path: number, parameters: string, sequence: number): void {
     const purges = this.#urls.get(path) ?? { last: 0, any: 0, queries: new Map<string, number>() }
     this.#urls.delete(path)
     this.#urls.set(path, purges)
     purges.last = Math.max(purges.last, sequence)
-    renew(purges.queries, query, sequence)
+    renew(purges.queries, parameters, sequence)
     if (purges.queries.size <= MAX_QUERIES) return
     purges.queries.clear()
     purges.any = purges.last
@@ -95,10 +96,10 @@ export class PurgeTable {
     if (purges.any > since || queryMatch(labels) === 'any') return true
     const text = url()
     const question = text.indexOf('?')
-    const own = question === -1 ? [] : queryParameters(text.slice(question + 1))
-    for (const [query, sequence] of purges.queries) {
+    const own = question === -1 ? [] : parameterLabels(text.slice(question + 1))
+    for (const [parameters, sequence] of purges.queries) {
       if (sequence <= since) continue
-      const stated = new Set(queryParameters(query))
+      const stated = new Set(parameters.split(' '))
       if (own.every((parameter) => stated.has(parameter))) return true
     }
     return false

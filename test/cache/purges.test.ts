@@ -13,6 +13,7 @@ import {
 } from '../../src/cache/purge-labels.ts'
 import { decodePurge, encodePurge, MAX_PURGE_TEXT, PLAIN, type PurgeRecord } from '../../src/cache/purge-record.ts'
 import { HARD, KEPT, Purges, type PurgeVerdict, SOFT } from '../../src/cache/purges.ts'
+import { urlPurge } from '../../src/cache/url-purge.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 
 interface Stored {
@@ -41,8 +42,7 @@ function recordOf(namespace: string, purge: Purge, soft = false): PurgeRecord {
   switch (purge.what) {
     case 'url': {
       const { host, path, query } = purge
-      const exact = labelOf('url', urlText(host, path, query))
-      return { ...base, kind: 'url', label: labelOf('path', host + path), exact, text: query ?? '' }
+      return { ...base, ...urlPurge(host, path, query) }
     }
     case 'prefix':
       return { ...base, kind: 'prefix', label: labelOf('prefix', purge.host + purge.path) }

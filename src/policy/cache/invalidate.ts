@@ -1,8 +1,9 @@
 /** What a response to an unsafe method makes invalid (RFC 9111 §4.4, RFC 9875): in all workers and replicas. */
 import { invalidatedGroups } from '../../cache/cache-groups.ts'
 import { invalidatedPaths, invalidates } from '../../cache/invalidation.ts'
-import { groupLabel, labelOf, namespaceLabel, urlText } from '../../cache/purge-labels.ts'
+import { groupLabel, namespaceLabel, urlText } from '../../cache/purge-labels.ts'
 import { PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
+import { urlPurge } from '../../cache/url-purge.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import { authorityOf } from '../../pattern/host.ts'
 import type { Exchange } from '../exchange.ts'
@@ -18,13 +19,7 @@ export function invalidate(x: Exchange, { status, fields }: ResponseHead, servic
     const id = 1 + Math.floor(services.random() * 2 ** ID_BITS)
     services.cache.purges.append({ ...PLAIN, kind: 'label', ...what, namespace, id })
   }
-  const purgeUrl = (path: string, query: string | undefined): void =>
-    purge({
-      kind: 'url',
-      label: labelOf('path', x.host + path),
-      exact: labelOf('url', urlText(x.host, path, query)),
-      text: query ?? '',
-    })
+  const purgeUrl = (path: string, query: string | undefined): void => purge(urlPurge(x.host, path, query))
   purgeUrl(x.originalPath, x.query)
   const { scheme, host, port } = x.origin
   const path = urlText('', x.originalPath, x.query)
