@@ -332,8 +332,10 @@ export class ResponseCache {
   #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    // It has ended in this moment, in another worker, so it is there as a whole; or memory is left with no room for it.
     fetch.cancel()
-    return this.#alone(asking, 'miss NotShared')
+    asking.failed = false
+    return asking.round < MAX_ROUNDS ? this.#look(asking) : this.#alone(asking, 'miss NotShared')
   }
 
   /** @param fetch what writes it; null: it is whole */
