@@ -189,13 +189,13 @@ export class ResponseCache {
     const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
     if (found.entry === null && asking.directives.onlyIfCached) {
-      claim?.fill.fail()
+      claim?.fill.withdraw()
       return this.#refuse(asking.x)
     }
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) {
-      claim?.fill.fail()
+      claim?.fill.withdraw()
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
     const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
@@ -213,7 +213,7 @@ export class ResponseCache {
     const place = placeOf(x, rule, found, this.#cache)
     asking.recalled = await recalls.ask({ ...place, ...aboutOf(x, found) })
     if (x.ended) {
-      claim.fill.fail()
+      claim.fill.withdraw()
       return undefined
     }
     const response = asking.recalled.found
@@ -224,7 +224,7 @@ export class ResponseCache {
         return this.#look(asking)
       } finally {
         // Where it was of no use to the end.
-        ;(asking.claim as Claim | null)?.fill.fail()
+        ;(asking.claim as Claim | null)?.fill.withdraw()
       }
     }
     const now = this.#services.clock.wall()
