@@ -199,8 +199,10 @@ export class ResponseCache {
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
     const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
-    if (begun === 'none') return this.#forward(asking, found, result, 'later')
-    if (begun === 'found')
+    // There is no room for a claim, or whoever had it has just ended.
+    const again = begun === 'found' || (begun === 'none' && asking.round === 0 && this.#cache.memory.maxBodyBytes > 0)
+    if (begun === 'none' && !again) return this.#forward(asking, found, result, 'later')
+    if (begun === 'found' || begun === 'none')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
@@ -332,8 +334,12 @@ export class ResponseCache {
   #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    const { state } = fetch
     fetch.cancel()
-    return this.#alone(asking, 'miss NotShared')
+    if (state === 'filling') return this.#alone(asking, 'miss NotShared')
+    // It was written to its end meanwhile, by another worker.
+    asking.failed = state === 'failed'
+    return this.#look(asking)
   }
 
   /** @param fetch what writes it; null: it is whole */
