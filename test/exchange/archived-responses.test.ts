@@ -275,6 +275,27 @@ describe('a stale response in an archive that has changed', () => {
   })
 })
 
+describe('a stale response in an archive that may be served while it is validated', () => {
+  it('is fetched anew in the background, whatever the store', async (t) => {
+    for (const store of ['Tiered', 'Redis']) {
+      const w = world(t, { store })
+      let version = 1
+      w.answer = (request) =>
+        request.respond(200, `version ${version}`, { 'cache-control': 'max-age=1, stale-while-revalidate=60' })
+      await w.get(0)
+      await w.put(1)
+      for (const gateway of w.replicas) await gateway.pass(2_000)
+      version = 2
+      assert.equal((await w.get(1)).body, 'version 1', store)
+      await w.replicas[1].pass(100)
+      await w.put(2)
+      assert.equal((await w.get(1)).body, 'version 2', store)
+      assert.equal(w.asked.length, 2, store)
+      await over(w)
+    }
+  })
+})
+
 describe('purges', () => {
   it('concern what is in the archive, in each replica that has heard of them', async (t) => {
     const w = world(t)

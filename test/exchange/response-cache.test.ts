@@ -221,6 +221,18 @@ describe('a client that has the response already', () => {
   })
 })
 
+describe('a rule whose maxTTL is 0', () => {
+  it('has no cache, not one that validates or serves stale responses either', async (t) => {
+    const w = world(t, { maxTTL: '0s', staleWhileRevalidate: '1h' })
+    w.answer = (request) => request.respond(200, 'x', { 'cache-control': 'max-age=60', etag: '"1"' })
+    for (let i = 0; i < 2; i++) assert.equal((await get(w)).fields['cache-status'], undefined)
+    assert.deepEqual(
+      w.asked.map(({ fields }) => fields['if-none-match']),
+      [undefined, undefined],
+    )
+  })
+})
+
 describe('a response that grows beyond what may be kept', () => {
   it('goes to all who read along, and is found by nobody', async (t) => {
     const w = world(t, { maxObjectBytes: 1_000 })

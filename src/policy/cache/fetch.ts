@@ -246,10 +246,11 @@ export class Fetch {
       this.fail()
       return reason
     }
-    // What is so because of this request may be otherwise with others.
-    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie')))
-      this.fail()
-    else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
+    // What is so because of this request may be otherwise with others: they look again.
+    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie'))) {
+      this.#fill.withdraw()
+      this.#fill = null
+    } else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
     return reason
   }
 

@@ -26,12 +26,14 @@ import {
   type Fill,
   type FillUnderWay,
   type HeldEntry,
+  type ResponseMemory,
 } from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
+import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
@@ -93,14 +95,21 @@ const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
 export class Recalls {
   readonly #archive: ResponseArchive
   readonly #purges: Purges
+  readonly #memory: ResponseMemory
   readonly #clock: Pick<Clock, 'wall'>
   /** Whether the memory keeps what is fresh. */
   readonly #tiered: boolean
 
-  constructor(archive: ResponseArchive, tiered: boolean, purges: Purges, clock: Pick<Clock, 'wall'>) {
+  constructor(
+    archive: ResponseArchive,
+    tiered: boolean,
+    { purges, memory }: Pick<CacheServices, 'memory' | 'purges'>,
+    clock: Pick<Clock, 'wall'>,
+  ) {
     this.#archive = archive
     this.#tiered = tiered
     this.#purges = purges
+    this.#memory = memory
     this.#clock = clock
   }
 
@@ -210,7 +219,15 @@ export class Recalls {
     fill.end(this.#tiered)
     if (held === null) return
     if (held.bodyBytes === -1 || held.written !== held.bodyBytes) return held.release()
+    if (!this.#tiered) this.#forget(held)
     void this.#put(held, names, keep).finally(() => held.release())
+  }
+
+  /** What was kept for its validation is out of date now. */
+  #forget({ bytes, keyAt, keyBytes }: HeldEntry): void {
+    const entry = this.#memory.find({ bytes: bytes.subarray(keyAt, keyAt + keyBytes), length: keyBytes })
+    if (entry !== null && entry.kind === EntryKind.Response) this.#memory.remove(entry)
+    this.#memory.leave()
   }
 
   async #put(held: HeldEntry, names: readonly string[] | null, keep: KeepRequest): Promise<void> {

@@ -72,7 +72,7 @@ export class ResponseCache {
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#bypassOf = bypassOf(plan.bypass)
     const archive = cache.archives.of(plan.store)
-    this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache.purges, clock)
+    this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
       recalls: this.#recalls,
@@ -231,7 +231,7 @@ export class ResponseCache {
     }
     const now = this.#services.clock.wall()
     // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
-    const keep = recalls.keepsInMemory || !isUsable(judgeReuse(response.numbers, directives, now, VERDICT))
+    const keep = recalls.keepsInMemory || judgeReuse(response.numbers, directives, now, VERDICT).outcome !== 'Fresh'
     const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
     if (poured !== null && (!keep || poured.fetch !== null))
       return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
