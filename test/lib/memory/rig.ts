@@ -163,11 +163,6 @@ export class MemoryGateway implements TransportGateway {
     await this.until(() => Object.values(this.#holdings).every((count) => count === 0), 'the end of everything')
   }
 
-  /** Where its cache stores. */
-  get responses(): HeapResponses {
-    return this.#plane.responses
-  }
-
   get errors(): readonly unknown[] {
     return this.#plane.errors
   }
