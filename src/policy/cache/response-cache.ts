@@ -199,8 +199,10 @@ export class ResponseCache {
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
     const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
-    if (begun === 'none') return this.#forward(asking, found, result, 'later')
-    if (begun === 'found')
+    // There is no room for a claim, or whoever had it has just ended.
+    const again = begun === 'found' || (begun === 'none' && asking.round === 0 && this.#cache.memory.maxBodyBytes > 0)
+    if (begun === 'none' && !again) return this.#forward(asking, found, result, 'later')
+    if (begun === 'found' || begun === 'none')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
