@@ -142,7 +142,7 @@ async function start(): Promise<void> {
   // Printed while the processes start.
   table(
     { http: http!, https: https!, admin: admin!, signals: signals!, flaky: ports.get(9014)! },
-    { folder, authority, registry, second: services[1]!.pid },
+    { folder, authority, registry, second: services[1]!.pid, tokenFile },
   )
   await Promise.all([...services.map(({ serves }) => serves), ready(signals!)])
   if (stopping > 0) return
@@ -198,10 +198,13 @@ interface Places {
   readonly registry: string
   /** The process id of the second instance. */
   readonly second: number
+  /** Of the token of the admin API. */
+  readonly tokenFile: string
 }
 
 function table({ http, https, admin, signals, flaky }: Ports, places: Places): void {
-  const { folder, authority, registry, second } = places
+  const { folder, authority, registry, second, tokenFile } = places
+  const purged = JSON.stringify({ urls: [`http://cache.localhost:${http}/news?latency=700`] })
   const lines = EXAMPLE_REQUESTS.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
@@ -216,6 +219,8 @@ ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')
     Edit one and send the request again: the change applies immediately. A mistake is reported here and changes nothing that is served.
   Three instances have registered themselves and renew that by heartbeats. Kill one and send the first request again: the others take its share.
     ${paint(`kill -9 ${second}; curl -s ${registry}/endpoints`, 'bold')}
+  What the cache holds can be purged; the request of the HIT is a MISS again then:
+    ${paint(`curl -X POST http://127.0.0.1:${admin}/api/v1/cache/purges -H "Authorization: Bearer $(cat ${tokenFile})" -H 'Content-Type: application/json' -d '${purged}'`, 'bold')}
   The behaviour of the flaky instance, and of any other, can be changed:
     ${paint(`curl -X PUT http://127.0.0.1:${flaky}/_control -d '{"resetRate": 0, "latency": 300}'`, 'bold')}
   Admin http://127.0.0.1:${admin}    Probes http://127.0.0.1:${signals}/readyz and /metrics    Ctrl-C stops everything.

@@ -132,7 +132,7 @@ function withDate(lines: readonly Line[], date: string): readonly Line[] {
   return [...lines.filter(({ name }) => name !== 'date'), { name: 'date', value: date }]
 }
 
-let readable = ''
+let readable: string | null = null
 
 /** Many responses of one second have the same Date. @param now when it arrived */
 function isReadable(date: string, now: string): boolean {

@@ -147,6 +147,8 @@ export interface Fill {
    * has what was written, and no more comes.
    */
   fail(): void
+  /** As {@link fail}, but nothing has failed: to be called before the head. Those who wait look again. */
+  withdraw(): void
   /** What has been written, to be read by the one who fills. Null before the head, and when too many are held. */
   hold(): HeldEntry | null
 }
@@ -158,7 +160,7 @@ export type FillState =
   | 'filling'
   /** The body is whole. */
   | 'whole'
-  /** The outcome has been recorded under the key: look again, it is there or was removed. */
+  /** The outcome has been recorded under the key, or there is none: look again, it is there or was removed. */
   | 'recorded'
   /** Nothing more comes: fetch without waiting for others. */
   | 'failed'

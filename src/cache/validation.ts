@@ -29,14 +29,24 @@ export function judgeNotModified(
   if (tag !== undefined) {
     const { etag } = head
     if (etag === undefined || !isEntityTag(etag)) return 'Mismatch'
-    // A strong one selects what has the same strong one; a weak one what it weakly equals.
-    const same = isWeak(tag) ? weaklyEqual(etag, tag) : stronglyEqual(etag, tag)
+    // A strong one selects what has the same strong one; a weak one what it weakly equals. The RFC lets a strong one
+    // select nothing weak, but nginx answers so to the weak tag of what it has compressed: it means that response.
+    const same = isWeak(tag) || isWeak(etag) ? weaklyEqual(etag, tag) : stronglyEqual(etag, tag)
     return same ? 'Update' : 'Mismatch'
   }
   const modified = newer.joined('last-modified')
   if (modified === undefined) return 'Update'
   const time = parseHttpDate(modified, now)
   return Number.isNaN(time) || time === numbers.lastModified ? 'Update' : 'Mismatch'
+}
+
+/**
+ * Whether a 304 that updates a stored response says a strong tag where that has a weak one: the bytes that are stored
+ * are not what it identifies, so the tag stays weak.
+ */
+export function makesStrong({ etag }: StoredHead, newer: Fields): boolean {
+  const tag = onlyTag(newer)
+  return tag !== undefined && !isWeak(tag) && etag !== undefined && isWeak(etag)
 }
 
 /**

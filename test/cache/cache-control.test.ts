@@ -223,6 +223,15 @@ describe('targeted fields', () => {
     })
   })
 
+  it('RFC 9651 §4.2: reads all lines of a targeted field as one', () => {
+    const fields = Fields.from({ 'cdn-cache-control': 'max-age=60, private="x-a"' })
+    fields.add('cdn-cache-control', 'max-age=5')
+    const { directives } = controllingDirectives(fields, DEFAULT_TARGETS)
+    assert.deepEqual(difference(directives), { maxAge: 5, excluded: ['x-a'] })
+    fields.add('cdn-cache-control', '')
+    assert.equal(controllingDirectives(fields, DEFAULT_TARGETS).targeted, false)
+  })
+
   it('takes a directive that is false for none', () => {
     assert.deepEqual(targeted({ 'cdn-cache-control': 'no-store=?0, private=?0, max-age=5' }), {
       maxAge: 5,

@@ -64,6 +64,7 @@ describe('dates of HTTP', () => {
       { examples: [[951_782_400, 0]] },
     )
     assert.equal(parseHttpDate('Sunday, 29-Nov-76 11:59:59 GMT', NOW), Date.UTC(2076, 10, 29, 11, 59, 59))
+    assert.equal(parseHttpDate('Sunday, 29-Nov-76 12:00:00 GMT', NOW), Date.UTC(2076, 10, 29, 12))
     assert.equal(parseHttpDate('Sunday, 29-Nov-76 12:00:01 GMT', NOW), Date.UTC(1976, 10, 29, 12, 0, 1))
   })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isSameRepresentation, judgeHead, judgeNotModified } from '../../src/cache/validation.ts'
+import { isSameRepresentation, judgeHead, judgeNotModified, makesStrong } from '../../src/cache/validation.ts'
 import { NOW, numbersOf, received, storedHead } from './stored.ts'
 
 const CHANGED = 'Last-Modified: Sat, 28 Nov 2026 12:00:00 GMT'
@@ -16,7 +16,6 @@ describe('a 304 to a validation', () => {
     assert.equal(notModified(['ETag: "a"'], ['ETag: "a"']), 'Update')
     assert.equal(notModified(['ETag: "a"', CHANGED], ['ETag: "a"', LATER]), 'Update')
     assert.equal(notModified(['ETag: "a"'], ['ETag: "b"']), 'Mismatch')
-    assert.equal(notModified(['ETag: W/"a"'], ['ETag: "a"']), 'Mismatch')
     assert.equal(notModified([CHANGED], ['ETag: "a"', CHANGED]), 'Mismatch')
   })
 
@@ -27,6 +26,20 @@ describe('a 304 to a validation', () => {
     assert.equal(notModified([CHANGED], [CHANGED]), 'Update')
     assert.equal(notModified([CHANGED], [LATER]), 'Mismatch')
     assert.equal(notModified(['ETag: "a"'], [CHANGED]), 'Mismatch')
+  })
+
+  it('updates what has the tag weak of which it says the strong one, and leaves that weak', () => {
+    assert.equal(notModified(['ETag: W/"a"'], ['ETag: "a"']), 'Update')
+    assert.equal(notModified(['ETag: W/"a"'], ['ETag: "b"']), 'Mismatch')
+    const strong = (stored: string, newer: string) => makesStrong(storedHead(200, stored), received(newer))
+    assert.equal(strong('ETag: W/"a"', 'ETag: "a"'), true)
+    for (const [stored, newer] of [
+      ['ETag: "a"', 'ETag: "a"'],
+      ['ETag: W/"a"', 'ETag: W/"a"'],
+      [CHANGED, 'ETag: "a"'],
+      ['ETag: W/"a"', CHANGED],
+    ])
+      assert.equal(strong(stored!, newer!), false)
   })
 
   it('RFC 9111 §4.3.3: updates what was asked for where it names no validator', () => {

@@ -176,6 +176,24 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     assert.equal(redirected.header('location'), `https://tls.localhost:${https}/a?b=c`)
   })
 
+  it('shows a purge: what was a HIT is fetched again', async () => {
+    const line =
+      /curl -X POST http:\/\/127\.0\.0\.1:(\d+)(\S+) .*\$\(cat ([^)]+)\).* -d '(.+)'/.exec(example.output) ?? []
+    const [, admin, path, file, body] = line
+    const news = () => request(port, { host: 'cache.localhost', path: '/news?latency=700' })
+    await news()
+    assert.match((await news()).header('cache-status') ?? '', /;\s?hit/)
+    const answer = await request(Number(admin), {
+      ...{ method: 'POST', path: path!, host: 'localhost', body: body! },
+      headers: {
+        'content-type': 'application/json',
+        authorization: `Bearer ${readFileSync(file!, 'utf8').trim()}`,
+      },
+    })
+    assert.equal(answer.status, 200, answer.text)
+    assert.match((await news()).header('cache-status') ?? '', /fwd=uri-miss|fwd=miss|fwd=stale/)
+  })
+
   it('splits nine to one', async () => {
     const counts: Record<string, number> = {}
     for (let i = 0; i < 20; i++) {

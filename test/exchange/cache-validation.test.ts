@@ -56,6 +56,16 @@ describe('a 304 about another representation', () => {
     assert.deepEqual(w.gateway.errors, [])
   })
 
+  it('is none where nginx says the strong form of a weak tag: what it has compressed is validated by one request', async (t) => {
+    const w = await stale(t, { ...FIELDS, etag: 'W/"1"' })
+    w.answer = (request) => request.respond(304, '', { ...FIELDS, etag: '"1"', 'x-version': 'two' })
+    const first = await get(w)
+    assert.deepEqual([first.status, first.body, first.fields.etag], [200, 'one', 'W/"1"'])
+    assert.equal(first.fields['x-version'], 'two')
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
   it('is fetched with back-pressure, whole, however slowly the client reads', async (t) => {
     const w = await stale(t)
     const body = Array.from({ length: 200_000 }, (_, i) => `${i}`).join(' ')

@@ -100,6 +100,42 @@ describe('requests for one key that meet', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('find what another worker has written to its end while they look', async (t) => {
+    const w = world(t)
+    const { responses } = w.gateway
+    const begin = responses.begin.bind(responses)
+    let once = true
+    responses.begin = (...asked) => {
+      const begun = begin(...asked)
+      if (typeof begun === 'string' || begun.type !== 'under-way' || !once) return begun
+      once = false
+      let gone = false
+      return {
+        type: 'under-way',
+        get state() {
+          return gone ? 'whole' : begun.state
+        },
+        follow: (changed) => begun.follow(changed),
+        cancel: () => begun.cancel(),
+        hold() {
+          gone = true
+          return null
+        },
+      }
+    }
+    w.answer = () => {}
+    const requests = [1, 2].map(() => w.gateway.ask({ path: '/a' }))
+    await w.gateway.until(() => w.asked.length === 1)
+    w.asked[0]!.head(200, { 'cache-control': 'max-age=60', 'content-length': '4' })
+    w.asked[0]!.write('bo')
+    for (const request of requests) await request.head()
+    w.asked[0]!.write('dy')
+    w.asked[0]!.end()
+    for (const request of requests) assert.equal((await request.response()).body, 'body')
+    assert.deepEqual([w.asked.length, once], [1, false])
+    await w.gateway.nothingLeft()
+  })
+
   it('wait for no longer than the settings say', async (t) => {
     const w = world(t)
     w.answer = () => {}
@@ -182,6 +218,18 @@ describe('a client that has the response already', () => {
     assert.equal((await get(w)).body, 'one')
     assert.equal(w.asked.length, 1)
     await w.gateway.nothingLeft()
+  })
+})
+
+describe('a rule whose maxTTL is 0', () => {
+  it('has no cache, not one that validates or serves stale responses either', async (t) => {
+    const w = world(t, { maxTTL: '0s', staleWhileRevalidate: '1h' })
+    w.answer = (request) => request.respond(200, 'x', { 'cache-control': 'max-age=60', etag: '"1"' })
+    for (let i = 0; i < 2; i++) assert.equal((await get(w)).fields['cache-status'], undefined)
+    assert.deepEqual(
+      w.asked.map(({ fields }) => fields['if-none-match']),
+      [undefined, undefined],
+    )
   })
 })
 

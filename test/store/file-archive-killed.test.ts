@@ -23,7 +23,11 @@ describe('files of a process that was killed while it wrote them', () => {
       const child = spawn(process.execPath, [writer.pathname, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
       const ended = once(child, 'exit')
       // It says so whenever it has put some of them.
-      for (let said = 0; said < 8 + 5 * round; ) said += String((await once(child.stdout, 'data'))[0]).length
+      for (let said = 0; said < 8 + 5 * round; ) {
+        const [chunk] = await Promise.race([once(child.stdout, 'data'), ended])
+        assert.ok(child.exitCode === null, 'it writes until it is killed')
+        said += String(chunk).length
+      }
       child.kill('SIGKILL')
       await ended
       const store = new FileStore({

@@ -259,6 +259,21 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
       assert.equal(store(here, 'a', 'again'), true)
     })
 
+    it('has those who wait look again where a fill is withdrawn, and leaves what is there', async () => {
+      const [here, there] = begin()
+      assert.equal(store(here, 'a', 'old'), true)
+      const serial = serialOf(here, 'a')
+      const first = beginFill(here, 'a', 'shop', serial)
+      const waiting = followFill(there, 'a')
+      const told = change(waiting)
+      first.withdraw()
+      first.fail()
+      await told
+      assert.deepEqual([waiting.state, waiting.hold()], ['recorded', null])
+      assert.equal(bodyOf(there, 'a'), 'old')
+      beginFill(there, 'a', 'shop', serial).fail()
+    })
+
     it('gives those who read along what nobody else is to find', async () => {
       const [here, there] = begin()
       const fill = beginFill(here, 'a')

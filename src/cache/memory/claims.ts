@@ -32,6 +32,8 @@ export const RowState = {
   Failed: 4,
 } as const
 export type RowState = (typeof RowState)[keyof typeof RowState]
+/** How the fill of a row may end. */
+export type RowEnd = typeof RowState.Recorded | typeof RowState.Failed
 
 const WAY_BITS = 64 / CLAIM_WAYS
 const WAY_MASK = (1n << BigInt(WAY_BITS)) - 1n
@@ -143,7 +145,7 @@ export class Claims {
   }
 
   /** The fill is over: others may claim the key. */
-  end(row: number, state: typeof RowState.Recorded | typeof RowState.Failed): void {
+  end(row: number, state: RowEnd): void {
     const at = this.#at(row)
     Atomics.store(this.#words, at + ROW_STATE, state)
     Atomics.store(this.#words, at + ROW_ENTRY, 0)

@@ -1,6 +1,6 @@
 /** A fetch of this worker, whose response is being stored. */
 import { type EntryHead, EntryKind, type Fill, type HeldEntry } from '../response-memory.ts'
-import { RowState } from './claims.ts'
+import { type RowEnd, RowState } from './claims.ts'
 import { type EntryOwner, EntryWriter } from './entry-writer.ts'
 import type { MemoryParts } from './parts.ts'
 import { SLOT, STATE, State } from './record.ts'
@@ -88,6 +88,11 @@ export class OwnFill implements Fill {
     if (!this.#over) this.#failFor(Statistic.FailedFills)
   }
 
+  withdraw(): void {
+    if (this.#over || this.#writer !== undefined) this.fail()
+    else this.#close(false, RowState.Recorded)
+  }
+
   hold(): HeldEntry | null {
     if (this.#over || this.#writer === undefined) return null
     const { readers, held } = this.#parts
@@ -107,13 +112,13 @@ export class OwnFill implements Fill {
   }
 
   /** @param recorded whether the entry is found under its key; else it goes as soon as nobody reads it */
-  #close(recorded: boolean): boolean {
+  #close(recorded: boolean, state: RowEnd = recorded ? RowState.Recorded : RowState.Failed): boolean {
     const { claims, segment, records } = this.#parts
     this.#over = true
     const record = this.#writer?.record ?? this.#recorded
     if (!recorded && record !== undefined && records.get(record, STATE) !== State.Failed)
       records.store(record, STATE, State.Dead)
-    claims.end(this.#row, recorded ? RowState.Recorded : RowState.Failed)
+    claims.end(this.#row, state)
     segment.retireKey(this.#keyRecord)
     // Behind the row, in which nobody finds it any more.
     if (!recorded && record !== undefined) segment.retire(record)

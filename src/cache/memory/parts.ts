@@ -11,6 +11,8 @@ import { MemoryStatistics } from './statistics.ts'
 
 /** Of a segment: what one entry may take of it. */
 const ENTRY_SHARE = 1 / 2
+/** Lengths are words with a sign. */
+const MAX_ENTRY_BYTES = 2 ** 31 - 1
 
 export interface MemoryParts {
   readonly layout: Layout
@@ -33,6 +35,6 @@ export function assemble(buffer: SharedArrayBuffer, layout: Layout, bells: Doorb
   const statistics = new MemoryStatistics(buffer, layout, worker)
   const segment = new Segment({ records, index, layout, readers, statistics, bells })
   const held = new HeldRecords(records, layout, readers, statistics)
-  const maxEntryBytes = Math.floor(layout.segmentUnits * UNIT_BYTES * ENTRY_SHARE)
+  const maxEntryBytes = Math.min(Math.floor(layout.segmentUnits * UNIT_BYTES * ENTRY_SHARE), MAX_ENTRY_BYTES)
   return { layout, records, index, claims, readers, segment, held, statistics, maxEntryBytes }
 }

@@ -79,10 +79,12 @@ export class Segment {
     const ghosts = new Ghosts(words, layout.ghostsAt, layout.ghostBuckets)
     this.tenants = new Tenants(records, ghosts, layout.workers)
     const bitsAt = layout.bitsAt + worker * layout.bitWords
-    words.fill(0, bitsAt, bitsAt + layout.bitWords)
+    // The first owner finds zeros, in pages that take no memory as long as nobody writes to them.
+    const first = Atomics.add(words, this.#own + STARTS, 1) === 0
+    if (!first) words.fill(0, bitsAt, bitsAt + layout.bitWords)
     this.#runs = new RunAllocator(words, this.#first, bitsAt)
     this.#retired = new Retired({ records, layout, readers, bells, tenants: this.tenants, runs: this.#runs })
-    if (Atomics.add(words, this.#own + STARTS, 1) === 0) this.#runs.release(this.#first, layout.segmentUnits)
+    if (first) this.#runs.release(this.#first, layout.segmentUnits)
     else this.#adopted = 0
     this.#count()
   }

@@ -13,7 +13,7 @@ const MAIN = 2
 /** Of the units of a tenant's entries: what is new and has not shown that it is asked for again. */
 const SMALL_SHARE = 0.1
 /**
- * Hits at which a new entry has shown it. The paper has two, which keeps up to 2.6 points fewer of the requests that
+ * Hits at which a new entry has shown it. The paper has two, which keeps up to 1.6 points fewer of the requests that
  * one keeps, on each trace of `bench/cache-traces.ts`.
  */
 const PROMOTING_HITS = 1

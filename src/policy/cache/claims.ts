@@ -139,7 +139,7 @@ export function claimOf(
   asking.claim = null
   if (claim !== null) {
     if (Buffer.compare(claim.key.bytes, KEY.bytes.subarray(0, KEY.length)) === 0) return claim
-    claim.fill.fail()
+    claim.fill.withdraw()
     return null
   }
   if (recalled !== null || state === 'uncacheable' || directives.noCache) return null

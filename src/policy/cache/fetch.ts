@@ -23,7 +23,7 @@ import {
 import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
-import { judgeHead, judgeNotModified } from '../../cache/validation.ts'
+import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
 import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
@@ -246,10 +246,11 @@ export class Fetch {
       this.fail()
       return reason
     }
-    // What is so because of this request may be otherwise with others.
-    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie')))
-      this.fail()
-    else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
+    // What is so because of this request may be otherwise with others: they look again.
+    if (OF_THE_REQUEST.has(reason) || (reason === 'NoLifetime' && this.request.storing.fields.has('cookie'))) {
+      this.#fill.withdraw()
+      this.#fill = null
+    } else this.uncacheable(status >= 500 ? FAILURE_TIME : UNCACHEABLE_TIME)
     return reason
   }
 
@@ -262,10 +263,9 @@ export class Fetch {
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
   #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
     const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
-    const update =
-      judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
-        ? this.#update(stored, fields, received)
-        : null
+    const isSame = judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
+    if (isSame && makesStrong(stored, fields)) fields.remove('etag')
+    const update = isSame ? this.#update(stored, fields, received) : null
     if (update === null) {
       this.#forget(stale)
       return { type: 'mismatch' }

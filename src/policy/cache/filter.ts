@@ -15,7 +15,8 @@ import { RequestKeys } from './request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 
 export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
-  if (policy.action.type !== 'forward') return undefined
+  // A rule leaves an inherited cache by a greatest lifetime of 0: nothing is stored, to be validated or served stale.
+  if (policy.action.type !== 'forward' || plan.maxTtl === 0) return undefined
   const rules = rulesOf(plan)
   const keys = new RequestKeys(plan, policy)
   const requests = new ResponseCache(plan, keys, rules, services)

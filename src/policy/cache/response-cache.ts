@@ -189,18 +189,20 @@ export class ResponseCache {
     const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
     if (found.entry === null && asking.directives.onlyIfCached) {
-      claim?.fill.fail()
+      claim?.fill.withdraw()
       return this.#refuse(asking.x)
     }
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) {
-      claim?.fill.fail()
+      claim?.fill.withdraw()
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
     const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
-    if (begun === 'none') return this.#forward(asking, found, result, 'later')
-    if (begun === 'found')
+    // There is no room for a claim, or whoever had it has just ended.
+    const again = begun === 'found' || (begun === 'none' && asking.round === 0 && this.#cache.memory.maxBodyBytes > 0)
+    if (begun === 'none' && !again) return this.#forward(asking, found, result, 'later')
+    if (begun === 'found' || begun === 'none')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
     if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
     return this.#follow(asking, begun)
@@ -213,7 +215,7 @@ export class ResponseCache {
     const place = placeOf(x, rule, found, this.#cache)
     asking.recalled = await recalls.ask({ ...place, ...aboutOf(x, found) })
     if (x.ended) {
-      claim.fill.fail()
+      claim.fill.withdraw()
       return undefined
     }
     const response = asking.recalled.found
@@ -224,7 +226,7 @@ export class ResponseCache {
         return this.#look(asking)
       } finally {
         // Where it was of no use to the end.
-        ;(asking.claim as Claim | null)?.fill.fail()
+        ;(asking.claim as Claim | null)?.fill.withdraw()
       }
     }
     const now = this.#services.clock.wall()
@@ -332,8 +334,10 @@ export class ResponseCache {
   #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    // It has ended in this moment, in another worker, so it is there as a whole; or memory is left with no room for it.
     fetch.cancel()
-    return this.#alone(asking, 'miss NotShared')
+    asking.failed = false
+    return asking.round < MAX_ROUNDS ? this.#look(asking) : this.#alone(asking, 'miss NotShared')
   }
 
   /** @param fetch what writes it; null: it is whole */

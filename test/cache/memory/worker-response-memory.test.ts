@@ -44,6 +44,14 @@ class Rig {
   }
 }
 
+function largeRig(): Rig | undefined {
+  try {
+    return new Rig(10 * 1_024 * MiB)
+  } catch {
+    return undefined
+  }
+}
+
 /** Goes on until the segment of the worker before is empty. */
 function adopt(memory: WorkerResponseMemory): void {
   for (let i = 0; memory.begin(keyOf('adopts'), 'shop', 0) === 'none'; i++) assert.ok(i < 1_000)
@@ -240,6 +248,19 @@ describe('the memory of responses of a worker', () => {
     assert.equal(body.toString(), 'body of what is read')
     there.leave()
     assert.equal(store(here, 'again', 'x'.repeat(2_000)), true)
+  })
+
+  it('may be larger than 32 bits count, takes no memory before it is used, and no entry beyond them', (t) => {
+    const before = process.memoryUsage.rss()
+    const rig = largeRig()
+    if (rig === undefined) return t.skip('the system gives no address space that it has no memory for')
+    const [here, there] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]
+    assert.equal(store(there, 'far', 'x'.repeat(100_000)), true)
+    assert.equal(bodyOf(here, 'far'), 'x'.repeat(100_000))
+    assert.ok(here.maxBodyBytes < 2 ** 31)
+    assert.equal(beginFill(here, 'long').head(headOf('h', 2 ** 31)), false)
+    assert.equal(beginFill(here, 'longer').head(headOf('h', 5 * 2 ** 30)), false)
+    assert.ok(process.memoryUsage.rss() - before < 1_024 * MiB)
   })
 
   it('is as large as it was allocated, for any number of workers, or not at all', () => {

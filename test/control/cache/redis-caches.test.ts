@@ -59,14 +59,12 @@ describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {
       assert.ok(outcome.ok)
       return outcome.view
     }
-    // A replica says that it is there with its first look behind the beginning.
-    await eventually(async () => {
-      const { replicas, reached, kept } = await purged('/warm')
-      assert.deepEqual({ replicas, reached, kept }, { replicas: 2, reached: 2, kept: true })
-    })
     const begun = [a.log.last, b.log.last] as const
-    const view = await purged('/x')
-    assert.deepEqual([view.replicas, view.reached, view.detail], [2, 2, 'It acts in every replica.'])
+    // A replica says that it is there with its first look behind the beginning, and may be slow.
+    await eventually(async () => {
+      const view = await purged('/x')
+      assert.deepEqual([view.replicas, view.reached, view.detail], [2, 2, 'It acts in every replica.'])
+    })
     assert.equal(a.judge('/x', begun[0]), HARD)
     assert.equal(b.judge('/x', begun[1]), HARD)
     assert.equal(b.judge('/y', begun[1]), KEPT)

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { eventually } from '../harness.ts'
-import { RawClient, requestBytes } from '../raw-client.ts'
+import { RawClient, type RawResponse, requestBytes } from '../raw-client.ts'
 import { holdings } from '../wire.ts'
-import { type CacheRig, FRESH, type Page, STANDARD, shown } from './rig.ts'
+import { type CacheRig, FRESH, linesOf, type Page, STANDARD, shown } from './rig.ts'
 
 const HERD = 100
 const MIB = 1 << 20
@@ -19,8 +19,11 @@ export function collapsing(rig: () => CacheRig): void {
     const answers = herd(page)
     await page.arrived(1)
     await waiting(rig(), HERD)
+    const before = page.asked.length
     resolve()
-    for (const answer of await Promise.all(answers)) page.is(answer, 1, 1)
+    const all = await Promise.all(answers)
+    assert.equal(page.asked.length, 1, `${before} before the answer; ${told(all)}`)
+    for (const answer of all) page.is(answer, 1, 1)
     await page.hits()
   })
 
@@ -162,6 +165,16 @@ export function collapsing(rig: () => CacheRig): void {
     assert.equal(part.text, part.status === 206 ? '01234' : body, shown(part))
     assert.equal((await conditional).text, body)
   })
+}
+
+/** What the cache said, and how often. */
+function told(answers: readonly RawResponse[]): string {
+  const counts = new Map<string, number>()
+  for (const answer of answers) {
+    const line = linesOf(answer, 'cache-status')
+    counts.set(line, (counts.get(line) ?? 0) + 1)
+  }
+  return [...counts].map(([line, count]) => `${count} × ${line}`).join(' | ')
 }
 
 /** Until the gateway has so many requests that are not answered yet: no other test runs meanwhile. */

@@ -137,6 +137,10 @@ class HeapFill implements Fill {
     this.#over('failed')
   }
 
+  withdraw(): void {
+    this.#over('recorded')
+  }
+
   hold(): HeldEntry | null {
     return this.entry
   }
