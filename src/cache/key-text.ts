@@ -60,7 +60,8 @@ const NAMING: ReadonlySet<number> = new Set<number>([
   KeyPart.Varied,
 ])
 /** Selectors and names of fields whose values may be a credential, or say who somebody is. */
-const CONCEALED = /^(?:cookie|claim):|(?:^|[:-])(?:cookie|authorization|token|key|secret|session|auth)(?:$|-)/
+const CONCEALED =
+  /^(?:cookie|claim):|^consumer$|(?:^|[:_-])(?:cookie|authorization|token|key|apikey|secret|session|auth|user|password|jwt|signature)(?:$|[_-])/
 const HIDDEN = '(hidden)'
 const MAX_SHOWN = 256
 
