@@ -138,7 +138,7 @@ function tokenOf({ tokenFile }: CacheCommand, io: CacheIo): string {
   const text = tokenFile === undefined ? io.environment.HEADGATE_ADMIN_TOKEN : readText(tokenFile, io)
   const token = text?.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#'))
   if (token === undefined)
-    throw new AdminError('A change needs the token of admin.tokenFile: --token-file FILE, or HEADGATE_ADMIN_TOKEN')
+    throw new AdminError('It needs the token of admin.tokenFile: --token-file FILE, or HEADGATE_ADMIN_TOKEN')
   return token.trim()
 }
 

@@ -7,7 +7,7 @@ import { KEY_SET } from '../policy/auth/key-set.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
-import { mayNeedRedis } from './missing-stores.ts'
+import { mayNeedStores } from './missing-stores.ts'
 import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
 import { objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
@@ -85,9 +85,9 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       if (plan.tls !== undefined) work.statuses.add(statusName(key))
       if (budget.spend(1)) yield
     }
-  if ((before.settings.redis === undefined) !== (resources.settings.redis === undefined))
+  if (!sameStores(before.settings, resources.settings))
     for (const [key, { plan }] of memo.routes) {
-      if (mayNeedRedis(plan.resource.object)) work.references.add(key)
+      if (mayNeedStores(plan.resource.object)) work.references.add(key)
       if (budget.spend(1)) yield
     }
   if (!sameForTargets(before.settings, resources.settings)) yield* markTargets(memo, resources, budget)
@@ -254,6 +254,12 @@ function sameTlsListeners(a: SettingsObject, b: SettingsObject): boolean {
   const namesOf = ({ listeners }: SettingsObject): string[] =>
     listeners.flatMap(({ name, tls }) => (tls === undefined ? [] : name)).sort()
   return a.listeners === b.listeners || isDeepStrictEqual(namesOf(a), namesOf(b))
+}
+
+/** Those that Routes may need: see missing-stores.ts. */
+function sameStores(a: SettingsObject, b: SettingsObject): boolean {
+  const isSame = (name: 'redis' | 'stateDirectory'): boolean => (a[name] === undefined) === (b[name] === undefined)
+  return isSame('redis') && isSame('stateDirectory')
 }
 
 /** Every Backend, and every other referenced target. */

@@ -56,7 +56,11 @@ export class WorkerArchives {
   of(store: 'Memory' | 'Redis' | 'Tiered' | 'File'): ResponseArchive | undefined {
     if (store === 'Memory') return undefined
     if (store !== 'File') return (this.#redis ??= this.#openRedis()).archive
-    return (this.#files ??= this.#openFiles()).archive
+    if (this.#files === undefined) {
+      this.#files = this.#openFiles()
+      this.#files.records.prepare()
+    }
+    return this.#files.archive
   }
 
   /** Those that a policy has asked for. */

@@ -29,8 +29,8 @@ function refs(resources: ResourceSet, state = new CompileState()): string {
     .join()
 }
 
-describe('what is to be kept in Redis while the settings name none', () => {
-  it('is said of limits of all replicas and of caches, with what holds until then', () => {
+describe('what is to be kept in Redis or files while the settings name none', () => {
+  it('is said of limits of all replicas, with what holds until then', () => {
     const cases: readonly (readonly [object | undefined, object | undefined, RegExp])[] = [
       [
         undefined,
@@ -43,6 +43,30 @@ describe('what is to be kept in Redis while the settings name none', () => {
     ]
     for (const [ofRoute, ofRule, expected] of cases)
       assert.match(refs(world({ routes: [shop(ofRoute, ofRule)] })), expected)
+  })
+
+  it('is said of caches, with where they keep responses until then', () => {
+    const saidOf = (store: string, resources: Partial<ResourceSet> = {}): string =>
+      refs({ ...world({ routes: [shop(undefined, { cache: { store } })] }), ...resources })
+    const redis = { settings: { ...SETTINGS, redis: REDIS } }
+    const files = { settings: { ...SETTINGS, stateDirectory: '/state' } }
+    const cases: readonly (readonly [string, RegExp])[] = [
+      [saidOf('Tiered'), /^StoreNotConfigured: rule web: .*; until then each replica has its own in memory/],
+      [saidOf('Redis'), /^StoreNotConfigured: rule web: .*; until then none is stored/],
+      ...[saidOf('Redis', redis), saidOf('Tiered', redis), saidOf('Memory'), saidOf('File', files)].map(
+        (said) => [said, /^ResolvedRefs: /] as const,
+      ),
+      [saidOf('File', redis), /^StoreNotConfigured: rule web: .*no state directory; .*memory alone/],
+      [saidOf('File', { ...files, clustered: true }), /^StoreNotConfigured: rule web: .*which no cluster has; /],
+    ]
+    for (const [said, expected] of cases) assert.match(said, expected)
+  })
+
+  it('is said no more of files once the settings name a state directory', () => {
+    const state = new CompileState()
+    const resources = world({ routes: [shop({ cache: { store: 'File' } })] })
+    assert.match(refs(resources, state), /StoreNotConfigured/)
+    assert.match(refs({ ...resources, settings: { ...SETTINGS, stateDirectory: '/state' } }, state), /^ResolvedRefs: /)
   })
 
   it('is said no more once the settings name one, and again when they do not', () => {

@@ -171,7 +171,7 @@ export class Caches implements CacheRequests {
     for (const text of urls) {
       const url = URL.parse(text)
       if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-        return refusal(422, 'InvalidWarmUp', 'A URL is none', `${JSON.stringify(text.slice(0, 128))} is no http(s) URL`)
+        return refusal(422, 'InvalidWarmUp', 'Not requested', `${JSON.stringify(text.slice(0, 128))} is no http(s) URL`)
       parsed.push(url)
     }
     const { listeners, time } = this.#options

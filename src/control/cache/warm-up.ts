@@ -120,14 +120,14 @@ export class WarmUp {
   }
 }
 
-/** By what the gateway itself says (RFC 9211); its entry is the last one. */
+/** By what the gateway itself says (RFC 9211); its entry is the last one, and no URL or detail in it has this text. */
 function verdictOf(status: number, field: string | string[] | undefined): [Verdict, string?] {
-  const entry = String(field ?? '')
-    .split(',')
-    .at(-1)!
-    .trim()
-  if (/;\s*hit(?![^;])/.test(entry)) return ['hits']
-  if (/;\s*stored(?!=\?0)(?![^;=])/.test(entry)) return ['stored']
+  const text = `, ${field ?? ''}`
+  const at = text.lastIndexOf(', headgate;')
+  const entry = at === -1 ? '' : text.slice(at + 2)
+  const parameters = entry.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""')
+  if (/;\s*hit(?![^;])/.test(parameters)) return ['hits']
+  if (/;\s*stored(?!=\?0)(?![^;=])/.test(parameters)) return ['stored']
   const why = entry === '' ? 'its rule has no cache, or the answer cannot be cached' : entry
   return [status >= 500 || status === 0 ? 'failed' : 'others', `${status}: ${why}`]
 }

@@ -21,6 +21,7 @@ import { fetchAnew } from './fetch-anew.ts'
 import { FillStep } from './fill-step.ts'
 import { invalidate } from './invalidate.ts'
 import { CACHE_NAME, serve } from './serve.ts'
+import { keyTextOf } from './words.ts'
 
 /** That a fetch goes on without its client. */
 const WITHOUT_CLIENT: Milliseconds = 600_000
@@ -181,8 +182,8 @@ export class OriginResponses {
     return cacheStatusMember(CACHE_NAME, { ...status, ...this.#detail(x, why) })
   }
 
-  #detail(x: Exchange, detail: string): { readonly detail?: string } {
-    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { detail } : {}
+  #detail(x: Exchange, detail: string): Pick<CacheStatus, 'key' | 'detail'> {
+    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : {}
   }
 
   bodyStep(x: Exchange): BodyStepFactory | undefined {

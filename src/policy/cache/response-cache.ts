@@ -3,7 +3,6 @@ import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
-import { urlText } from '../../cache/purge-labels.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
@@ -30,7 +29,7 @@ import { aboutOf, Recalls } from './recall.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { labelsOf } from './tags.ts'
-import { forwardedOf, hitOf, originOf, resultOf } from './words.ts'
+import { forwardedOf, hitOf, keyTextOf, resultOf } from './words.ts'
 
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
@@ -327,7 +326,7 @@ export class ResponseCache {
 
   #detail(x: Exchange, detail: CacheResult): Pick<CacheStatus, 'key' | 'detail'> {
     if (!this.#cache.settings.isTrusted(x.clientAddress)) return NOTHING
-    return { key: `${originOf(x)}${urlText('', x.originalPath, x.query)}`, detail }
+    return { key: keyTextOf(x), detail }
   }
 
   /** Another request's response has begun. */

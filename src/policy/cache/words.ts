@@ -1,5 +1,6 @@
 /** What is said of a request that goes to the origin: in metrics, the access log and Cache-Status. */
 import type { Forwarded } from '../../cache/cache-status.ts'
+import { urlText } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
 import { authorityOf } from '../../pattern/host.ts'
@@ -26,6 +27,11 @@ export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forw
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
     ? 'request'
     : 'stale'
+}
+
+/** What is told of the key: the URL as the client asked for it, with the query as it counts. */
+export function keyTextOf(x: Exchange): string {
+  return `${originOf(x)}${urlText('', x.originalPath, x.query)}`
 }
 
 /** To which cache groups belong. */

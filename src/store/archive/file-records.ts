@@ -49,6 +49,11 @@ export class FileRecords implements Records {
     this.#options = options
   }
 
+  /** Asks for the thread ahead of the first call, which would find nothing while it is not there. */
+  prepare(): void {
+    if (this.#port === null) this.#askFor()
+  }
+
   /** @param port null: there are no files */
   use(port: MessagePort | null): void {
     this.#port?.close()

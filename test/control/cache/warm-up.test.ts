@@ -41,15 +41,18 @@ describe('a list that fills the cache', () => {
       'http://h/?status=Other;hit,%20headgate;fwd=uri-miss;stored',
       'http://h/?status=headgate;fwd=uri-miss;stored=?0',
       'http://h/?status=headgate;fwd=bypass;detail=hit',
+      'http://h/?status=headgate;fwd=uri-miss;stored;key=%22http://h/a,b;hit%22;detail=%22miss%20NotStored%22',
+      'http://h/?status=headgate;fwd=uri-miss;key=%22http://h/;hit%22;detail=%22miss%20NotStored,%20NoStore%22',
+      'http://h/?status=Other;hit',
       'http://h/none',
     )
     const { requested, hits, stored, others, failed } = view
     assert.deepEqual(
       { requested, hits, stored, others, failed },
-      { requested: 5, hits: 1, stored: 1, others: 3, failed: 0 },
+      { requested: 8, hits: 1, stored: 2, others: 5, failed: 0 },
     )
     assert.ok(asked.includes('h/none'))
-    assert.equal(view.problems.length, 3)
+    assert.equal(view.problems.length, 5)
     assert.match(view.problems.find(({ url }) => url.endsWith('none'))!.problem, /^200: its rule has no cache/)
   })
 

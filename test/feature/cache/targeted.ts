@@ -69,6 +69,13 @@ export function cacheStatusField(rig: () => CacheRig): void {
     assert.equal(cacheStatus(await bypassed.get({ cookie: 'preview=1' })).fwd, 'bypass')
   })
 
+  it('RFC 9211 §2.7: the key of what is fetched, for who may see it', async () => {
+    const page = rig().page(STANDARD, { fields: [FRESH] })
+    const { fwd, key, detail } = cacheStatus(await page.get())
+    assert.deepEqual([fwd, detail], ['uri-miss', '"miss NotStored"'])
+    assert.ok(String(key).endsWith(`${page.path}"`), String(key))
+  })
+
   it('RFC 9211 §2: what caches behind us said stays before what we say', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'cache-status: "Behind";fwd=miss;stored'] })
     const first = await page.gets(1, 1)
