@@ -41,6 +41,15 @@ export function judgeReuse(
   return into
 }
 
+/** For whoever asks for nothing newer. */
+export function isFresh(numbers: CacheNumbers, now: Milliseconds): boolean {
+  return (
+    leftOf(numbers, currentAge(numbers, now)) > 0 &&
+    !(numbers.flags & CacheFlag.AlwaysValidate) &&
+    !isClockSetBack(numbers, now)
+  )
+}
+
 /** Of its lifetime. What is marked stale has nothing left, whoever set the mark. */
 function leftOf(numbers: CacheNumbers, age: Milliseconds): Milliseconds {
   const left = numbers.lifetime - age

@@ -189,3 +189,29 @@ describe('a 200 to HEAD', () => {
     await w.gateway.nothingLeft()
   })
 })
+
+describe('a request that asks for something newer than what is fresh', () => {
+  it('leaves it to the others where its own response is for itself alone', async (t) => {
+    const w = await stale(t)
+    w.answer = (request) => request.respond(200, 'all', { 'cache-control': 'max-age=60', etag: '"2"' })
+    assert.equal((await get(w)).body, 'all')
+    await w.gateway.pass(2_000)
+    const answers: readonly [number, FieldMap][] = [
+      [200, { 'cache-control': 'private' }],
+      [200, { 'cache-control': 'max-age=60', 'set-cookie': 'a=b' }],
+      [304, { 'cache-control': 'private', etag: '"2"' }],
+    ]
+    for (const [status, fields] of answers) {
+      w.answer = (request) => request.respond(status, status === 304 ? '' : 'own', fields)
+      for (const asked of ['max-age=0', 'min-fresh=100']) {
+        const own = await get(w, { 'cache-control': asked })
+        assert.equal(own.body, status === 304 ? 'all' : 'own')
+        const other = await get(w)
+        assert.equal(other.body, 'all', `${status} ${asked}`)
+        assert.match(other.fields['cache-status']!, /^headgate;hit;/)
+      }
+    }
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
+})

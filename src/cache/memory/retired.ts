@@ -15,6 +15,7 @@ import {
   Limbo,
   NEXT_EXTENT,
   type Records,
+  TENANT,
   UNITS,
 } from './record.ts'
 import type { RunAllocator } from './run-allocator.ts'
@@ -27,6 +28,15 @@ interface Batch {
   readonly epoch: number
   /** Entries, and keys of fills as negative numbers. */
   readonly records: readonly number[]
+}
+
+/** What slow readers hold of one tenant. */
+interface Holding {
+  units: number
+  /** In the order in which they went. */
+  readonly records: number[]
+  /** How many of these have been taken back. */
+  taken: number
 }
 
 export interface RetiredParts {
@@ -130,13 +140,31 @@ export class Retired {
     if (this.#heldUnits > this.#layout.segmentUnits * HELD_SHARE) this.#takeBack()
   }
 
-  /** Slow readers lose what went first, until they hold no more than they may. */
+  /** Slow readers lose what went first, of the tenant of which most is held, until they hold no more than they may. */
   #takeBack(): void {
+    const records = this.#records
     let excess = this.#heldUnits - this.#layout.segmentUnits * HELD_SHARE
+    const holdings = new Map<number, Holding>()
     for (const record of this.#held) {
-      if (excess <= 0) break
-      excess -= this.#records.get(record, ALL_UNITS)
-      this.#records.setByte(record, LIMBO_BYTE, Limbo.TakenBack)
+      const units = records.get(record, ALL_UNITS)
+      if (records.byte(record, LIMBO_BYTE) === Limbo.TakenBack) {
+        excess -= units
+        continue
+      }
+      const tenant = records.get(record, TENANT)
+      const holding = holdings.get(tenant) ?? { units: 0, records: [], taken: 0 }
+      holdings.set(tenant, holding)
+      holding.units += units
+      holding.records.push(record)
+    }
+    while (excess > 0) {
+      const largest = largestOf(holdings.values())
+      if (largest === undefined) break
+      const record = largest.records[largest.taken++]!
+      const units = records.get(record, ALL_UNITS)
+      largest.units -= units
+      excess -= units
+      records.setByte(record, LIMBO_BYTE, Limbo.TakenBack)
     }
     for (let worker = 0; worker < this.#layout.workers; worker++) this.#bells.ring(worker, bellsOf(this.#layout) - 1)
   }
@@ -184,4 +212,11 @@ export class Retired {
       run = next
     }
   }
+}
+
+/** The one with the most units, undefined where none has any. */
+function largestOf(holdings: Iterable<Holding>): Holding | undefined {
+  let largest: Holding | undefined
+  for (const holding of holdings) if (holding.units > (largest?.units ?? 0)) largest = holding
+  return largest
 }

@@ -20,7 +20,7 @@ import {
   type ResponseMemory,
   type StoredEntry,
 } from '../../cache/response-memory.ts'
-import { isErrorStatus, usefulUntil } from '../../cache/reuse.ts'
+import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
@@ -257,7 +257,10 @@ export class Fetch {
   uncacheable(time: Milliseconds = UNCACHEABLE_TIME): void {
     const fill = this.#fill
     this.#fill = null
-    fill?.record(recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + time, this.request.began))
+    const now = this.#services.wall()
+    // What is fresh stays: this request alone has asked for something newer.
+    if (this.stale !== null && isFresh(this.stale.numbers, now)) fill?.withdraw()
+    else fill?.record(recordOf(EntryKind.Uncacheable, NO_BYTES, now + time, this.request.began))
   }
 
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
@@ -367,12 +370,8 @@ export class Fetch {
 
   /** The bytes go on to their client, and are stored no more. */
   lost(tooLarge: boolean): void {
-    this.#fill = null
-    if (!tooLarge) return
-    const again = this.#lateClaim()
-    again?.record(
-      recordOf(EntryKind.Uncacheable, NO_BYTES, this.#services.wall() + UNCACHEABLE_TIME, this.request.began),
-    )
+    this.#fill = tooLarge ? this.#lateClaim() : null
+    this.uncacheable()
   }
 
   fail(): void {

@@ -135,6 +135,31 @@ describe('the memory of responses of a worker', () => {
     assert.ok(rig.statistics(0).UsedBytes < before - 900_000)
   })
 
+  it('takes nothing from slow readers of a namespace that holds less than another one', async () => {
+    const rig = new Rig()
+    const [here, there] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]
+    const holdGone = (key: string, namespace: string): HeldEntry => {
+      assert.equal(store(here, key, 'x'.repeat(300_000), namespace), true)
+      const held = hold(there, key)
+      here.remove(here.find(keyOf(key))!)
+      here.leave()
+      here.sweep(0, 1, () => false)
+      return held
+    }
+    const first = holdGone('first', 'quiet')
+    const others: HeldEntry[] = []
+    await until(() => {
+      if (others.length < 11) others.push(holdGone(`other ${others.length}`, 'greedy'))
+      here.sweep(0, 1, () => false)
+      return [first, ...others].filter(({ gone }) => gone).length >= 9
+    })
+    assert.equal(first.gone, false)
+    assert.equal(text(first), 'x'.repeat(300_000))
+    assert.ok(rig.statistics(0).HeldBytes <= MiB, `${rig.statistics(0).HeldBytes}`)
+    first.release()
+    for (const held of others) held.release()
+  })
+
   it('takes back what slow readers hold, from the one that went first, when that is more than a quarter', async () => {
     const rig = new Rig()
     const [here, there] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]
