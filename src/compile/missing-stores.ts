@@ -1,4 +1,4 @@
-/** What Routes want to keep in Redis or in files while the settings name none: each serves on with less, and says so. */
+/** What Routes want to keep in Redis or files while the settings name none: each serves on with less, and says so. */
 import type { Policies } from '../api/policies.ts'
 import type { Route, RouteRule } from '../api/route.ts'
 import type { RoutePlan } from './plan.ts'
