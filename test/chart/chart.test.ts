@@ -160,6 +160,7 @@ describe('the chart', { concurrency: 2 }, () => {
       'signals.address': { signals: { port: 9903 } },
       'limits.memory': { settings: { limits: { memory: '384Mi' } } },
       'cache.memory': { settings: { cache: { memory: '64Mi' } } },
+      'cache.files': { settings: { cache: { files: '64Mi' } } },
       watchNamespaces: { watchNamespaces: ['team-a'] },
       stateDirectory: { state: { enabled: true } },
       stateKeyFile: { state: { enabled: true, keySecretName: 'key' } },

@@ -82,6 +82,7 @@ run; for these there are other pods, which must not be given what a kubelet stil
 {{- $start := pick $settings "admin" "signals" "watchNamespaces" "stateDirectory" "stateKeyFile" -}}
 {{- with (($settings.limits | default dict).memory) -}}{{- $_ := set $start "memory" . -}}{{- end -}}
 {{- with (($settings.cache | default dict).memory) -}}{{- $_ := set $start "cacheMemory" . -}}{{- end -}}
+{{- with (($settings.cache | default dict).files) -}}{{- $_ := set $start "cacheFiles" . -}}{{- end -}}
 {{- $ports := dict -}}
 {{- range $settings.listeners -}}{{- $_ := set $ports .name .port -}}{{- end -}}
 {{- $_ := set $start "ports" $ports -}}

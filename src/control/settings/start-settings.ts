@@ -17,6 +17,7 @@ export const AT_START: readonly Path[] = [
   ['signals', 'address'],
   ['limits', 'memory'],
   ['cache', 'memory'],
+  ['cache', 'files'],
   ['watchNamespaces'],
   ['stateDirectory'],
   ['stateKeyFile'],
