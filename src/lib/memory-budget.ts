@@ -52,9 +52,10 @@ const MIN_HEADS = 2 * MiB
 
 /**
  * Of the limit, for responses of the HTTP cache where the settings do not say how much; at most half of what is left
- * when every part has its minimum.
+ * when every part has its minimum. Control has its heap as if there were none: a cache that nobody uses takes no room
+ * from manifests.
  */
-const CACHE_SHARE = 0.1
+const CACHE_SHARE = 1 / 16
 const CACHE_SPARE = 0.5
 
 /** Per worker; contains both minimums. */
@@ -118,8 +119,8 @@ export function divideMemory(limit: number, workers: number, cache = 0): MemoryB
   while (count > 1 && !suffices(room(count), count)) count--
   const forCache = cacheBytes(limit, room(count) - minimums(count), cache)
   const left = room(count) - forCache
-  const control = controlHeap(left)
-  const worker = workerHeap(left, count)
+  const control = controlHeap(cache > 0 ? left : room(count))
+  const worker = workerHeap(left, control, count)
   const buffers = Math.max(0, left - control - worker * count) / count
   const configuration = Math.floor((control - CONTROL_CODE_BYTES) * CONFIGURATION_SHARE)
   const connections = Math.max(MIN_CONNECTIONS, Math.floor((buffers * CONNECTIONS_SHARE) / CONNECTION_BYTES))
@@ -158,14 +159,15 @@ function cacheBytes(limit: number, spare: number, requested: number): number {
 
 const controlHeap = (left: number): number => within(left * CONTROL_SHARE, MIN_CONTROL_HEAP)
 
-function workerHeap(left: number, workers: number): number {
-  const rest = left - controlHeap(left) - MIN_BUFFERS * workers
+function workerHeap(left: number, control: number, workers: number): number {
+  const rest = left - control - MIN_BUFFERS * workers
   return within(Math.min(left * WORKERS_SHARE, rest) / workers, MIN_WORKER_HEAP)
 }
 
 /** Whether the minimums of all parts fit. */
 function suffices(left: number, workers: number): boolean {
-  return left - controlHeap(left) - workerHeap(left, workers) * workers >= MIN_BUFFERS * workers
+  const control = controlHeap(left)
+  return left - control - workerHeap(left, control, workers) * workers >= MIN_BUFFERS * workers
 }
 
 function secureContexts(bytes: number): number {
