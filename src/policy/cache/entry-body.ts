@@ -117,7 +117,8 @@ class EntryReader implements BodyControl {
       if (gone) return this.#lost()
       if (state === 'failed') return this.#fail()
       // What has been recorded in its place is no end of this one: it was written to its end before that.
-      if (state === 'whole' || state === 'recorded') return end === -1 || this.#at >= end ? this.#end() : this.#fail()
+      // What is whole has a length: without one it was taken for whole too early, and an end would be a wrong body.
+      if (state === 'whole' || state === 'recorded') return this.#fail()
       return
     }
   }
