@@ -32,7 +32,8 @@ export interface GrantDatabaseOptions {
 }
 
 const FILE = 'grants.db'
-const VERSION = 1
+const VERSION = 2
+const UPGRADES = { 1: "ALTER TABLE mark ADD COLUMN client TEXT NOT NULL DEFAULT ''" }
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS family (
   owner TEXT NOT NULL, family TEXT NOT NULL, client TEXT NOT NULL, grant_text TEXT NOT NULL, current TEXT NOT NULL,
@@ -57,7 +58,7 @@ const STATEMENTS = {
     'UPDATE family SET current = ?, previous = ?, nonce = ?, rotated = ?, ends = ? WHERE owner = ? AND family = ?',
   revoke: 'DELETE FROM family WHERE owner = ? AND family = ? RETURNING client',
   marked: 'SELECT ends, client FROM mark WHERE owner = ? AND mark = ?',
-  mark: 'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)',
+  mark: 'INSERT OR REPLACE INTO mark (owner, mark, client, ends) VALUES (?, ?, ?, ?)',
   sweepFamilies: `DELETE FROM family WHERE (owner, family) IN
     (SELECT owner, family FROM family WHERE ends <= ? ORDER BY ends LIMIT ${SWEPT}) RETURNING owner, client`,
   sweepMarks: `DELETE FROM mark WHERE (owner, mark) IN
@@ -141,7 +142,7 @@ export class GrantDatabase {
     const database =
       stateDirectory === undefined
         ? new DatabaseSync(':memory:')
-        : openSqlite({ directory: stateDirectory, name: FILE, schema: SCHEMA, version: VERSION })
+        : openSqlite({ directory: stateDirectory, name: FILE, schema: SCHEMA, version: VERSION, upgrades: UPGRADES })
     try {
       if (stateDirectory === undefined) database.exec(SCHEMA)
       const statements = Object.fromEntries(

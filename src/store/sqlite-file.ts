@@ -14,13 +14,15 @@ export interface SqliteFile {
   readonly schema: string
   /** Of the schema: a file of a newer one is refused. */
   readonly version: number
+  /** Statements that make a file of this version one of the next, by version. */
+  readonly upgrades?: Readonly<Record<number, string>>
 }
 
 /** For another process with the same state directory, for example one that is about to end. */
 const BUSY_MS = 200
 
 /** @throws what keeps the file from being used */
-export function openSqlite({ directory, name, schema, version }: SqliteFile): DatabaseSync {
+export function openSqlite({ directory, name, schema, version, upgrades = {} }: SqliteFile): DatabaseSync {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, name)
   // Made here, readable for nobody else; a link would lead elsewhere.
@@ -30,7 +32,9 @@ export function openSqlite({ directory, name, schema, version }: SqliteFile): Da
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF')
     const { user_version: found } = database.prepare('PRAGMA user_version').get() as { user_version: number }
     if (found > version) throw new TypeError(`it was written by a newer version of Headgate (format ${found})`)
-    database.exec(`${schema}; PRAGMA user_version = ${version}`)
+    // 0: the file is new. All of it or nothing, whenever the process ends.
+    const statements = Array.from({ length: found === 0 ? 0 : version - found }, (_, i) => upgrades[found + i] ?? '')
+    database.exec(`BEGIN IMMEDIATE; ${[...statements, schema].join('; ')}; PRAGMA user_version = ${version}; COMMIT`)
     return database
   } catch (error) {
     database.close()

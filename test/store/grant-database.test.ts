@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, describe, it } from 'node:test'
 import { type GrantRequest, hasRoom } from '../../src/auth/grant-store.ts'
 import { GrantDatabase } from '../../src/store/grant-database.ts'
@@ -103,6 +104,24 @@ describe('the embedded store', () => {
     database.run([begin(newFamily())])
     assert.equal(statSync(join(directory, 'grants.db')).mode & 0o777, 0o600)
     database.close()
+  })
+
+  it('goes on with a file of the version before, and forgets nothing that was used', () => {
+    const directory = join(root, 'older')
+    mkdirSync(directory)
+    const older = new DatabaseSync(join(directory, 'grants.db'))
+    older.exec(`CREATE TABLE mark (owner TEXT NOT NULL, mark TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (owner, mark))
+      STRICT, WITHOUT ROWID; PRAGMA user_version = 1`)
+    older
+      .prepare('INSERT INTO mark VALUES (?, ?, ?)')
+      .run(`${OWNER.namespace} ${OWNER.issuer}`, 'used', Date.now() + DAY)
+    older.close()
+    for (const outcome of ['first', 'again']) {
+      const { database } = open(directory)
+      assert.equal(answerOf(database, { call: 'mark', owner: OWNER, mark: 'used', client: 'c', life: DAY }), 'again')
+      assert.equal(answerOf(database, { call: 'mark', owner: OWNER, mark: 'new', client: 'c', life: DAY }), outcome)
+      database.close()
+    }
   })
 
   it('finds after kill -9 what it has answered before', { timeout: 30_000 }, async () => {
