@@ -34,10 +34,11 @@ export function judgeReuse(
   into.age = Math.floor(age / SECOND)
   into.ttl = Math.floor(left / SECOND)
   into.staleIfError = mayServeOnError(numbers, request, now)
-  const refused =
-    left > 0 ? refusedFresh(numbers, request, age, left, now) : judgeStale(numbers, request, age, left, now)
-  into.reason = refused
-  into.outcome = outcomeOf(refused, request)
+  const reason =
+    validatedAlways(numbers, request, now) ??
+    (left > 0 ? judgeFresh(numbers, request, age, left) : judgeStale(numbers, request, age, left))
+  into.reason = reason
+  into.outcome = outcomeOf(reason, request)
   return into
 }
 
@@ -76,16 +77,23 @@ function isClockSetBack(numbers: CacheNumbers, now: Milliseconds): boolean {
   return now < numbers.received - MAX_SKEW
 }
 
-function refusedFresh(
+/** Why the origin is asked, fresh or not; undefined: nothing says so. */
+function validatedAlways(
+  numbers: CacheNumbers,
+  request: RequestDirectives,
+  now: Milliseconds,
+): ReuseReason | undefined {
+  if (numbers.flags & CacheFlag.AlwaysValidate) return 'NoCache'
+  if (isClockSetBack(numbers, now)) return 'ClockSetBack'
+  return request.noCache ? 'RequestNoCache' : undefined
+}
+
+function judgeFresh(
   numbers: CacheNumbers,
   request: RequestDirectives,
   age: Milliseconds,
   left: Milliseconds,
-  now: Milliseconds,
 ): ReuseReason {
-  if (numbers.flags & CacheFlag.AlwaysValidate) return 'NoCache'
-  if (isClockSetBack(numbers, now)) return 'ClockSetBack'
-  if (request.noCache) return 'RequestNoCache'
   // RFC 8246 §2: a reload (`max-age=0`) is no reason to validate it, `no-cache` is.
   if (request.maxAge >= 0 && age > request.maxAge && !(numbers.flags & CacheFlag.Immutable)) return 'RequestMaxAge'
   if (left < request.minFresh) return 'RequestMinFresh'
@@ -98,11 +106,7 @@ function judgeStale(
   request: RequestDirectives,
   age: Milliseconds,
   left: Milliseconds,
-  now: Milliseconds,
 ): ReuseReason {
-  if (numbers.flags & CacheFlag.AlwaysValidate) return 'NoCache'
-  if (isClockSetBack(numbers, now)) return 'ClockSetBack'
-  if (request.noCache) return 'RequestNoCache'
   const marked = (numbers.flags & CacheFlag.MarkedStale) !== 0
   const expired = marked ? 'MarkedStale' : 'Expired'
   if (numbers.flags & CacheFlag.NeverStale) return expired

@@ -115,11 +115,10 @@ class EntryReader implements BodyControl {
         continue
       }
       if (gone) return this.#lost()
-      if (state === 'failed') return this.#fail()
-      // What has been recorded in its place is no end of this one: it was written to its end before that.
-      // What is whole has a length: without one it was taken for whole too early, and an end would be a wrong body.
-      if (state === 'whole' || state === 'recorded') return this.#fail()
-      return
+      if (state === 'waiting' || state === 'filling') return
+      // Nothing more comes, and its end has not: what is whole has a length, so without one it is not whole either, and
+      // an end here would be a wrong body.
+      return this.#fail()
     }
   }
 

@@ -279,7 +279,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
   })
 
   it('of 5,000 certificates have room in one namespace, and leave some for the others', () => {
-    const { configuration } = divideMemory(1152 * 2 ** 20, 2)
+    const { configuration } = divideMemory(1024 * 2 ** 20, 2)
     const budget = new ContentBudget(configuration)
     const size = 4_096
     for (let i = 0; i < 5_000; i++) {
