@@ -90,6 +90,8 @@ interface Ticket extends ArchiveTicket {
   readonly response: OpenedResponse | null
 }
 
+const LATE = new RecordFault('timeout', 'the archive did not reply in time')
+
 type Counted = ArchivePut | 'found' | 'none' | 'foreign'
 
 /** `found` → `Found`. */
@@ -161,7 +163,8 @@ export class RecordArchive implements ResponseArchive {
       this.#guesses.set(owner, root, top, 512 + root.length * 2 + top.vary.length, GUESSED_FOR)
       variant = variantOf(keys, key, identity, top)
       if (variant !== undefined) {
-        const again = await this.#within(records.find(owner, root, variant.name), until)
+        const { name } = variant
+        const again = await this.#within(until, () => records.find(owner, root, name))
         // Another vary record by now, or none: what stands beside the one before belongs to nothing any more.
         record = Buffer.compare(prefixOf(again.root), prefixOf(found.root)) === 0 ? again.variant : null
       }
@@ -202,7 +205,8 @@ export class RecordArchive implements ResponseArchive {
     if (first === undefined) return this.#none(ticket, true)
     const { records } = this.#options
     const name = { owner, root, token: body.token }
-    if (pieces > 0 && !(await this.#within(records.hasPieces(name, pieces), until))) return this.#none(ticket, false)
+    if (pieces > 0 && !(await this.#within(until, () => records.hasPieces(name, pieces))))
+      return this.#none(ticket, false)
     const counts = this.#counts
     this.#count('found')
     counts.readBytes += opened.head.length + first.length
@@ -358,14 +362,14 @@ export class RecordArchive implements ResponseArchive {
     return this.#keys
   }
 
-  /** The steps behind the first one have what is left of the deadline. */
-  #within<Reply>(reply: Promise<Reply>, until: Milliseconds): Promise<Reply> {
+  /** The steps behind the first one have what is left of the deadline; where nothing is, they are not taken. */
+  #within<Reply>(until: Milliseconds, step: () => Promise<Reply>): Promise<Reply> {
     const { time } = this.#options
+    const left = until - time.monotonic()
+    if (left <= 0) return Promise.reject(LATE)
     return new Promise((resolve, reject) => {
-      const cancel = time.after(Math.max(0, until - time.monotonic()), () =>
-        reject(new RecordFault('timeout', 'the archive did not reply in time')),
-      )
-      reply.then(resolve, reject).finally(cancel)
+      const cancel = time.after(left, () => reject(LATE))
+      step().then(resolve, reject).finally(cancel)
     })
   }
 }

@@ -150,7 +150,9 @@ export class RedisClient {
       return
     }
     const { time } = this.#edges
-    this.#stopTimer = time.after(this.#calls[this.#first]!.until - time.monotonic(), () => {
+    // Rounded up: timers cut fractions off, and one that fires too early costs another one behind it.
+    const left = Math.ceil(this.#calls[this.#first]!.until - time.monotonic())
+    this.#stopTimer = time.after(left, () => {
       // Where the thread itself was late, replies may lie in the socket: they are read before anything is given up.
       this.#stopTimer = time.nextTurn(() => {
         this.#stopTimer = null
