@@ -31,6 +31,7 @@ import type { ToWorker } from '../../thread/messages.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 
+export { ReplicaPods } from './replica-pods.ts'
 export type { OwnListener } from './warm-up.ts'
 
 export interface CacheRoomOptions {
