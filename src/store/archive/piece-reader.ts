@@ -16,6 +16,8 @@ export interface PieceSource {
   readonly body: RecordBody
   /** The first one, which came with the record. */
   readonly first: Buffer
+  /** Hears of a piece that is not there any more. */
+  gone(): void
   /** Hears of a piece that was there and cannot be used. */
   foreign(): void
   read(bytes: number): void
@@ -65,13 +67,16 @@ export class PieceReader implements ArchiveReader {
   }
 
   async #piece(index: number): Promise<Buffer> {
-    const { records, queue, name, key, identity, body, first, foreign, read } = this.#source
+    const { records, queue, name, key, identity, body, first, gone, foreign, read } = this.#source
     if (index === 0) return first
     return await queue.read(
       name.owner,
       async () => {
         const sealed = await records.readPiece(name, index)
-        if (sealed === null) throw new ArchiveError('a part of the body is gone')
+        if (sealed === null) {
+          gone()
+          throw new ArchiveError('a part of the body is gone')
+        }
         const piece = openPiece(key, identity, body, index, sealed)
         if (piece === undefined) {
           foreign()
