@@ -20,6 +20,19 @@ import type { FilterServices } from '../services.ts'
 /** For all of it; the time-outs of the rule hold as well. */
 const TIMEOUT: Milliseconds = 600_000
 
+/** The tag by which the rest of a response can be fetched; undefined: it has none. */
+function strongTagOf(head: Buffer): string | undefined {
+  const { etag } = new StoredHead().at(head, 0)
+  return etag !== undefined && isEntityTag(etag) && !isWeak(etag) ? etag : undefined
+}
+
+/** How long an archive that gives no more of a body is waited for before the origin is asked for the rest. */
+const PATIENCE: Milliseconds = 1_000
+
+/** @returns undefined: without the archive it is cut, which can wait longer */
+export const patienceFor = (head: Buffer): Milliseconds | undefined =>
+  strongTagOf(head) === undefined ? undefined : PATIENCE
+
 /** Of a body that is being written. */
 export interface Rest {
   readonly fill: Fill
@@ -49,9 +62,9 @@ export function fetchRest(
     rest.lost(why)
     rest.fill.fail()
   }
-  const { status, etag } = new StoredHead().at(rest.head, 0)
-  if (etag === undefined || !isEntityTag(etag) || isWeak(etag))
-    return lost('it has no strong entity tag to fetch the rest by')
+  const etag = strongTagOf(rest.head)
+  if (etag === undefined) return lost('it has no strong entity tag to fetch the rest by')
+  const { status } = new StoredHead().at(rest.head, 0)
   if (status !== 200) return lost(`it is a ${status}, of which the origin gives no part`)
   const sink = new RestSink(rest, etag, lost)
   const begun = background.begin(

@@ -18,7 +18,7 @@ import {
 } from '../../cache/cache-numbers.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import type { ArchiveHit, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
+import type { ArchiveHit, ArchiveReader, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
 import {
   type EntryHead,
   type EntryKey,
@@ -35,6 +35,7 @@ import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
+import { patienceFor } from './fetch-rest.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
 
@@ -203,7 +204,7 @@ export class Recalls {
     const { whole } = hit
     if (whole === null) {
       const fetch = follow()
-      void copy(hit, fill, keep, rest)
+      void copy(hit.read(0, hit.bodyBytes, patienceFor(head)), fill, keep, rest)
       return { held, fetch }
     }
     if (fill.write(whole, 0, whole.length)) {
@@ -314,8 +315,7 @@ function variantKey(primary: Uint8Array, names: readonly string[], fields: Field
 }
 
 /** A long body, as it comes. */
-async function copy(hit: ArchiveHit, fill: Fill, keep: boolean, rest: (from: number) => void): Promise<void> {
-  const reader = hit.read(0, hit.bodyBytes)
+async function copy(reader: ArchiveReader, fill: Fill, keep: boolean, rest: (from: number) => void): Promise<void> {
   let written = 0
   try {
     for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {

@@ -19,8 +19,11 @@ import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
+
 import { type BodyCut, SharedHold } from './entry-body.ts'
-import { Fetch, type FetchServices } from './fetch.ts'
+import { Fetch } from './fetch.ts'
+import type { FetchServices } from './fetch-contract.ts'
+
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'

@@ -1,5 +1,6 @@
 /** Reads a part of a body, piece by piece, a little ahead of who takes it. */
 import { ArchiveError, type ArchiveReader } from '../../cache/response-archive.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { PieceQueue } from './piece-queue.ts'
 import type { PieceName, Records } from './records.ts'
 import { openPiece, PIECE_BYTES, type RecordBody } from './sealed-record.ts'
@@ -26,14 +27,16 @@ export interface PieceSource {
 export class PieceReader implements ArchiveReader {
   readonly #source: PieceSource
   readonly #to: number
+  readonly #patience: Milliseconds
   #at: number
   /** Index of the next piece to be asked for. */
   #next: number
   #closed = false
   readonly #ahead: Promise<Buffer>[] = []
 
-  constructor(source: PieceSource, from: number, to: number) {
+  constructor(source: PieceSource, from: number, to: number, patience: Milliseconds) {
     this.#source = source
+    this.#patience = patience
     this.#to = Math.min(to, source.body.bytes)
     this.#at = Math.max(0, from)
     this.#next = Math.floor(this.#at / PIECE_BYTES)
@@ -85,6 +88,7 @@ export class PieceReader implements ArchiveReader {
         read(piece.length)
         return piece
       },
+      this.#patience,
       () => !this.#closed,
     )
   }

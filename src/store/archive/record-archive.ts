@@ -119,7 +119,7 @@ export class RecordArchive implements ResponseArchive {
     this.#options = options
     this.name = options.name
     this.maxBodyBytes = options.maxBodyBytes
-    this.#queue = new PieceQueue(PIECES, options.time)
+    this.#queue = new PieceQueue(PIECES.inFlight, options.time)
     this.#guesses = new OwnedLru(GUESSED_BYTES, options.time)
   }
 
@@ -228,7 +228,7 @@ export class RecordArchive implements ResponseArchive {
       vary: ticket.variant === null ? null : ticket.vary!.vary,
       bodyBytes: body.bytes,
       whole: pieces === 0 ? first : null,
-      read: (from, to) => new PieceReader(source, from, to),
+      read: (from, to, patience = PIECES.patience) => new PieceReader(source, from, to, patience),
     }
     return hit
   }
