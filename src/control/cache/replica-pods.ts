@@ -1,7 +1,7 @@
 /**
  * The other replicas, by the EndpointSlices of the installation's own Service, which this process reads anyway: it
- * lists pods that are not ready, too. Whether a process has ended is asked at the port of its probes, which the supervisor
- * holds open for as long as the process lives: where nothing listens there any more, nothing serves.
+ * lists pods that are not ready, too. Whether a process has ended is asked at the port of its probes, which the
+ * supervisor holds open for as long as the process lives: where nothing listens there any more, nothing serves.
  */
 
 import { connect } from 'node:net'
