@@ -44,6 +44,7 @@ describe('the admin API of the cache', () => {
       name: 'test',
       namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
       others: aloneAs('own'),
+      peers: () => undefined,
       replicas: () => replicas,
       listeners: () => [],
       ask(message) {

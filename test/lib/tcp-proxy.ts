@@ -27,6 +27,10 @@ export class TcpProxy {
     return `${HOST}:${this.#port}`
   }
 
+  get connections(): number {
+    return this.#sockets.size / 2
+  }
+
   /** Takes connections (again), at the same port. */
   async open(): Promise<void> {
     this.#server = this.#serverOf()

@@ -23,6 +23,7 @@ import type { MetricsReader } from '../../shared-memory/metrics-reader.ts'
 import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
+import { PurgeMesh, type PurgeMeshEdges } from '../../store/peers/purge-mesh.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
 import type { OtherReplicas, PurgeReach } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
@@ -45,6 +46,8 @@ export interface CacheRoomOptions {
   /** Namespaces of the rules that a host leads to; undefined: not known yet. */
   readonly namespacesOf: (host: string) => Iterable<string> | undefined
   readonly others: OtherReplicas
+  /** How replicas tell each other without Redis; undefined: they do not. */
+  readonly peers: () => PeerSettings | undefined
   /** How many there are at least, where somebody says it. */
   readonly replicas: () => number
   readonly listeners: () => readonly OwnListener[]
@@ -57,6 +60,9 @@ export interface CacheRoomOptions {
   readonly failure: (message: string | undefined) => void
   readonly report: (level: 'info' | 'warn', message: string) => void
 }
+
+/** Read at the start. */
+export type PeerSettings = Pick<PurgeMeshEdges, 'listen' | 'secrets'>
 
 /** Where the history is, by the settings. */
 export interface CacheSettings {
@@ -219,9 +225,15 @@ export class Caches implements CacheRequests {
     return this.#keeper.use((known, events) => new PurgeStream(known, { redis, time, random, name, others }, events))
   }
 
-  /** What this process keeps for itself. */
+  /** Without Redis. */
   #useOwn(stateDirectory: string | undefined): Promise<void> {
-    const { random } = this.#options
+    const { time, random, name, others, peers } = this.#options
+    const settings = peers()
+    if (settings !== undefined) {
+      this.#history = 'Peers'
+      const edges = { ...settings, time, random, name, others }
+      return this.#keeper.use((before, events) => new PurgeMesh(before, edges, events))
+    }
     this.#history = stateDirectory === undefined ? 'None' : 'File'
     return this.#keeper.use(
       stateDirectory === undefined ? undefined : (_, events) => new PurgeJournal(stateDirectory, { random }, events),
@@ -268,7 +280,8 @@ export class Caches implements CacheRequests {
       return failure(undefined)
     }
     this.#stopFailing ??= time.after(FAILS_FOR, () => {
-      if (this.#problem !== undefined) failure(`purges of the HTTP cache do not outlive this process: ${this.#problem}`)
+      const what = this.#history === 'Peers' ? 'are not told to other replicas' : 'do not outlive this process'
+      if (this.#problem !== undefined) failure(`purges of the HTTP cache ${what}: ${this.#problem}`)
     })
   }
 
@@ -319,7 +332,10 @@ export class Caches implements CacheRequests {
     const pods = others.pods()
     const known = (pods ?? []).map(({ name }) => ({ name, acts: false }))
     // Of those that share something which cannot be asked, nobody knows how many there are.
-    return { members: [{ name: others.own, acts: true }, ...known], complete: this.#history !== 'Redis' }
+    return {
+      members: [{ name: others.own, acts: true }, ...known],
+      complete: this.#history !== 'Redis' && this.#history !== 'Peers',
+    }
   }
 }
 
@@ -356,6 +372,10 @@ function detailOf(
     return 'It acts in this replica and in those that Redis names. Others act by it when they have read it.'
   if (history === 'Redis')
     return `It does not act yet in ${missing.join(', ')}: what reads it in Redis acts by it, and what has ended serves nothing.`
+  if (history === 'Peers')
+    return everywhere
+      ? 'It acts in every replica.'
+      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: they act by it as soon as they can be told.`
   const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
   const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
   if (history === 'File' && !kept)

@@ -37,6 +37,7 @@ export function replicaRig(name: string, settings: CacheSettings, more: Partial<
     name,
     namespacesOf: () => ['shop'],
     others: aloneAs(name),
+    peers: () => undefined,
     replicas: () => 1,
     listeners: () => [],
     ask: () => false,

@@ -80,7 +80,7 @@ describe('the pods of the other replicas', () => {
       assert.equal(await rig.pods.hasEnded(rig.pods.pods()![0]!), wanted)
     }
     // Nobody knows where it is.
-    assert.equal(await rig.pods.hasEnded({ name: 'edge/gone', addresses: [], ready: false }), false)
+    assert.equal(await rig.pods.hasEnded({ name: 'edge/gone', addresses: [], ports: new Map(), ready: false }), false)
   })
 })
 
