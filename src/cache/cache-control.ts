@@ -165,7 +165,7 @@ export function addDirective(directives: MutableDirectives, name: string, argume
   }
 }
 
-/** A response that is stored without one of them is another one: its body is read, or it is kept and chosen, otherwise. */
+/** Without one of them a response is another one: its body is read, or it is kept and chosen, in another way. */
 const NOT_WITHOUT: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-range',
