@@ -32,16 +32,8 @@ import type { Fields } from '../../message/fields.ts'
 import { fillOf, recordOf, toVariant, type VariantPlace } from './claims.ts'
 import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
-import {
-  becomeWhole,
-  type NewPart,
-  newPart,
-  type PartPlace,
-  partIn,
-  partOf,
-  toPartVariant,
-  type WholeKey,
-} from './part-place.ts'
+import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
+import { type PartPlace, partIn, partOf } from './part-place.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
@@ -196,7 +188,7 @@ export class Fetch {
     return { rule: this.request.rule, key: this.#whole }
   }
 
-  /** A range was asked for, and the response is the whole: it is stored as that, and who waits for the range looks again. */
+  /** A range was asked for, and the response is the whole: who waits for the range looks again. */
   #claimWhole({ wholeSeen }: PartPlace): void {
     const claim = this.#fill
     this.#key = this.#whole

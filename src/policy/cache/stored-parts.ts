@@ -21,7 +21,8 @@ import type { Fields } from '../../message/fields.ts'
 import type { DryExchange } from '../exchange.ts'
 import { fillOf, recordOf } from './claims.ts'
 import type { Lookup, Lookups } from './lookup.ts'
-import { type NewPart, partOf, type WholeKey, writePart, writeParts } from './part-place.ts'
+import type { NewPart, WholeKey } from './new-part.ts'
+import { partOf, writePart, writeParts } from './part-place.ts'
 import { KEY } from './request-key.ts'
 
 /** A record is written in one turn, so that another worker is met at most so often. */
