@@ -74,6 +74,14 @@ export interface Filter {
    * @returns milliseconds; 0 = nobody needs the response
    */
   onClientGone?(x: Exchange): Milliseconds
+  /**
+   * A request with an unsafe method was answered by an upstream through another rule, and a GET of its URL would pass
+   * this filter (RFC 9111 §4.4). Must not throw.
+   *
+   * @param x the exchange of that request
+   * @param route `namespace/name` of the Route whose rule this filter belongs to
+   */
+  onUnsafeResponse?(x: Exchange, head: ResponseHead, route: string): void
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
   onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */
