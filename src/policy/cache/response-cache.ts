@@ -18,11 +18,13 @@ import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
 import { type Asking, type Claim, claimFor, claimOf, followOf, placeOf } from './claims.ts'
-import { SharedHold } from './entry-body.ts'
+import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
+
 import { FetchRequests, staleOf } from './fetch-request.ts'
-import { follow } from './following.ts'
+import { fetchRest } from './fetch-rest.ts'
+import { follow, wholeUnderWay } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { aboutOf, Recalls } from './recall.ts'
@@ -32,10 +34,10 @@ import { StoredParts } from './stored-parts.ts'
 import { labelsOf } from './tags.ts'
 import { forwardedOf, hitOf, keyTextOf, resultOf } from './words.ts'
 
+type Decision = RequestDecision | Promise<RequestDecision>
+
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
-/** Who asks for a range so many bytes ahead of what has been fetched of the whole asks the origin for it. */
-const MAX_AHEAD = 1024 * 1024
 /** What a request for a part asks the origin for, whatever else it validates. */
 const RANGE_FIELDS = ['range', 'if-range']
 const VERDICT: ReuseVerdict = reuseVerdict()
@@ -82,7 +84,7 @@ export class ResponseCache {
     }
   }
 
-  onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
+  onRequest(x: Exchange): Decision {
     const bypass = this.#bypassOf(x)
     if (bypass !== null) {
       this.#tell(x, bypass)
@@ -114,7 +116,7 @@ export class ResponseCache {
   }
 
   /** Ends in this turn unless the request waits for another one. */
-  #look(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #look(asking: Asking): Decision {
     const { x, rule, directives } = asking
     if (!this.#keys.write(x, rule, asking.content)) {
       this.#tell(x, 'bypass KeyTooLong')
@@ -183,7 +185,7 @@ export class ResponseCache {
   }
 
   /** The origin is asked, by this request or by one that is under way. */
-  #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
+  #fetch(asking: Asking, found: Lookup, why: ReuseReason): Decision {
     // Parts are in the memory alone.
     const claim = this.#recalls === null || found.part !== null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
@@ -193,33 +195,15 @@ export class ResponseCache {
     }
     if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
       claim?.fill.withdraw()
-      return this.#wholeUnderWay(asking, found) ?? this.#ask(asking, found, why, null)
+      const whole = asking.round < MAX_ROUNDS ? wholeUnderWay(this.#cache.memory, found.part!, asking.rule) : null
+      if (whole === null) return this.#ask(asking, found, why, null)
+      const { fetch, held } = whole
+      return held === null ? this.#follow(asking, fetch) : this.#serveHeld(asking, held, fetch, 'hit Collapsed')
     }
     return this.#ask(asking, found, why, claim)
   }
 
-  /** A range is asked for, and the whole is being fetched: it is read along, unless the range is far ahead. */
-  #wholeUnderWay(asking: Asking, { part }: Lookup): RequestDecision | Promise<RequestDecision> | null {
-    const { memory } = this.#cache
-    const { wholeLength, asked } = part!
-    if (asking.round >= MAX_ROUNDS) return null
-    const fetch = followOf(memory, { bytes: KEY.bytes, length: wholeLength }, asking.rule)
-    if (fetch === null) return null
-    if (fetch.state === 'waiting') return this.#follow(asking, fetch)
-    const held = fetch.hold()
-    if (held !== null && asked.first !== -1 && asked.first <= held.written + MAX_AHEAD)
-      return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
-    held?.release()
-    fetch.cancel()
-    return null
-  }
-
-  #ask(
-    asking: Asking,
-    found: Lookup,
-    why: ReuseReason,
-    claim: Claim | null,
-  ): RequestDecision | Promise<RequestDecision> {
+  #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) {
@@ -260,14 +244,25 @@ export class ResponseCache {
     const now = this.#services.clock.wall()
     // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
     const keep = recalls.keepsInMemory || judgeReuse(response.numbers, directives, now, VERDICT).outcome !== 'Fresh'
-    const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
+    const { fill } = target
+    const { head } = response.response
+    const { bodyBytes } = response.hit
+    const cut: BodyCut = { why: null }
+    const lost = (why: string): void => void (cut.why = `the archive gives no more of it, and ${why}`)
+    const poured = recalls.pour(
+      response,
+      fill,
+      keep,
+      () => followOf(this.#cache.memory, target.key, rule),
+      (from) => fetchRest(x, { fill, head, from, bodyBytes, keep, lost }, asking.content, this.#services),
+    )
     if (poured !== null && (!keep || poured.fetch !== null))
-      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
+      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive', cut)
     poured?.held.release()
     return this.#look(asking)
   }
 
-  #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #again(asking: Asking): Decision {
     this.#cache.memory.leave()
     return this.#look(asking)
   }
@@ -360,7 +355,7 @@ export class ResponseCache {
   }
 
   /** Another request's response has begun. */
-  #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
+  #readAlong(asking: Asking, fetch: FillUnderWay): Decision {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
     // It has ended in this moment, in another worker, so it is there as a whole; or memory is left with no room for it.
@@ -370,7 +365,13 @@ export class ResponseCache {
   }
 
   /** @param fetch what writes it; null: it is whole */
-  #serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay | null, result: CacheResult): RequestDecision {
+  #serveHeld(
+    asking: Asking,
+    held: HeldEntry,
+    fetch: FillUnderWay | null,
+    result: CacheResult,
+    cut: BodyCut | null = null,
+  ): RequestDecision {
     const { x, directives, collapsed } = asking
     const now = this.#services.clock.wall()
     readNumbers(held.view, held.numbersAt, NUMBERS)
@@ -387,6 +388,7 @@ export class ResponseCache {
       status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
       hold: new SharedHold(held),
       fetch,
+      cut,
       randomBytes: this.#services.randomBytes,
     })
     // It has less than was asked for.
