@@ -28,10 +28,12 @@ import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation
 import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 import { fillOf, recordOf, toVariant, type VariantPlace } from './claims.ts'
 import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
+import { FillStep, type FillTarget } from './fill-step.ts'
 import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
 import { type PartPlace, partIn, partOf } from './part-place.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
@@ -59,7 +61,7 @@ const LABELS = new Float64Array(MAX_LABELS)
 const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
-export class Fetch {
+export class Fetch implements BodyTee, FillTarget {
   readonly request: FetchRequest
   readonly #services: FetchServices
   readonly #memory: ResponseMemory
@@ -330,6 +332,10 @@ export class Fetch {
   }
 
   // ---- as the target of a FillStep ----
+
+  tee(sink: LentSink, source: BodyWaker): FillStep {
+    return new FillStep(this, sink, source)
+  }
 
   get fill(): Fill {
     return this.#fill!
