@@ -205,8 +205,10 @@ export class Fetch {
 
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
   #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
-    const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
-    const isSame = judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
+    const { entry } = stale.hold
+    const stored = HEAD.at(entry.bytes, entry.headAt)
+    // What was taken back meanwhile is not there to be confirmed.
+    const isSame = !entry.gone && judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
     if (isSame && makesStrong(stored, fields)) fields.remove('etag')
     const update = isSame ? this.#update(stored, fields, received) : null
     if (update === null) {
@@ -244,7 +246,7 @@ export class Fetch {
   /** The head of the response to a HEAD (RFC 9111 §4.3.5): it updates what is stored of a GET, or makes it stale. */
   onProbe(status: number, fields: Fields): void {
     const { stale } = this
-    if (status !== 200 || stale === null) return
+    if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
     if (stored.status !== 200) return
@@ -272,8 +274,7 @@ export class Fetch {
     if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
     const fill = this.#fill
     this.#fill = null
-    copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
-    return true
+    return copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
   }
 
   // ---- as the target of a FillStep ----
@@ -328,9 +329,14 @@ export class Fetch {
   }
 }
 
-function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void, end: () => void): void {
+/** @returns false: there is no room */
+function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void, end: () => void): boolean {
   const done = fill.copy(from.entry, COPY_BUDGET)
-  if (done === false) return nextTurn(() => copyBody(fill, from, nextTurn, end))
+  if (done === false) {
+    nextTurn(() => copyBody(fill, from, nextTurn, end))
+    return true
+  }
   from.release()
   if (done === true) end()
+  return done !== null
 }
