@@ -4,7 +4,7 @@
  */
 
 import type { Milliseconds } from '../lib/clock.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
@@ -64,7 +64,7 @@ export interface Filter {
   /** Not called for a request without a body. */
   requestBody?(x: Exchange): RequestBodyStep | undefined
   /** A step that changes the length says so in `head.bodyLength`. */
-  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | undefined
+  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | BodyTee | undefined
   /**
    * The client has left, while its request is complete and an upstream is to give the response, or gives it. Where some
    * filter wants that, the exchange goes on as if the client read at once what is sent: through all filters, with its

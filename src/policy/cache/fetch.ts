@@ -21,10 +21,12 @@ import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation
 import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 import { fillOf, recordOf, toVariant } from './claims.ts'
 import type { SharedHold } from './entry-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
+import { FillStep, type FillTarget } from './fill-step.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
@@ -52,7 +54,7 @@ const LABELS = new Float64Array(MAX_LABELS)
 const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
-export class Fetch {
+export class Fetch implements BodyTee, FillTarget {
   readonly request: FetchRequest
   readonly #services: FetchServices
   readonly #memory: ResponseMemory
@@ -278,6 +280,10 @@ export class Fetch {
   }
 
   // ---- as the target of a FillStep ----
+
+  tee(sink: LentSink, source: BodyWaker): FillStep {
+    return new FillStep(this, sink, source)
+  }
 
   get fill(): Fill {
     return this.#fill!

@@ -26,7 +26,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     name: 'cache',
     onRequest: (x) => requests.onRequest(x),
     onResponse: (x, head, local) => responses.onResponse(x, head, local),
-    responseBody: (x) => responses.bodyStep(x),
+    responseBody: (x) => responses.bodyTee(x),
     onUnsafeResponse: (x, head, route) => invalidate(x, head, services, route),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),

@@ -32,6 +32,7 @@ import {
   RecordFault,
   type Records,
   type Stamp,
+  TOKEN_AT,
   TOKEN_BYTES,
 } from './records.ts'
 import {
@@ -45,6 +46,7 @@ import {
   sealResponse,
   sealVary,
 } from './sealed-record.ts'
+import { sameVary, type Variant, variantAt, variantOf } from './variant.ts'
 
 export interface RecordArchiveOptions {
   readonly name: 'Redis' | 'File'
@@ -73,13 +75,6 @@ const PIECES = { inFlight: 32, patience: 3_000 } as const
 const GUESSED_BYTES = 1_024 * 1_024
 const GUESSED_FOR: Milliseconds = 3_600_000
 const MAX_TTL: Milliseconds = 30 * 86_400_000
-
-interface Variant {
-  readonly name: string
-  readonly identity: Buffer
-  /** The key as `variantOf` gave it. */
-  readonly key: Uint8Array
-}
 
 interface Ticket extends ArchiveTicket {
   readonly keys: RecordKeys
@@ -130,7 +125,7 @@ export class RecordArchive implements ResponseArchive {
     this.#options = options
     this.name = options.name
     this.maxBodyBytes = options.maxBodyBytes
-    this.#queue = new PieceQueue(PIECES, options.time)
+    this.#queue = new PieceQueue(PIECES.inFlight, options.time)
     this.#guesses = new OwnedLru(GUESSED_BYTES, options.time)
   }
 
@@ -224,7 +219,11 @@ export class RecordArchive implements ResponseArchive {
       identity,
       body,
       first,
-      foreign: () => this.#count('foreign'),
+      gone: () => this.#forget(ticket, body.token),
+      foreign: () => {
+        this.#count('foreign')
+        this.#forget(ticket, body.token)
+      },
       read: (bytes: number) => void (counts.readBytes += bytes),
     }
     const hit: ArchiveHit = {
@@ -235,9 +234,22 @@ export class RecordArchive implements ResponseArchive {
       vary: ticket.variant === null ? null : ticket.vary!.vary,
       bodyBytes: body.bytes,
       whole: pieces === 0 ? first : null,
-      read: (from, to) => new PieceReader(source, from, to),
+      read: (from, to, patience = PIECES.patience) => new PieceReader(source, from, to, patience),
     }
     return hit
+  }
+
+  /** A piece of it is gone or spoilt: it would end early for everybody. Nobody waits for that. */
+  #forget({ owner, root, variant }: Ticket, token: Uint8Array): void {
+    const { records } = this.#options
+    const forget = async (): Promise<void> => {
+      const found = await records.find(owner, root, variant?.name ?? null)
+      const record = prefixOf(variant === null ? found.root : found.variant)
+      const there = record.subarray(TOKEN_AT, TOKEN_AT + TOKEN_BYTES)
+      // Else another one has taken its place.
+      if (Buffer.compare(there, token) === 0) await records.remove(owner, root)
+    }
+    forget().catch(() => {})
   }
 
   #none(ticket: Ticket, foreign: boolean): ArchiveAnswer {
@@ -382,26 +394,6 @@ export class RecordArchive implements ResponseArchive {
       step().then(resolve, reject).finally(cancel)
     })
   }
-}
-
-function variantOf(
-  keys: RecordKeys,
-  key: ArchiveKey,
-  identity: Buffer,
-  { token, vary }: OpenedVary,
-): Variant | undefined {
-  const variant = key.variantOf(vary)
-  return variant === undefined ? undefined : variantAt(keys, identity, token, variant)
-}
-
-/** With the token of its vary record: what belonged to another one before is never found beside it. */
-function variantAt(keys: RecordKeys, primary: Buffer, token: Uint8Array, key: Uint8Array): Variant {
-  const identity = identityOf(primary, token, key)
-  return { name: keys.name(identity), identity, key }
-}
-
-function sameVary(a: OpenedVary, b: OpenedVary): boolean {
-  return Buffer.compare(a.token, b.token) === 0 && Buffer.compare(a.vary, b.vary) === 0
 }
 
 function faultOf(error: unknown): ArchiveFault {
