@@ -59,10 +59,7 @@ export interface RecordArchiveOptions {
   /** Of a find, with all its steps. */
   readonly deadline: Milliseconds
   readonly maxBodyBytes: number
-  /**
-   * Of bodies that are being put at a time; a longer one is put alone. Each stays in memory until then: while the
-   * archive hangs, that is no more than this.
-   */
+  /** Of bodies put at a time, a longer one alone: until it is put each stays in memory, however long that takes. */
   readonly maxPutBytes: number
   /** For the metrics. */
   readonly count?: (outcome: ArchiveOutcome) => void
