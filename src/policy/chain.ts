@@ -12,6 +12,7 @@ import type { ResponseHead } from '../message/head.ts'
 import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
 import { guardedServices } from './callback-guard.ts'
+import { explainFilters } from './dry-run.ts'
 import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
 import type { Explanation, Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
@@ -363,7 +364,7 @@ function dispose(filters: readonly Filter[], report: FilterServices['report']): 
   }
 }
 
-/** What the filters of a policy set would do, in the order of a request, without any effect. */
+/** What the filters of a policy set without a chain would do: see {@link explainFilters}. */
 export function explainChain(
   policy: PolicySet,
   services: FilterServices,
@@ -371,11 +372,7 @@ export function explainChain(
   registry: FilterRegistry = BUILT_IN,
 ): Explanation[] {
   const filters = createFilters(policy, services, registry)
-  const explanations: Explanation[] = []
-  for (const filter of filters) {
-    const explanation = filter.explain?.(x)
-    if (explanation !== undefined) explanations.push(explanation)
-  }
+  const explanations = explainFilters(filters, x)
   dispose(filters, (name, error) => services.report(name, error))
   return explanations
 }

@@ -28,7 +28,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     responseBody: (x) => responses.bodyStep(x),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
-    explain: (x) => explainCache(x, plan, keys, services),
+    explain: (x) => explainCache(x, { plan, keys, services }),
   }
 }
 
