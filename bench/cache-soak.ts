@@ -53,17 +53,23 @@ const events: Events = {
   ...{ workersEnded: 0, replicasKilled: 0 },
 }
 const replicas: SoakGateway[] = []
+let over = false
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => (over = true))
 const redis = await RedisServer.start()
 const origin = await SoakOrigin.start(world, clock)
+let failure: unknown
 try {
   await soak()
+} catch (error) {
+  failure = error
 } finally {
   await Promise.all(replicas.map((replica) => replica.kill()))
   origin.stop()
   await redis.stop()
   rmSync(scratch, { recursive: true, force: true })
 }
-process.exit(counts.wrongs > 0 || counts.checked === 0 ? 1 : 0)
+if (failure !== undefined) console.error('the soak itself failed:', failure)
+process.exit(counts.wrongs > 0 || counts.checked === 0 || failure !== undefined ? 1 : 0)
 
 async function soak(): Promise<void> {
   const tokenFile = join(scratch, 'token')
@@ -71,25 +77,28 @@ async function soak(): Promise<void> {
   const settings = { redis: { addresses: [redis.address] }, cache: { memory: values.memory } }
   for (const name of ['one', 'two']) {
     const options = { name, folder: join(scratch, name), manifests: manifests(origin.port), settings, tokenFile }
-    replicas.push(await SoakGateway.start({ ...options, workers: Number(values.workers) }))
+    const replica = await SoakGateway.on({ ...options, workers: Number(values.workers) })
+    replicas.push(replica)
+    await replica.run()
   }
   const end = performance.now() + Number(values.minutes) * 60_000
-  let over = false
   const until = (): boolean => (over ||= performance.now() > end || counts.wrongs >= 50)
   const clients = Array.from({ length: Number(values.clients) }, () => new Client(world, replicas, counts, clock))
-  const running = Promise.all(clients.map((client) => client.run(until)))
+  const running = clients.map((client) => client.run(until))
   const chaos = { world, hosts: Object.keys(HOSTS), replicas, redis, clock, events, faults: !values.calm }
-  const happening = run(chaos, until)
+  const all = [...running, run(chaos, until)]
+  for (const one of all) one.catch(() => (over = true))
   const began = performance.now()
   while (!until()) {
-    await delay(Math.min(10_000, Math.max(100, end - performance.now())))
+    for (let waited = 0; waited < 100 && !until(); waited++) await delay(100)
     report(Math.round((performance.now() - began) / 1_000), counts)
   }
-  await Promise.all([running, happening])
+  await Promise.allSettled(all)
   report(Math.round((performance.now() - began) / 1_000), counts)
   console.log(`${JSON.stringify(events)}; at the origin: ${origin.requests} fetches, ${origin.validated} of them 304`)
   for (const line of counts.wrong) console.log(`WRONG ${line}`)
   console.log(`${counts.checked} bodies checked, ${counts.wrongs} wrong`)
+  await Promise.all(all)
 }
 
 function report(seconds: number, { checked, bytes, hits, requests, broken, failures, ...rest }: Counts): void {

@@ -8,11 +8,12 @@ import { mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { API_KEY, AUDIENCE, ISSUER, type Tokens } from './access-tokens.ts'
+import { freePort } from './free-port.ts'
 import { startHaproxy } from './haproxy.ts'
 import type { LoadResult } from './load.ts'
 import { find } from './programs.ts'
 import { resource } from './protocol-servers.ts'
-import { end, freePort, HOST, type Origin, opens, pinned, type Server, startNginx, until } from './servers.ts'
+import { end, HOST, type Origin, opens, pinned, type Server, startNginx, until } from './servers.ts'
 
 /** Where the rule without any policy is, and those with one. */
 export const PLAIN = '/plain'

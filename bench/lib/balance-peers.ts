@@ -4,9 +4,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVERS } from './balance-cases.ts'
 import type { OriginCounts } from './balance-origin.ts'
+import { freePort } from './free-port.ts'
 import { startHaproxy } from './haproxy.ts'
 import { firstLine, resource } from './protocol-servers.ts'
-import { end, freePort, pinned, type Server, startHeadgate, startNginx } from './servers.ts'
+import { end, pinned, type Server, startHeadgate, startNginx } from './servers.ts'
 
 /** One algorithm of one proxy. */
 export interface Subject {

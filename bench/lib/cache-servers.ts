@@ -7,9 +7,10 @@ import { once } from 'node:events'
 import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 import { find } from './programs.ts'
 import { resource } from './protocol-servers.ts'
-import { end, freePort, HOST, opens, pinned, type Server, startNginx, until } from './servers.ts'
+import { end, HOST, opens, pinned, type Server, startNginx, until } from './servers.ts'
 
 /** What is stored, and where the same is fetched each time. */
 export const STORED = '/stored'
@@ -166,7 +167,7 @@ sub vcl_backend_fetch { set bereq.http.X-Forwarded-Proto = "http"; set bereq.htt
   // One process above both, whose processor time is that of both.
   const script = `${daemon.join(' ')} & ${log.join(' ')} & trap 'kill $(jobs -p)' TERM; wait`
   const errors = openSync(join(folder, 'error.log'), 'a')
-  const child = spawn(...pinned(cpu, '/bin/bash', ['-c', script]), { stdio: ['ignore', errors, errors] })
+  const child = spawn(...pinned(cpu, '/bin/bash', ['-c', script], 'TERM'), { stdio: ['ignore', errors, errors] })
   await until(child, `Varnish (see ${join(folder, 'error.log')})`, () => opens(port))
   return { name: 'varnish', pid: child.pid!, port, stop: () => end(child) }
 }

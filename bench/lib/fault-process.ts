@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { FaultEndpointOptions, FaultMode } from './fault-endpoint.ts'
+import { mortal } from './mortal.ts'
 
 export const FAULTS = ['kill -9', 'SIGSTOP', 'refused', 'resets', '100 % 503', 'slow by 2 s'] as const
 export type Fault = (typeof FAULTS)[number]
@@ -77,5 +78,6 @@ export class FaultProcess {
 }
 
 function start(options: FaultEndpointOptions): ChildProcess {
-  return spawn(process.execPath, [PROGRAM, JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const stdio = ['ignore' as const, 'inherit' as const, 'inherit' as const, 'ipc' as const]
+  return spawn(...mortal(process.execPath, [PROGRAM, JSON.stringify(options)]), { stdio })
 }

@@ -7,18 +7,9 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeCertificate, toPem } from '../../src/tls/certificate-maker.ts'
+import { freePort } from './free-port.ts'
 import { startHaproxy } from './haproxy.ts'
-import {
-  end,
-  freePort,
-  type Gateway,
-  HOST,
-  type Origin,
-  pinned,
-  type Server,
-  startHeadgate,
-  startNginx,
-} from './servers.ts'
+import { end, type Gateway, HOST, type Origin, pinned, type Server, startHeadgate, startNginx } from './servers.ts'
 
 /** Name of the server in TLS: wrk names in SNI the host of its URL, which must have an address. */
 export const TLS_HOST = 'localhost'

@@ -2,9 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, openSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
+import { mortal } from './mortal.ts'
 import { find } from './programs.ts'
 
 export const HOST = 'bench.example'
@@ -164,16 +166,6 @@ spec:
   }
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 export async function startNginx(
   name: string,
   folder: string,
@@ -199,15 +191,22 @@ http {
 `,
   )
   const arguments_ = ['-p', folder, '-c', file, '-e', join(folder, 'error.log')]
-  const child = spawn(...pinned(cpu, find('nginx')!, arguments_), { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(...pinned(cpu, find('nginx')!, arguments_, 'TERM'), { stdio: ['ignore', 'inherit', 'inherit'] })
   await until(child, `nginx (${name})`, () => opens(port))
   return { name, pid: child.pid!, port, stop: () => end(child) }
 }
 
-export function pinned(cpu: number | undefined, command: string, arguments_: string[]): [string, string[]] {
+/** Command and arguments of a process on one CPU that ends with this one, by the signal: see {@link mortal}. */
+export function pinned(
+  cpu: number | undefined,
+  command: string,
+  arguments_: string[],
+  signal?: string,
+): [string, string[]] {
   const taskset = cpu === undefined ? undefined : find('taskset')
   // taskset replaces itself by the command: the process id stays.
-  return taskset === undefined ? [command, arguments_] : [taskset, ['-c', String(cpu), command, ...arguments_]]
+  if (taskset === undefined) return mortal(command, arguments_, signal)
+  return mortal(taskset, ['-c', String(cpu), command, ...arguments_], signal)
 }
 
 export async function opens(port: number): Promise<boolean> {

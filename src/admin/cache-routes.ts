@@ -72,7 +72,7 @@ export function serveCaches(app: FastifyInstance, caches: CacheRequests, reject:
     const outcome = await caches.purge(namespace, body)
     if (!outcome.ok) return refuse(reply, outcome)
     const { view } = outcome
-    return reply.code(view.reached >= view.replicas ? 200 : 202).send(view)
+    return reply.code(view.everywhere ? 200 : 202).send(view)
   }
   const purging = { body: PURGE_BODY, response: { '2xx': RESPONSES.purge } }
   app.post<{ Body: PurgeBody }>(PURGES, { schema: purging, bodyLimit: MAX_PURGE }, (request, reply) =>

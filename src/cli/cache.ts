@@ -50,15 +50,15 @@ export async function runCache(command: CacheCommand, io: CacheIo): Promise<numb
 async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
   const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
-  const { namespaces, purged, soft, replicas, reached, detail } = view
+  const { namespaces, purged, soft, replicas, reached, everywhere, detail } = view
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
-    if (reached < replicas) io.err(`headgate: ${printable(detail)}\n`)
+    if (!everywhere) io.err(`headgate: ${printable(detail)}\n`)
   }
-  return reached < replicas ? 1 : 0
+  return everywhere ? 0 : 1
 }
 
 const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): string =>

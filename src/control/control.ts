@@ -362,10 +362,10 @@ export class Control {
 
   async #stop(): Promise<void> {
     this.#configuration?.stop()
-    this.#rooms.stop()
+    const left = this.#rooms.stop()
     const stored = this.#checkpoint?.stop(FLUSH_WITHIN)
     await this.#rooms.accessLog.close(FLUSH_WITHIN)
-    await Promise.all([this.#rooms.lastGood.flushed(), this.#duties?.stop(), stored])
+    await Promise.all([this.#rooms.lastGood.flushed(), this.#duties?.stop(), stored, left])
     process.exit(0)
   }
 }

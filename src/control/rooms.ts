@@ -18,7 +18,7 @@ import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import { Archive } from './archive/archive.ts'
-import { Caches, type OwnListener } from './cache/caches.ts'
+import { Caches, type OwnListener, ReplicaPods } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
 import { Explanations, type NamedListener } from './explanations.ts'
@@ -72,6 +72,7 @@ export class Rooms {
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
   readonly #providers: GuardedClient
+  readonly #others: ReplicaPods
 
   constructor(data: ControlData, log: Logger, time: TimerClock, links: RoomLinks) {
     const { shared } = data
@@ -105,6 +106,12 @@ export class Rooms {
     this.archive = new Archive({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
+    this.#others = new ReplicaPods({
+      inCluster: data.source.type === 'kubernetes',
+      environment: process.env,
+      slices: (service) => links.configuration()?.resources.endpointSlices.get(service),
+      time,
+    })
     this.caches = this.#createCaches(data, log, time)
     const { listeners } = links
     this.explanations = new Explanations({ time, listeners, ask: (message) => this.pipeline.ask(message) })
@@ -117,7 +124,8 @@ export class Rooms {
     return { ...this.endpoints.health(backend), ...this.health.report(backend) }
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    const left = this.caches.stop()
     this.pipeline.stop()
     this.keySets.stop()
     this.passwords.stop()
@@ -126,8 +134,8 @@ export class Rooms {
     this.endpoints.stop()
     this.registered.stop()
     this.grants.stop()
-    this.caches.stop()
     this.statuses.stop()
+    await left
   }
 
   #createEndpoints({ share, source }: ControlData, time: TimerClock): Endpoints {
@@ -207,7 +215,7 @@ export class Rooms {
     })
   }
 
-  #createCaches({ shared, share }: ControlData, log: Logger, time: TimerClock): Caches {
+  #createCaches({ shared, share, source }: ControlData, log: Logger, time: TimerClock): Caches {
     const { block, endpoints, statuses } = this
     return new Caches({
       log: new PurgeLog(shared.purges, block.workers + 1),
@@ -220,7 +228,9 @@ export class Rooms {
         const { snapshot } = this.pipeline
         return snapshot && namespacesUnder(snapshot.hosts, host)
       },
-      replicas: () => endpoints.topology.place.count,
+      others: this.#others,
+      // Of a cluster its EndpointSlices say it.
+      replicas: () => (source.type === 'kubernetes' ? 1 : endpoints.topology.place.count),
       ask: (message) => this.pipeline.ask(message),
       metrics: new MetricsReader(shared.metrics),
       memory: shared.cache,

@@ -7,7 +7,7 @@
  * response from the upstream.
  */
 import { GatewayError } from '../lib/error.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
@@ -34,7 +34,7 @@ type ResponseHook = (
   local: LocalResponse | null,
 ) => ResponseDecision | Promise<ResponseDecision>
 type RequestBodyHook = (x: Exchange) => RequestBodyStep | undefined
-type ResponseBodyHook = (x: Exchange, head: ResponseHead) => BodyStepFactory | undefined
+type ResponseBodyHook = (x: Exchange, head: ResponseHead) => BodyStepFactory | BodyTee | undefined
 
 /** Frozen; each list is null when no filter has that hook. */
 export interface Chain {

@@ -5,7 +5,7 @@
 
 import type { CacheExplanation } from '../cache/cache-explanation.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import type { CredentialNames } from '../pattern/concealed.ts'
@@ -73,7 +73,7 @@ export interface Filter {
   /** Not called for a request without a body. */
   requestBody?(x: Exchange): RequestBodyStep | undefined
   /** A step that changes the length says so in `head.bodyLength`. */
-  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | undefined
+  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | BodyTee | undefined
   /**
    * The client has left, while its request is complete and an upstream is to give the response, or gives it. Where some
    * filter wants that, the exchange goes on as if the client read at once what is sent: through all filters, with its
@@ -83,6 +83,14 @@ export interface Filter {
    * @returns milliseconds; 0 = nobody needs the response
    */
   onClientGone?(x: Exchange): Milliseconds
+  /**
+   * A request with an unsafe method was answered by an upstream through another rule, and a GET of its URL would pass
+   * this filter (RFC 9111 §4.4). Must not throw.
+   *
+   * @param x the exchange of that request
+   * @param route `namespace/name` of the Route whose rule this filter belongs to
+   */
+  onUnsafeResponse?(x: Exchange, head: ResponseHead, route: string): void
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
   onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */

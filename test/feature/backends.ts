@@ -6,6 +6,9 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { Scope } from './harness.ts'
 
+/** A port on which nothing listens: it was free a moment ago. */
+export { freePort as closedPort } from '../../bench/lib/free-port.ts'
+
 /** What an echo backend received, also the JSON body of its answer. */
 export interface Received {
   readonly name: string
@@ -106,24 +109,6 @@ export function onHead(socket: Socket, answer: (head: string, rest: Buffer) => v
       answer(head, bytes)
     }
   })
-}
-
-/** A port on which nothing listens: it was free a moment ago. */
-export async function closedPort(): Promise<number> {
-  for (;;) {
-    // Below the ports that systems give to connections (from 32768 on), one of which might take it in the meantime.
-    const port = 12_000 + Math.floor(Math.random() * 20_000)
-    const server = createServer()
-    try {
-      server.listen(port, '127.0.0.1')
-      await once(server, 'listening')
-    } catch {
-      continue
-    }
-    server.close()
-    await once(server, 'close')
-    return port
-  }
 }
 
 async function listen(server: ReturnType<typeof createServer>): Promise<number> {

@@ -7,7 +7,7 @@ import { collapsing } from './cache/collapsing.ts'
 import { credentials, manifests } from './cache/credentials.ts'
 import { directives } from './cache/directives.ts'
 import { freshness } from './cache/freshness.ts'
-import { invalidation } from './cache/invalidation.ts'
+import { byMethod, invalidation } from './cache/invalidation.ts'
 import { misbehaving } from './cache/misbehaving.ts'
 import { POLICIES, policies } from './cache/policies.ts'
 import { ranges } from './cache/ranges.ts'
@@ -27,7 +27,9 @@ describe('the cache', () => {
   const the = () => rig
 
   before(async () => {
-    rig = await CacheRig.start(scope, POLICIES, manifests, { cache: { debugCIDRs: ['127.0.0.0/8'] } })
+    rig = await CacheRig.start(scope, POLICIES, (port) => manifests(port) + byMethod(), {
+      cache: { debugCIDRs: ['127.0.0.0/8'] },
+    })
   })
 
   describe('what is stored (RFC 9111 §3)', PARALLEL, () => storing(the))

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { mortal } from '../../bench/lib/mortal.ts'
 import { closedPort } from './backends.ts'
 import { RawClient, type RawResponse, type RequestOptions, request } from './raw-client.ts'
 
@@ -101,8 +102,7 @@ export async function startGateway(
   const workers = String(options.workers ?? 1)
   const limit = options.openFiles === undefined ? [] : ['-c', 'ulimit -n "$0" && exec "$@"', String(options.openFiles)]
   const child = spawn(
-    limit.length > 0 ? 'sh' : process.execPath,
-    [
+    ...mortal(limit.length > 0 ? 'sh' : process.execPath, [
       ...limit,
       ...(limit.length > 0 ? [process.execPath] : []),
       MAIN,
@@ -114,7 +114,7 @@ export async function startGateway(
       workers,
       '--drain-delay',
       '0',
-    ],
+    ]),
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   const accessLog: AccessLine[] = []

@@ -5,10 +5,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { freePort } from '../../bench/lib/free-port.ts'
+import { mortal } from '../../bench/lib/mortal.ts'
 import { find } from '../../bench/lib/programs.ts'
 
 const PROGRAM = find('redis-server')
@@ -48,7 +49,8 @@ export class RedisServer {
   /** On a free port, ready to answer. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     for (let tries = 1; ; tries++) {
-      const server = new RedisServer(await freePort(options.cluster === true), options)
+      // Nodes of a cluster also need the port 10,000 above.
+      const server = new RedisServer(await freePort(), options)
       try {
         await server.run()
         return server
@@ -83,7 +85,7 @@ export class RedisServer {
     if (PROGRAM === undefined) throw new Error('redis-server is not installed')
     const file = join(this.#folder, 'redis.conf')
     writeFileSync(file, this.#configuration().join('\n'))
-    const child = spawn(PROGRAM, [file, ...(this.#options.sentinel === true ? ['--sentinel'] : [])], {
+    const child = spawn(...mortal(PROGRAM, [file, ...(this.#options.sentinel === true ? ['--sentinel'] : [])]), {
       cwd: this.#folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -154,20 +156,5 @@ export class RedisServer {
         ? ['cluster-enabled yes', 'cluster-config-file nodes.conf', 'cluster-node-timeout 1000']
         : []),
     ]
-  }
-}
-
-/** Nodes of a cluster also need the port 10,000 above. */
-async function freePort(forCluster: boolean): Promise<number> {
-  for (;;) {
-    const port = await new Promise<number>((resolve, reject) => {
-      const probe = createServer()
-      probe.once('error', reject)
-      probe.listen(0, HOST, () => {
-        const { port } = probe.address() as { port: number }
-        probe.close(() => resolve(port))
-      })
-    })
-    if (!forCluster || port < 55_535) return port
   }
 }

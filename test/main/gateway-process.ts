@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { mortal } from '../../bench/lib/mortal.ts'
 import { closedPort } from '../feature/backends.ts'
 import { eventually, type Scope } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
@@ -58,8 +59,10 @@ export async function start(
   const local = (number: number): string => `127.0.0.1:${number}`
   const args = ['--http', local(http), '--admin', local(adminPort), '--signals', local(signalsPort)]
   const child = spawn(
-    process.execPath,
-    ['--import', HOOK, MAIN, 'run', '--config', folder, ...args, '--workers', String(workers), ...flags],
+    ...mortal(process.execPath, [
+      ...['--import', HOOK, MAIN, 'run', '--config', folder, ...args, '--workers', String(workers)],
+      ...flags,
+    ]),
     { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, ...env } },
   )
   const log: LogLine[] = []

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { WHY } from '../../src/cache/cache-explanation.ts'
 import { CACHE_RESULTS } from '../../src/cache/results.ts'
+import { composeBody } from '../../src/message/body-pipe.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { cache } from '../../src/policy/cache/policy.ts'
 import { type CacheValue, planCache } from '../../src/policy/cache/value.ts'
@@ -35,9 +36,9 @@ it('says the key, the verdict and why, and changes nothing', () => {
   assert.equal(x.query, 'q=1')
   const head = { status: 200, fields: Fields.from({ 'cache-control': 'max-age=60' }), bodyLength: 1 }
   assert.equal(filter.onResponse!(x, head, null), undefined)
-  const step = filter.responseBody!(x, head)!({ write: () => true, end() {}, fail() {} }, () => {})
-  step.data(Buffer.from('1'))
-  step.end(null)
+  const pipe = composeBody([filter.responseBody!(x, head)!], { write: () => true, end() {}, fail() {} }, () => {})
+  pipe.write(Buffer.from('1'))
+  pipe.end(null)
   filter.onEnd!(x, SUMMARY)
   const stored = explain(filter, {}, french)
   assert.equal(stored?.effect, 'answers by what is stored (hit Memory)')

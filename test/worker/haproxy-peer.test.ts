@@ -2,24 +2,16 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { freePort } from '../../bench/lib/free-port.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith } from './test-plane.ts'
 
 const HAPROXY = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find((path) => existsSync(path))
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** @param sections of its configuration */
 async function haproxy(t: TestContext, ports: readonly number[], sections: string): Promise<void> {

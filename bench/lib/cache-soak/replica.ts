@@ -5,7 +5,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { endThread } from '../end-thread.ts'
-import { freePort, until } from '../servers.ts'
+import { freePort } from '../free-port.ts'
+import { mortal } from '../mortal.ts'
+import { until } from '../servers.ts'
 import type { Replica } from './clients.ts'
 import type { Thing } from './world.ts'
 
@@ -33,6 +35,7 @@ export class SoakGateway implements Replica {
   readonly #options: SoakGatewayOptions
   readonly #signalsPort: number
   #child: ChildProcess | null = null
+  #ready = false
   #debugger = ''
 
   private constructor(options: SoakGatewayOptions, ports: readonly [number, number, number]) {
@@ -41,10 +44,9 @@ export class SoakGateway implements Replica {
     ;[this.port, this.adminPort, this.#signalsPort] = ports
   }
 
-  static async start(options: SoakGatewayOptions): Promise<SoakGateway> {
-    const gateway = new SoakGateway(options, [await freePort(), await freePort(), await freePort()])
-    await gateway.run()
-    return gateway
+  /** Not running yet. */
+  static async on(options: SoakGatewayOptions): Promise<SoakGateway> {
+    return new SoakGateway(options, [await freePort(), await freePort(), await freePort()])
   }
 
   get pid(): number {
@@ -65,10 +67,11 @@ export class SoakGateway implements Replica {
     writeFileSync(join(folder, 'settings.json'), JSON.stringify(all))
     const paths = ['--config', join(folder, 'manifests'), '--settings', join(folder, 'settings.json')]
     const flags = ['--state', join(folder, 'state'), '--workers', String(workers), '--drain-delay', '0']
-    const child = spawn(process.execPath, ['--inspect-port=0', MAIN, 'run', ...paths, ...flags], {
+    const child = spawn(...mortal(process.execPath, ['--inspect-port=0', MAIN, 'run', ...paths, ...flags]), {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#child = child
+    this.#ready = false
     this.#debugger = ''
     createInterface({ input: child.stderr! }).on('line', (line) => {
       const address = /^Debugger listening on (ws:\S+)/.exec(line)?.[1]
@@ -81,6 +84,7 @@ export class SoakGateway implements Replica {
       await answer?.arrayBuffer()
       return answer?.ok === true
     })
+    this.#ready = true
   }
 
   /** Ends one worker thread, as a bug in it would. */
@@ -93,8 +97,8 @@ export class SoakGateway implements Replica {
   }
 
   async kill(): Promise<void> {
-    const child = this.#child!
-    if (child.exitCode !== null || child.signalCode !== null) return
+    const child = this.#child
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')
     child.kill('SIGKILL')
     await gone
@@ -102,5 +106,10 @@ export class SoakGateway implements Replica {
 
   get alive(): boolean {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Whether it has said so since it was started last. */
+  get ready(): boolean {
+    return this.alive && this.#ready
   }
 }

@@ -2,7 +2,7 @@
 import { addValidators, dropConditions } from '../../cache/preconditions.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { BodySink } from '../../message/body.ts'
+import type { BodyWaker, LentSink } from '../../message/body.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { BackgroundExchange, BackgroundSink } from '../background.ts'
 import type { Exchange } from '../exchange.ts'
@@ -41,7 +41,7 @@ export function fetchInBackground(
   else sink.exchange = begun
 }
 
-const NOBODY: BodySink = { write: () => true, end() {}, fail() {} }
+const NOBODY: LentSink & BodyWaker = { write: () => true, lend: () => true, end() {}, fail() {}, wake() {} }
 
 class FetchSink implements BackgroundSink {
   readonly #fetch: Fetch
@@ -63,12 +63,12 @@ class FetchSink implements BackgroundSink {
 
   #head({ status, fields, bodyLength }: ResponseHead): void {
     const outcome = this.#fetch.onHead(status, fields, bodyLength)
-    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, () => {})
+    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, NOBODY)
     else this.#end()
   }
 
   data(bytes: Buffer, start: number, end: number): boolean {
-    this.#step?.data(bytes.subarray(start, end))
+    this.#step?.lend(bytes, start, end)
     // What is too large to be stored is of no use to anybody.
     if (!this.#fetch.open) this.#end()
     return true

@@ -11,86 +11,28 @@ import {
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
 import { encodeHead } from '../../cache/encode-head.ts'
-import { FIXED_LABELS, type LabelledObject, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
+import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import {
-  type EntryKey,
-  EntryKind,
-  type Fill,
-  type ResponseMemory,
-  type StoredEntry,
-} from '../../cache/response-memory.ts'
+import { EntryKind, type Fill, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
 import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
 import { uniteVary, varyOf } from '../../cache/vary.ts'
-import type { CacheRules, StoreReason, StoreVerdict, StoringRequest } from '../../cache/verdicts.ts'
+import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
-import type { CacheServices } from '../cache-services.ts'
 import { fillOf, recordOf, toVariant } from './claims.ts'
 import type { SharedHold } from './entry-body.ts'
-import type { KeepRequest, Recalls } from './recall.ts'
-import type { KeyRule } from './request-key.ts'
+import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
+import { FillStep, type FillTarget } from './fill-step.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
 const UNCACHEABLE_TIME: Milliseconds = 10_000
 /** Of a failure, which may be over sooner. */
 const FAILURE_TIME: Milliseconds = 1_000
-
-/** What is known of the request, so that it can be judged when the exchange is over. */
-export interface FetchRequest {
-  readonly rule: KeyRule
-  /** The key under which it was looked up, a copy. */
-  readonly key: EntryKey
-  /** Of it, the part without a variant. */
-  readonly primaryLength: number
-  /** Names of the record of variants that was found, and its serial; null: none was. */
-  readonly names: readonly string[] | null
-  readonly recordSerial: number
-  /** Serial of what was found under the key. */
-  readonly seen: number
-  readonly storing: StoringRequest
-  /** For purges. */
-  readonly labelled: LabelledObject
-  /** Scheme and authority. */
-  readonly origin: string
-  /** Wall clock. */
-  readonly sent: Milliseconds
-  /** The last purge when it was sent. */
-  readonly began: number
-  /** Where the archive has its place for it; null: there is none. */
-  readonly keep: KeepRequest | null
-}
-
-/** What was found, is stale and is being validated. */
-export interface StaleResponse {
-  readonly hold: SharedHold
-  readonly numbers: CacheNumbers
-}
-
-/** What the head of a response has led to. */
-export type HeadOutcome =
-  /** Its body is to be written. */
-  | { readonly type: 'stored'; readonly fill: Fill }
-  /** The stale response is current: this is its head now. */
-  | { readonly type: 'updated'; readonly head: Buffer; readonly numbers: CacheNumbers; readonly stored: boolean }
-  /** The stale response is not what the origin has, and there is no other: it has to be fetched anew. */
-  | { readonly type: 'mismatch' }
-  | { readonly type: 'not-stored'; readonly reason: StoreReason }
-
-export interface FetchServices {
-  readonly cache: CacheServices
-  readonly recalls: Recalls | null
-  readonly rules: CacheRules
-  readonly maxObjectBytes: number
-  /** Labels of the tags in a response; null: more than an object may have. */
-  tagsOf(origin: string, fields: Fields): readonly number[] | null
-  nextTurn(run: () => void): void
-  wall(): Milliseconds
-}
 
 /** Why a response is not stored because of its request. */
 const OF_THE_REQUEST: ReadonlySet<StoreReason> = new Set<StoreReason>([
@@ -112,7 +54,7 @@ const LABELS = new Float64Array(MAX_LABELS)
 const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
-export class Fetch {
+export class Fetch implements BodyTee, FillTarget {
   readonly request: FetchRequest
   readonly #services: FetchServices
   readonly #memory: ResponseMemory
@@ -337,6 +279,10 @@ export class Fetch {
   }
 
   // ---- as the target of a FillStep ----
+
+  tee(sink: LentSink, source: BodyWaker): FillStep {
+    return new FillStep(this, sink, source)
+  }
 
   get fill(): Fill {
     return this.#fill!

@@ -19,9 +19,13 @@ import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
 import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
-import { SharedHold } from './entry-body.ts'
-import { Fetch, type FetchServices } from './fetch.ts'
+
+import { type BodyCut, SharedHold } from './entry-body.ts'
+import { Fetch } from './fetch.ts'
+import type { FetchServices } from './fetch-contract.ts'
+
 import { FetchRequests, staleOf } from './fetch-request.ts'
+import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
@@ -231,9 +235,20 @@ export class ResponseCache {
     const now = this.#services.clock.wall()
     // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
     const keep = recalls.keepsInMemory || judgeReuse(response.numbers, directives, now, VERDICT).outcome !== 'Fresh'
-    const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
+    const { fill } = target
+    const { head } = response.response
+    const { bodyBytes } = response.hit
+    const cut: BodyCut = { why: null }
+    const lost = (why: string): void => void (cut.why = `the archive gives no more of it, and ${why}`)
+    const poured = recalls.pour(
+      response,
+      fill,
+      keep,
+      () => followOf(this.#cache.memory, target.key, rule),
+      (from) => fetchRest(x, { fill, head, from, bodyBytes, keep, lost }, asking.content, this.#services),
+    )
     if (poured !== null && (!keep || poured.fetch !== null))
-      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
+      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive', cut)
     poured?.held.release()
     return this.#look(asking)
   }
@@ -340,7 +355,13 @@ export class ResponseCache {
   }
 
   /** @param fetch what writes it; null: it is whole */
-  #serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay | null, result: CacheResult): RequestDecision {
+  #serveHeld(
+    asking: Asking,
+    held: HeldEntry,
+    fetch: FillUnderWay | null,
+    result: CacheResult,
+    cut: BodyCut | null = null,
+  ): RequestDecision {
     const { x, directives, collapsed } = asking
     const now = this.#services.clock.wall()
     readNumbers(held.view, held.numbersAt, NUMBERS)
@@ -357,6 +378,7 @@ export class ResponseCache {
       status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
       hold: new SharedHold(held),
       fetch,
+      cut,
       randomBytes: this.#services.randomBytes,
     })
     if (response === null) return undefined

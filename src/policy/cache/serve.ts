@@ -13,7 +13,7 @@ import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import { inPieces, type LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
-import { EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
+import { type BodyCut, EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
 
 /** The token that stands for this cache in Cache-Status. */
 export const CACHE_NAME = 'headgate'
@@ -36,6 +36,8 @@ export interface ServedEntry {
   readonly hold: SharedHold | null
   /** What writes the body. */
   readonly fetch: FillUnderWay | null
+  /** Of that, where it may end before its end for a reason of its own. */
+  readonly cut?: BodyCut | null
   randomBytes(length: number): Uint8Array
 }
 
@@ -123,8 +125,8 @@ function partial(
 }
 
 /** @param to behind the last byte; -1: the end */
-function bodyOf({ entry, hold, fetch }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
-  if (hold !== null) return new EntryBody(hold, from, to, fetch)
+function bodyOf({ entry, hold, fetch, cut }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
+  if (hold !== null) return new EntryBody(hold, from, to, fetch, cut)
   const end = to === -1 ? entry.bodyBytes : to
   const bytes = Buffer.allocUnsafe(end - from)
   // What is not copied is whatever the memory had before.

@@ -32,6 +32,7 @@ import {
   RecordFault,
   type Records,
   type Stamp,
+  TOKEN_AT,
   TOKEN_BYTES,
 } from './records.ts'
 import {
@@ -45,6 +46,7 @@ import {
   sealResponse,
   sealVary,
 } from './sealed-record.ts'
+import { sameVary, type Variant, variantAt, variantOf } from './variant.ts'
 
 export interface RecordArchiveOptions {
   readonly name: 'Redis' | 'File'
@@ -69,13 +71,6 @@ const GUESSED_BYTES = 1_024 * 1_024
 const GUESSED_FOR: Milliseconds = 3_600_000
 const MAX_TTL: Milliseconds = 30 * 86_400_000
 
-interface Variant {
-  readonly name: string
-  readonly identity: Buffer
-  /** The key as `variantOf` gave it. */
-  readonly key: Uint8Array
-}
-
 interface Ticket extends ArchiveTicket {
   readonly keys: RecordKeys
   readonly owner: string
@@ -89,6 +84,8 @@ interface Ticket extends ArchiveTicket {
   readonly variant: (Variant & { readonly expected: Uint8Array }) | null
   readonly response: OpenedResponse | null
 }
+
+const LATE = new RecordFault('timeout', 'the archive did not reply in time')
 
 type Counted = ArchivePut | 'found' | 'none' | 'foreign'
 
@@ -122,7 +119,7 @@ export class RecordArchive implements ResponseArchive {
     this.#options = options
     this.name = options.name
     this.maxBodyBytes = options.maxBodyBytes
-    this.#queue = new PieceQueue(PIECES, options.time)
+    this.#queue = new PieceQueue(PIECES.inFlight, options.time)
     this.#guesses = new OwnedLru(GUESSED_BYTES, options.time)
   }
 
@@ -161,7 +158,8 @@ export class RecordArchive implements ResponseArchive {
       this.#guesses.set(owner, root, top, 512 + root.length * 2 + top.vary.length, GUESSED_FOR)
       variant = variantOf(keys, key, identity, top)
       if (variant !== undefined) {
-        const again = await this.#within(records.find(owner, root, variant.name), until)
+        const { name } = variant
+        const again = await this.#within(until, () => records.find(owner, root, name))
         // Another vary record by now, or none: what stands beside the one before belongs to nothing any more.
         record = Buffer.compare(prefixOf(again.root), prefixOf(found.root)) === 0 ? again.variant : null
       }
@@ -202,7 +200,8 @@ export class RecordArchive implements ResponseArchive {
     if (first === undefined) return this.#none(ticket, true)
     const { records } = this.#options
     const name = { owner, root, token: body.token }
-    if (pieces > 0 && !(await this.#within(records.hasPieces(name, pieces), until))) return this.#none(ticket, false)
+    if (pieces > 0 && !(await this.#within(until, () => records.hasPieces(name, pieces))))
+      return this.#none(ticket, false)
     const counts = this.#counts
     this.#count('found')
     counts.readBytes += opened.head.length + first.length
@@ -214,7 +213,11 @@ export class RecordArchive implements ResponseArchive {
       identity,
       body,
       first,
-      foreign: () => this.#count('foreign'),
+      gone: () => this.#forget(ticket, body.token),
+      foreign: () => {
+        this.#count('foreign')
+        this.#forget(ticket, body.token)
+      },
       read: (bytes: number) => void (counts.readBytes += bytes),
     }
     const hit: ArchiveHit = {
@@ -225,9 +228,22 @@ export class RecordArchive implements ResponseArchive {
       vary: ticket.variant === null ? null : ticket.vary!.vary,
       bodyBytes: body.bytes,
       whole: pieces === 0 ? first : null,
-      read: (from, to) => new PieceReader(source, from, to),
+      read: (from, to, patience = PIECES.patience) => new PieceReader(source, from, to, patience),
     }
     return hit
+  }
+
+  /** A piece of it is gone or spoilt: it would end early for everybody. Nobody waits for that. */
+  #forget({ owner, root, variant }: Ticket, token: Uint8Array): void {
+    const { records } = this.#options
+    const forget = async (): Promise<void> => {
+      const found = await records.find(owner, root, variant?.name ?? null)
+      const record = prefixOf(variant === null ? found.root : found.variant)
+      const there = record.subarray(TOKEN_AT, TOKEN_AT + TOKEN_BYTES)
+      // Else another one has taken its place.
+      if (Buffer.compare(there, token) === 0) await records.remove(owner, root)
+    }
+    forget().catch(() => {})
   }
 
   #none(ticket: Ticket, foreign: boolean): ArchiveAnswer {
@@ -358,36 +374,16 @@ export class RecordArchive implements ResponseArchive {
     return this.#keys
   }
 
-  /** The steps behind the first one have what is left of the deadline. */
-  #within<Reply>(reply: Promise<Reply>, until: Milliseconds): Promise<Reply> {
+  /** The steps behind the first one have what is left of the deadline; where nothing is, they are not taken. */
+  #within<Reply>(until: Milliseconds, step: () => Promise<Reply>): Promise<Reply> {
     const { time } = this.#options
+    const left = until - time.monotonic()
+    if (left <= 0) return Promise.reject(LATE)
     return new Promise((resolve, reject) => {
-      const cancel = time.after(Math.max(0, until - time.monotonic()), () =>
-        reject(new RecordFault('timeout', 'the archive did not reply in time')),
-      )
-      reply.then(resolve, reject).finally(cancel)
+      const cancel = time.after(left, () => reject(LATE))
+      step().then(resolve, reject).finally(cancel)
     })
   }
-}
-
-function variantOf(
-  keys: RecordKeys,
-  key: ArchiveKey,
-  identity: Buffer,
-  { token, vary }: OpenedVary,
-): Variant | undefined {
-  const variant = key.variantOf(vary)
-  return variant === undefined ? undefined : variantAt(keys, identity, token, variant)
-}
-
-/** With the token of its vary record: what belonged to another one before is never found beside it. */
-function variantAt(keys: RecordKeys, primary: Buffer, token: Uint8Array, key: Uint8Array): Variant {
-  const identity = identityOf(primary, token, key)
-  return { name: keys.name(identity), identity, key }
-}
-
-function sameVary(a: OpenedVary, b: OpenedVary): boolean {
-  return Buffer.compare(a.token, b.token) === 0 && Buffer.compare(a.vary, b.vary) === 0
 }
 
 function faultOf(error: unknown): ArchiveFault {

@@ -1,0 +1,170 @@
+/** The archive of a worker, with its own bounds, while Redis or the way to it hangs. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { ArchiveError, type ArchiveHit, type ResponseArchive } from '../../src/cache/response-archive.ts'
+import { ContentStore } from '../../src/policy/contents.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { WorkerArchives } from '../../src/worker/archives.ts'
+import { FaultyWay } from '../lib/faulty-way.ts'
+import { NO_REDIS, RedisServer } from '../lib/redis-server.ts'
+import { bytes, HOUR, keyOf, sourceOf } from '../suite/response-archive.ts'
+
+/** What is promised, in milliseconds. */
+const PROMISE = 20
+const PIECE = 128 * 1_024
+
+const closing: (() => unknown)[] = []
+after(() => Promise.all(closing.map((close) => close())))
+
+interface Place {
+  readonly archive: ResponseArchive
+  readonly server: RedisServer
+  readonly way: FaultyWay
+}
+
+async function place(): Promise<Place> {
+  const server = await RedisServer.start()
+  const way = await FaultyWay.open(server.port)
+  const key = randomBytes(32)
+  const archives = new WorkerArchives({
+    clock: systemTimers,
+    random: Math.random,
+    randomBytes,
+    contents: new ContentStore(),
+    key: () => key,
+    askForFiles() {},
+    count() {},
+    problem() {},
+  })
+  closing.push(
+    () => archives.use(null),
+    () => way.close(),
+    () => server.stop(),
+  )
+  archives.use({ mode: 'Single', addresses: [way.address], keyPrefix: 'hg' })
+  const archive = archives.of('Redis')!
+  await answering(archive)
+  return { archive, server, way }
+}
+
+async function answering(archive: ResponseArchive): Promise<void> {
+  while ((await archive.find(keyOf('nothing'))).type !== 'none') await pause(5)
+}
+
+async function put(archive: ResponseArchive, key: string, body: Uint8Array): Promise<void> {
+  for (;;) {
+    const answer = await archive.find(keyOf(key))
+    const record = { head: bytes('head'), ttl: HOUR }
+    if (answer.type !== 'away' && (await archive.put(answer.ticket, record, sourceOf(body))) === 'put') return
+    await pause(5)
+  }
+}
+
+/** A machine that is busy may itself be too late for a lookup. */
+async function finding(archive: ResponseArchive, key: string): Promise<ArchiveHit> {
+  for (;;) {
+    const answer = await archive.find(keyOf(key))
+    if (answer.type === 'found') return answer
+    assert.equal(answer.type, 'away')
+    await pause(5)
+  }
+}
+
+/** Lets 20 ms pass, and two turns in which what is due then can be done: the same thread, however late it is. */
+async function promised(): Promise<void> {
+  await pause(PROMISE)
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => void setImmediate(resolve))
+}
+
+/** Looks up until Redis is not asked any more. @returns the reasons, and how many lookups took longer than promised */
+async function lookups(archive: ResponseArchive, key: string): Promise<{ reasons: string[]; late: number }> {
+  const reasons: string[] = []
+  let late = 0
+  while (reasons.at(-1) !== 'away') {
+    let over = false
+    const bound = promised().then(() => (over = true))
+    const answer = await archive.find(keyOf(key))
+    if (over) late++
+    await bound
+    reasons.push(answer.type === 'away' ? answer.reason : answer.type)
+  }
+  return { reasons, late }
+}
+
+describe('a lookup whose Redis hangs', { skip: NO_REDIS, concurrency: true }, () => {
+  const faults: Readonly<Record<string, (place: Place) => void>> = {
+    'stands still': ({ server }) => server.pause(),
+    'is behind a network that loses everything': ({ way }) => (way.fault = 'black-hole'),
+    'sends a byte a second': ({ way }) => (way.fault = 'drip'),
+  }
+  for (const [what, begin] of Object.entries(faults))
+    it(`has nothing after 20 ms where it ${what}, five times, and then at once`, { timeout: 60_000 }, async () => {
+      const here = await place()
+      const { archive, server, way } = here
+      await put(archive, 'long', randomBytes(3 * PIECE))
+      begin(here)
+      const { reasons, late } = await lookups(archive, 'long')
+      assert.deepEqual(reasons, [...Array(5).fill('timeout'), 'away'])
+      assert.equal(late, 0, `${late} of ${reasons.length} lookups took longer`)
+      server.resume()
+      way.fault = null
+      await answering(archive)
+      assert.equal((await finding(archive, 'long')).bodyBytes, 3 * PIECE)
+    })
+
+  it('has one deadline for all its steps', { timeout: 60_000 }, async () => {
+    const { archive, server } = await place()
+    await put(archive, 'long', randomBytes(2 * PIECE))
+    let longest = 0
+    let late = 0
+    // The record is found just before its deadline, and its pieces are asked for.
+    for (let round = 0; round < 10; round++) {
+      await answering(archive)
+      server.pause()
+      setTimeout(() => server.resume(), 10 + round)
+      let over = false
+      const bound = promised().then(() => (over = true))
+      const began = performance.now()
+      await archive.find(keyOf('long'))
+      longest = Math.max(longest, performance.now() - began)
+      if (over) late++
+      await bound
+      await pause(50)
+    }
+    assert.equal(late, 0, `${late} of 10 took longer, at most ${longest} ms`)
+  })
+})
+
+describe('a long body whose Redis gives its first piece and then nothing', { skip: NO_REDIS }, () => {
+  it('ends with an error within its patience, and gives no byte of anything else', { timeout: 60_000 }, async () => {
+    const { archive, way } = await place()
+    const body = randomBytes(3 * PIECE)
+    await put(archive, 'long', body)
+    const hit = await finding(archive, 'long')
+    way.fault = 'no-bodies'
+    const reader = hit.read(0, hit.bodyBytes)
+    assert.deepEqual(Buffer.from((await reader.next())!), body.subarray(0, PIECE))
+    const began = performance.now()
+    await assert.rejects(reader.next(), ArchiveError)
+    assert.ok(performance.now() - began < 10_000)
+    reader.close()
+  })
+
+  it('holds up no lookup', { timeout: 60_000 }, async () => {
+    const { archive, way } = await place()
+    await put(archive, 'long', randomBytes(3 * PIECE))
+    await put(archive, 'short', bytes('short'))
+    const hit = await finding(archive, 'long')
+    way.fault = 'no-bodies'
+    const reader = hit.read(0, hit.bodyBytes)
+    await reader.next()
+    const reading = reader.next().then(
+      () => 'read',
+      () => 'not read',
+    )
+    for (let i = 0; i < 20; i++) await finding(archive, 'short')
+    assert.equal(await reading, 'not read')
+  })
+})
