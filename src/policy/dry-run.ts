@@ -5,7 +5,6 @@ import type { Fields } from '../message/fields.ts'
 import type { CredentialNames } from '../pattern/concealed.ts'
 import { type Attribute, Attributes, attribute } from './attribute.ts'
 import type { DryExchange } from './exchange.ts'
-import type { Explanation, Filter } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
 
 /** In a dry run nobody verifies a credential: it is taken for accepted, and what it says is not known. */
@@ -18,7 +17,7 @@ export interface AssumedCredential {
 
 export const ASSUMED_CREDENTIAL = attribute<AssumedCredential>('assumed credential')
 
-/** A copy of a request: {@link Filter.rehearse} changes it, and nothing else. */
+/** A copy of a request: `Filter.rehearse` changes it, and nothing else. */
 export class DryRun implements DryExchange {
   readonly method: string
   readonly host: string
@@ -74,20 +73,4 @@ export class DryRun implements DryExchange {
   set<T>(key: Attribute<T>, value: T): void {
     this.#attributes.set(key, value)
   }
-}
-
-/**
- * What filters would do with a request, in its order, without any effect; those behind one that would answer are not
- * asked. A credential is taken for accepted.
- */
-export function explainFilters(filters: readonly Filter[], given: DryExchange): Explanation[] {
-  const x = new DryRun(given)
-  const explanations: Explanation[] = []
-  for (const filter of filters) {
-    const explanation = filter.explain?.(x)
-    if (explanation !== undefined) explanations.push(explanation)
-    if (explanation?.status !== undefined) break
-    filter.rehearse?.(x)
-  }
-  return explanations
 }
