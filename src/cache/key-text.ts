@@ -89,6 +89,7 @@ export function describeKey(key: Buffer, more?: CredentialNames): string {
     } else if (span.tag === KeyPart.Value || span.tag === KeyPart.Normalised)
       words[words.length - 1] += `=${concealed ? HIDDEN : JSON.stringify(text.slice(0, MAX_SHOWN))}`
     else if (span.tag === KeyPart.Spelling && text !== '') words[words.length - 1] += ` ${text}`
+    else if (span.tag === KeyPart.Part) words.push(`bytes ${text}`)
     else if (span.tag === KeyPart.Content) words.push(`${span.end - span.start} bytes of content`)
   }
   return words.join('; ')
