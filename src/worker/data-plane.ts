@@ -167,6 +167,9 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     randomBytes: (size) => edges.randomBytes(size),
     contents,
     key: () => sessionKeys.cacheKey,
+    // An entry may take half of what a worker has, and half of that may be held although it is gone: the rest of this
+    // is for slow clients.
+    maxPutBytes: edges.responses.maxBodyBytes / 4,
     count: (archive, outcome) => metrics.cacheArchive(ARCHIVES.indexOf(archive), ARCHIVE_OUTCOMES.indexOf(outcome)),
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
