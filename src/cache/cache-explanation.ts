@@ -63,6 +63,7 @@ export const WHY: Readonly<Record<CacheResult, string>> = {
   'revalidated ClockSetBack': 'the clock was set back, so that no age is known (RFC 9111 §4.2.3)',
   'miss NotStored': 'nothing is stored for the key (RFC 9111 §4)',
   'miss Variant': 'nothing is stored for the values of the fields that Vary names (RFC 9111 §4.1)',
+  'miss Partial': 'parts are stored, but not all of the range that is asked for (RFC 9111 §3.3)',
   'miss Expired': 'its lifetime has ended (RFC 9111 §4.2)',
   'miss NoCache': 'the origin wants to be asked each time: no-cache (RFC 9111 §5.2.2.4)',
   'miss RequestNoCache': 'the client wants the origin to be asked: no-cache (RFC 9111 §5.2.1.4)',
@@ -81,7 +82,7 @@ export const WHY: Readonly<Record<CacheResult, string>> = {
   'bypass Query': 'the query has parameters that the key does not have, and key.query says Bypass',
   'bypass Upgrade': 'the request asks for another protocol (RFC 9110 §7.8)',
   'bypass Precondition': 'the origin alone can judge If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
-  'bypass Range': 'a range of what is not stored goes to the origin as it is (RFC 9110 §14.2)',
+  'bypass Range': 'several ranges of what is not stored go to the origin as they are (RFC 9110 §14.2)',
   'bypass KeyTooLong': 'the key would be longer than keys may be',
   'refused OnlyIfCached': 'the client wants no request to the origin: only-if-cached (RFC 9111 §5.2.1.7)',
 }

@@ -149,6 +149,8 @@ describe('headgate explain', () => {
     ['/a', {}, 'DELETE'],
     ['/a', {}, 'HEAD'],
     ['/c', { range: 'bytes=0-1' }],
+    ['/c/1', { range: 'bytes=0-0,3-4' }],
+    ['/c/2', { range: 'bytes=0-1' }, 'HEAD'],
     ['/a', { 'if-match': '"1"' }],
     ['/stale'],
     ['/never'],

@@ -29,6 +29,7 @@ import type { CachePlan } from './plan.ts'
 import { labelsOf } from './purged.ts'
 import { aboutOf, type RecalledResponse, Recalls } from './recall.ts'
 import { KEY, type KeyRule, type RequestKeys } from './request-key.ts'
+import { StoredParts } from './stored-parts.ts'
 import { resultOf } from './words.ts'
 
 /** Shown of a response. */
@@ -78,11 +79,17 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
       ...keyOf(asked),
     })
   const now = services.clock.wall()
-  const found = new Lookups(services.cache.memory, services.cache.purges).find(x, now)
+  const { memory, purges } = services.cache
+  const lookups = new Lookups(memory, purges)
+  const parts = new StoredParts(memory, lookups)
+  const found = lookups.find(x, now)
+  if (found.entry === null && method === 'GET' && x.request.has('range')) parts.cover(x, found, now)
+  // What would be stored of a range has a key of its own.
+  if (found.entry === null && !asked.directives.onlyIfCached) parts.place(x, found, now)
   try {
     return explainFound(asked, rule, found, now)
   } finally {
-    services.cache.memory.leave()
+    memory.leave()
   }
 }
 
@@ -106,8 +113,12 @@ function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): 
   const verdict =
     here === null ? judgeMissing(directives, reuseVerdict()) : judgeReuse(numbers, directives, now, reuseVerdict())
   const result = resultOf(found, verdict.reason)
-  const said = told({ ...about, ...judged(asked, here, verdict, result, 'hit Memory', now) })
-  const archive = services.cache.archives.of(plan.store)
+  const said = told({
+    ...about,
+    ...judged(asked, here, verdict, { result, part: found.part !== null }, 'hit Memory', now),
+  })
+  // Parts are in the memory alone.
+  const archive = found.part !== null && entry !== null ? undefined : services.cache.archives.of(plan.store)
   if (archive === undefined) return said
   const recalls = new Recalls(archive, plan.store !== 'Redis', services.cache, services.clock)
   const primary = KEY.copy().subarray(0, found.primaryLength)
@@ -135,15 +146,15 @@ function archived(asked: Asked, primary: Uint8Array, { hit, response, numbers, n
   const found: Found = { numbers, bodyBytes: hit.bodyBytes, tags, head: response.head }
   const result = `miss ${verdict.reason}` as CacheResult
   const about = { ...keyOf(asked), ...(names !== null && { vary: names }) }
-  return { ...about, ...judged(asked, found, verdict, result, 'hit Archive', now) }
+  return { ...about, ...judged(asked, found, verdict, { result, part: false }, 'hit Archive', now) }
 }
 
-/** @param miss where the origin is asked. @param hit where it is not, since what is stored is fresh */
+/** @param miss where the origin is asked, perhaps for a part. @param hit where it is not: what is stored is fresh */
 function judged(
   { x, directives, plan }: Asked,
   found: Found | null,
   verdict: ReuseVerdict,
-  miss: CacheResult,
+  { result: miss, part }: { readonly result: CacheResult; readonly part: boolean },
   hit: CacheResult,
   now: number,
 ): Omit<CacheExplanation, 'stores'> {
@@ -154,7 +165,7 @@ function judged(
   if (outcome === 'Stale') return { ...verdictOf('stale MaxStale'), ...stored }
   if (outcome === 'GatewayTimeout') return { ...verdictOf('refused OnlyIfCached'), ...stored }
   if (directives.noStore) return { ...verdictOf('bypass RequestNoStore'), ...stored }
-  if (found === null && x.request.has('range')) return verdictOf('bypass Range')
+  if (found === null && !part && x.method === 'GET' && x.request.has('range')) return verdictOf('bypass Range')
   if (found === null) return verdictOf(miss)
   return { ...verdictOf(miss), verdict: 'validate', ...stored }
 }
