@@ -1,7 +1,7 @@
 /** Parts of a representation in a gateway in memory: what is asked of the origin, and what of it is stored and served. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { namespaceLabel } from '../../src/cache/purge-labels.ts'
+import { labelOf, namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
 import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
 import type { FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
@@ -401,6 +401,73 @@ describe('parts of one representation', () => {
     await gets(w, '3900-3909', 3900, 3909, 40)
     await gets(w, '800-809', 800, 809, 40)
     await gets(w, '700-709', 700, 709, 41)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('parts that meet', () => {
+  it('become one, and the whole at last', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    await gets(w, '2000-2999', 2000, 2999, 2)
+    await gets(w, '1000-1999', 1000, 1999, 3)
+    await gets(w, '500-2500', 500, 2500, 3)
+    assert.equal(w.gateway.responses.entries.size, 2)
+    await gets(w, '2900-', 2900, 3999, 4)
+    const whole = await get(w)
+    assert.deepEqual([whole.status, whole.body === w.body, w.asked.length], [200, true, 4])
+    assert.equal(whole.fields['content-range'], undefined)
+    assert.equal(whole.fields['content-length'], '4000')
+    await gets(w, '0-3999', 0, 3999, 4)
+    await w.gateway.nothingLeft()
+  })
+
+  it('are read along while they become the whole, however long they are', async (t) => {
+    const w = world(t)
+    w.body = bodyOf(2.5 * 1024 * 1024)
+    const half = w.body.length / 2
+    await gets(w, `0-${half - 1}`, 0, half - 1, 1)
+    await gets(w, `${half}-`, half, w.body.length - 1, 2)
+    assert.ok((await get(w)).body === w.body)
+    assert.ok(w.asked.length <= 3)
+    await w.gateway.pass(10)
+    assert.ok((await get(w)).body === w.body)
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('do not where that would copy much for little', async (t) => {
+    const w = world(t)
+    await gets(w, '0-3199', 0, 3199, 1)
+    await gets(w, '3200-3203', 3200, 3203, 2)
+    await gets(w, '3100-3203', 3100, 3203, 3)
+    // And the record.
+    assert.equal(w.gateway.responses.entries.size, 3)
+    await w.gateway.nothingLeft()
+  })
+
+  it('do not where one of them has been purged, or is coded otherwise', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'all', namespace: namespaceLabel('default') })
+    await gets(w, '1000-1999', 1000, 1999, 2)
+    await gets(w, '0-1999', 0, 1999, 3)
+    w.fields = { ...FRESH, 'content-encoding': 'gzip' }
+    await gets(w, '2000-2999', 2000, 2999, 4)
+    await gets(w, '1500-2500', 1500, 2500, 5)
+    await w.gateway.nothingLeft()
+  })
+
+  it('have the fields of the newer, and are purged by a tag of either', async (t) => {
+    const w = world(t, { tags: { header: 'x-tags' } })
+    w.fields = { ...FRESH, 'x-tags': 'one', 'x-of': 'first' }
+    await gets(w, '0-999', 0, 999, 1)
+    w.fields = { ...FRESH, 'x-tags': 'two', 'x-of': 'second' }
+    await gets(w, '1000-1999', 1000, 1999, 2)
+    assert.equal((await gets(w, '900-1100', 900, 1100, 2)).fields['x-of'], 'second')
+    const namespace = namespaceLabel('default')
+    w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'label', namespace, label: labelOf('tag', 'one') })
+    await gets(w, '1000-1100', 1000, 1100, 3)
     await w.gateway.nothingLeft()
   })
 })

@@ -35,6 +35,7 @@ import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
 import { FillStep, type FillTarget } from './fill-step.ts'
 import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
+import { PartMerges } from './part-merges.ts'
 import { type PartPlace, partIn, partOf } from './part-place.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
@@ -364,7 +365,7 @@ export class Fetch implements BodyTee, FillTarget {
   #end(fill: Fill, validated: boolean): void {
     if (this.#part !== null) {
       // Parts are in the memory alone.
-      if (fill.end()) this.#services.parts.add(this.#wholeKey, this.#part)
+      if (fill.end()) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
       return
     }
     const { keep } = this.request

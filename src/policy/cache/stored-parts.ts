@@ -1,6 +1,6 @@
 /** Parts of representations in the memory: which of them answers a request, and how one more is listed. */
 import { type AskedRange, askedRange } from '../../cache/asked-range.ts'
-import { readNumbers } from '../../cache/cache-numbers.ts'
+import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import { stronglyEqual } from '../../cache/entity-tag.ts'
 import { covers } from '../../cache/partial-content.ts'
 import {
@@ -14,7 +14,13 @@ import {
 } from '../../cache/parts-record.ts'
 import { allowsRange } from '../../cache/preconditions.ts'
 import { parseContentRange, rangesOf } from '../../cache/ranges.ts'
-import { EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
+import {
+  EntryKind,
+  type Fill,
+  type HeldEntry,
+  type ResponseMemory,
+  type StoredEntry,
+} from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
@@ -104,10 +110,14 @@ export class StoredParts {
     return true
   }
 
-  /** A part has been stored under its key. Of another representation than the others, it takes their place. */
-  add(whole: WholeKey, { named, first, last, complete, tag, sent, until }: NewPart): void {
+  /**
+   * A part has been stored under its key. Of another representation than the others, it takes their place.
+   *
+   * @returns those that there are now, it is the last of them; null: it is not one of them, and gone
+   */
+  add(whole: WholeKey, { named, first, last, complete, tag, sent, until }: NewPart): PartsRecord | null {
     const dropped: ListedPart[] = []
-    const listed = this.#update(whole, until, (record) => {
+    const record = this.#update(whole, until, (record) => {
       dropped.length = 0
       const own: ListedPart = { first, last, asked: named }
       if (record === null) return { complete, tag, sent, parts: [own] }
@@ -119,8 +129,9 @@ export class StoredParts {
       dropped.push(...others.filter((part) => !kept.includes(part)))
       return { complete, tag, sent: Math.max(sent, record.sent), parts: [...kept, own] }
     })
-    if (!listed) dropped.push({ first, last, asked: named })
+    if (record === null) dropped.push({ first, last, asked: named })
     for (const { asked } of dropped) this.#remove(whole, asked)
+    return record
   }
 
   /**
@@ -135,6 +146,38 @@ export class StoredParts {
     if (record === null || record.sent > sent || isOf(record, status, fields)) return
     this.#update(whole, 0, () => ({ ...record, parts: [] }))
     for (const { asked } of record.parts) this.#remove(whole, asked)
+  }
+
+  /** A part that is listed; null: it is gone, or was purged. */
+  hold({ key }: WholeKey, named: AskedRange, now: Milliseconds): HeldEntry | null {
+    KEY.begin(key.bytes.subarray(0, key.length))
+    writePart(named)
+    const entry = this.#response()
+    const numbers = entry === null ? null : readNumbers(entry.view, entry.numbersAt, emptyNumbers())
+    const held = numbers !== null && this.#lookups.survives(entry!, numbers, now) ? entry!.hold() : null
+    this.#memory.leave()
+    return held
+  }
+
+  /** @param named null: the whole, unless there is one. @returns null: it has no room, or somebody else is about it */
+  claim({ rule, key }: WholeKey, named: AskedRange | null): Fill | null {
+    KEY.begin(key.bytes.subarray(0, key.length))
+    if (named !== null) writePart(named)
+    const entry = this.#memory.find(KEY)
+    const seen = entry?.serial ?? 0
+    const isWhole = named === null && entry?.kind === EntryKind.Response
+    this.#memory.leave()
+    return isWhole ? null : fillOf(this.#memory.begin(KEY, rule.namespace, seen))
+  }
+
+  /** There is a whole: parts are of no use. */
+  forget(whole: WholeKey): void {
+    let parts: readonly ListedPart[] = []
+    this.#update(whole, 0, (record) => {
+      parts = record?.parts ?? []
+      return record === null ? null : { ...record, parts: [] }
+    })
+    for (const { asked } of parts) this.#remove(whole, asked)
   }
 
   /** The record under the key in `KEY`. */
@@ -152,13 +195,13 @@ export class StoredParts {
   /**
    * @param until of the change; the record is of use for as long as one of its parts
    * @param change may be called again
-   * @returns false: it is as it was
+   * @returns null: it is as it was
    */
   #update(
     { rule, key }: WholeKey,
     until: Milliseconds,
     change: (record: PartsRecord | null) => PartsRecord | null,
-  ): boolean {
+  ): PartsRecord | null {
     KEY.begin(key.bytes.subarray(0, key.length))
     writeParts()
     for (let i = 0; i < TRIES; i++) {
@@ -168,11 +211,11 @@ export class StoredParts {
       const seen = entry?.serial ?? 0
       this.#memory.leave()
       const next = change(record)
-      if (next === null) return false
+      if (next === null) return null
       const fill = fillOf(this.#memory.begin(KEY, rule.namespace, seen))
-      if (fill !== null) return fill.record(recordOf(EntryKind.Parts, encodeParts(next), end, 0))
+      if (fill !== null) return fill.record(recordOf(EntryKind.Parts, encodeParts(next), end, 0)) ? next : null
     }
-    return false
+    return null
   }
 
   #remove({ key }: WholeKey, named: AskedRange): void {
