@@ -11,6 +11,7 @@ import { byMethod, invalidation } from './cache/invalidation.ts'
 import { misbehaving } from './cache/misbehaving.ts'
 import { oddFields } from './cache/odd-fields.ts'
 import { POLICIES, policies } from './cache/policies.ts'
+import { publishedCases } from './cache/published-cases.ts'
 import { ranges } from './cache/ranges.ts'
 import { CacheRig } from './cache/rig.ts'
 import { ifError, whileStale } from './cache/stale.ts'
@@ -46,6 +47,7 @@ describe('the cache', () => {
   describe('what it says (RFC 9211)', PARALLEL, () => cacheStatusField(the))
   describe('origins that misbehave', PARALLEL, () => misbehaving(the))
   describe('odd fields', PARALLEL, () => oddFields(the))
+  describe('cases of public suites', PARALLEL, () => publishedCases(the))
   describe('policies', PARALLEL, () => policies(the))
   describe('whose it is', PARALLEL, () => credentials(the))
   describe('one fetch for all', () => collapsing(the))
