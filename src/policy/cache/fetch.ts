@@ -258,8 +258,10 @@ export class Fetch implements BodyTee, FillTarget {
 
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
   #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
-    const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
-    const isSame = judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
+    const { entry } = stale.hold
+    const stored = HEAD.at(entry.bytes, entry.headAt)
+    // What was taken back meanwhile is not there to be confirmed.
+    const isSame = !entry.gone && judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
     if (isSame && makesStrong(stored, fields)) fields.remove('etag')
     const update = isSame ? this.#update(stored, fields, received) : null
     if (update === null) {
@@ -297,7 +299,7 @@ export class Fetch implements BodyTee, FillTarget {
   /** The head of the response to a HEAD (RFC 9111 §4.3.5): it updates what is stored of a GET, or makes it stale. */
   onProbe(status: number, fields: Fields): void {
     const { stale } = this
-    if (status !== 200 || stale === null) return
+    if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
     if (stored.status !== 200) return
@@ -328,8 +330,7 @@ export class Fetch implements BodyTee, FillTarget {
     if (kept !== null) this.#part = newPart(kept, part!, fields, this.request.sent, verdict.numbers)
     const fill = this.#fill
     this.#fill = null
-    copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
-    return true
+    return copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
   }
 
   // ---- as the target of a FillStep ----
