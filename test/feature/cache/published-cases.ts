@@ -327,6 +327,16 @@ function ofClients(rig: () => CacheRig): void {
       await page.gets(4, 4)
     })
 
+  for (const directive of ['must-revalidate', 'proxy-revalidate', 's-maxage=3600', 'no-cache'])
+    it(`RFC 9111 §5.2.2.2, §4.2.4: ${directive} that is stale is an error where the origin cannot be reached`, async () => {
+      const fields = [cc(`max-age=3600, stale-if-error=9999, ${directive}`), 'age: 5400', 'etag: "a"']
+      const page = rig().page('stale.test', { fields }, { raw: '' }, { status: 304 })
+      await page.gets(1, 1)
+      const failed = await page.get()
+      assert.ok([502, 503, 504].includes(failed.status), shown(failed))
+      page.is(await page.get(), 1, page.asked.length)
+    })
+
   for (const [whose, first, again] of [
     ['a response', 'max-age=0, stale-if-error=1', {}],
     ['a request', 'max-age=0', { 'cache-control': 'stale-if-error=1' }],
