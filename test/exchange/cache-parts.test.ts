@@ -74,7 +74,7 @@ async function gets(w: World, range: string, first: number, last: number, asked:
 }
 
 describe('a part that is stored', () => {
-  it('serves the same range, and what lies within it', async (t) => {
+  it('RFC 9111 §3.3: serves the same range, and what lies within it', async (t) => {
     const w = world(t)
     assert.equal((await gets(w, '100-199', 100, 199, 1)).cache, 'headgate;fwd=uri-miss;stored')
     const hit = await gets(w, '100-199', 100, 199, 1)
@@ -82,10 +82,11 @@ describe('a part that is stored', () => {
     assert.match(hit.fields.age ?? '', /^\d+$/)
     await gets(w, '120-130', 120, 130, 1)
     await gets(w, '199-199', 199, 199, 1)
-    assert.equal((await gets(w, '150-250', 150, 250, 2)).cache, 'headgate;fwd=partial;stored')
-    await gets(w, '-100', 3900, 3999, 3)
-    await gets(w, '-50', 3950, 3999, 3)
-    await gets(w, '3990-', 3990, 3999, 3)
+    assert.match((await gets(w, '150-250', 150, 250, 2)).cache!, /^headgate;fwd=partial;ttl=/)
+    assert.equal((await gets(w, '500-509', 500, 509, 3)).cache, 'headgate;fwd=partial;stored')
+    await gets(w, '-100', 3900, 3999, 4)
+    await gets(w, '-50', 3950, 3999, 4)
+    await gets(w, '3990-', 3990, 3999, 4)
     await w.gateway.nothingLeft()
     assert.deepEqual(w.gateway.errors, [])
   })
@@ -102,7 +103,7 @@ const LIES: readonly (readonly [what: string, status: number, range: string | un
 ]
 
 describe('a part that is no answer', () => {
-  it('to a request for the whole, or a HEAD', async (t) => {
+  it('RFC 9111 §3.3: a part is no answer to a request for the whole, or a HEAD', async (t) => {
     const w = world(t)
     await gets(w, '100-199', 100, 199, 1)
     const whole = await get(w)
@@ -134,7 +135,7 @@ describe('a part that is no answer', () => {
     await w.gateway.nothingLeft()
   })
 
-  it('since it has a weak validator, or none', async (t) => {
+  it('RFC 9111 §3.4: parts with a weak validator, or none, are not put together', async (t) => {
     for (const tag of [{ etag: 'W/"a"' }, {}] as FieldMap[]) {
       const w = world(t)
       w.fields = { 'cache-control': 'max-age=60', ...tag }
@@ -164,7 +165,7 @@ describe('a part that is no answer', () => {
 })
 
 describe('all of it', () => {
-  it('by one range is the whole', async (t) => {
+  it('RFC 9110 §15.3.7.3: a part that has all bytes is the whole', async (t) => {
     const w = world(t)
     await gets(w, '0-', 0, 3999, 1)
     const whole = await get(w)
@@ -239,7 +240,7 @@ describe('ranges that meet', () => {
 describe('a part of another version', () => {
   const OTHER = { 'cache-control': 'max-age=60', etag: '"b"' }
 
-  it('takes the place of all others', async (t) => {
+  it('RFC 9111 §3.4: a part of another version takes the place of all others', async (t) => {
     const w = world(t)
     await gets(w, '0-99', 0, 99, 1)
     await gets(w, '200-299', 200, 299, 2)
@@ -283,7 +284,7 @@ describe('a part of another version', () => {
 describe('a part that is stale', () => {
   const SHORT = { 'cache-control': 'max-age=1', etag: '"a"' }
 
-  it('is validated, and served once it is fresh again', async (t) => {
+  it('RFC 9111 §4.3: a stale part is validated, and served once it is fresh again', async (t) => {
     const w = world(t)
     w.fields = SHORT
     await gets(w, '0-99', 0, 99, 1)
@@ -326,7 +327,7 @@ describe('a part that is stale', () => {
 })
 
 describe('a part and what else a request says', () => {
-  it('is chosen by Vary', async (t) => {
+  it('RFC 9111 §4.1: a part is chosen by Vary', async (t) => {
     const w = world(t)
     w.answer = (request) => {
       w.body = bodyOf(4_000, request.fields['accept-language'] ?? 'x')
@@ -406,7 +407,7 @@ describe('parts of one representation', () => {
 })
 
 describe('parts that meet', () => {
-  it('become one, and the whole at last', async (t) => {
+  it('RFC 9111 §3.4: parts that touch become one, and the whole at last', async (t) => {
     const w = world(t)
     await gets(w, '0-999', 0, 999, 1)
     await gets(w, '2000-2999', 2000, 2999, 2)
@@ -440,13 +441,13 @@ describe('parts that meet', () => {
     const w = world(t)
     await gets(w, '0-3199', 0, 3199, 1)
     await gets(w, '3200-3203', 3200, 3203, 2)
-    await gets(w, '3100-3203', 3100, 3203, 3)
+    await gets(w, '3100-3203', 3100, 3203, 2)
     // And the record.
     assert.equal(w.gateway.responses.entries.size, 3)
     await w.gateway.nothingLeft()
   })
 
-  it('do not where one of them has been purged, or is coded otherwise', async (t) => {
+  it('RFC 9111 §3.4: parts are not put together where one of them has been purged, or is coded otherwise', async (t) => {
     const w = world(t)
     await gets(w, '0-999', 0, 999, 1)
     w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'all', namespace: namespaceLabel('default') })
@@ -468,6 +469,114 @@ describe('parts that meet', () => {
     const namespace = namespaceLabel('default')
     w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'label', namespace, label: labelOf('tag', 'one') })
     await gets(w, '1000-1100', 1000, 1100, 3)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('a range of which some is stored', () => {
+  it('RFC 9111 §3.4: asks the origin for what is missing of a range, behind, before and between', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    const joined = await gets(w, '500-1499', 500, 1499, 2)
+    assert.match(joined.cache!, /^headgate;fwd=partial;ttl=\d+$/)
+    assert.deepEqual([w.asked[1]!.fields.range, w.asked[1]!.fields['if-range']], ['bytes=1000-1499', '"a"'])
+    assert.equal(joined.fields['content-length'], '1000')
+    await w.gateway.pass(1)
+    await gets(w, '0-1499', 0, 1499, 2)
+    await gets(w, '3000-3499', 3000, 3499, 3)
+    await gets(w, '2500-3100', 2500, 3100, 4)
+    assert.equal(w.asked[3]!.fields.range, 'bytes=2500-2999')
+    await w.gateway.pass(1)
+    await gets(w, '100-3200', 100, 3200, 5)
+    assert.equal(w.asked[4]!.fields.range, 'bytes=1500-2499')
+    await w.gateway.pass(1)
+    await gets(w, '0-', 0, 3999, 6)
+    assert.equal(w.asked[5]!.fields.range, 'bytes=3500-3999')
+    await w.gateway.pass(1)
+    const whole = await get(w)
+    assert.deepEqual([whole.status, whole.body === w.body, w.asked.length], [200, true, 6])
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
+
+  it('is one fetch for all who ask for it, who read along', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    w.answer = () => {}
+    const asks = Array.from({ length: 10 }, () => w.gateway.ask({ path: '/a', fields: { range: 'bytes=900-1099' } }))
+    await w.gateway.until(() => w.asked.length === 2)
+    const [, origin] = w.asked
+    origin!.head(206, { ...FRESH, 'content-range': 'bytes 1000-1099/4000', 'content-length': '100' })
+    origin!.write(w.body.slice(1000, 1050))
+    for (const one of asks) assert.equal((await one.head()).status, 206)
+    origin!.write(w.body.slice(1050, 1100))
+    origin!.end()
+    for (const one of asks) assert.equal((await one.response()).body, w.body.slice(900, 1100))
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('comes from two parts that have not become one', async (t) => {
+    const w = world(t)
+    await gets(w, '0-3199', 0, 3199, 1)
+    await gets(w, '3200-3203', 3200, 3203, 2)
+    assert.match((await gets(w, '3100-3203', 3100, 3203, 2)).cache!, /^headgate;hit;ttl=/)
+    await w.gateway.nothingLeft()
+  })
+
+  /** What else an origin may say: the client gets its range of the new version, or all of it, and no byte of the old. */
+  const OTHERS: readonly (readonly [what: string, answer: (w: World, request: ServedRequest) => void])[] = [
+    ['the whole of a new version', (w, request) => respond(w, request)],
+    [
+      'a part of a new version in spite of If-Range',
+      (w, request) => {
+        delete (request.fields as Record<string, string>)['if-range']
+        respond(w, request)
+      },
+    ],
+    ['that there is no such range', (_, request) => request.respond(416, '', { 'content-range': 'bytes */900' })],
+    ['less than was asked for', (w, request) => partial(w, request, 'bytes 1000-1049/4000', 1000, 1050)],
+    ['another range', (w, request) => partial(w, request, 'bytes 2000-2099/4000', 2000, 2100)],
+    ['another length', (w, request) => partial(w, request, 'bytes 1000-1099/5000', 1000, 1100)],
+    ['an error', (_, request) => request.respond(500, 'failed', {})],
+    ['nothing', (_, request) => request.reset()],
+  ]
+  const partial = (w: World, request: ServedRequest, range: string, from: number, to: number): void =>
+    request.respond(206, w.body.slice(from, to), { ...w.fields, 'content-range': range })
+
+  for (const [what, answer] of OTHERS)
+    it(`is never put together with ${what}`, async (t) => {
+      const w = world(t)
+      await gets(w, '0-999', 0, 999, 1)
+      w.body = bodyOf(4_000, 'b')
+      w.fields = { ...FRESH, etag: what.includes('version') || what.includes('no such') ? '"b"' : '"a"' }
+      if (w.fields.etag === '"a"') w.body = bodyOf(4_000)
+      w.answer = (request) => {
+        if (request.fields['if-range'] === '"a"') answer(w, request)
+        else respond(w, request)
+      }
+      const { status, body } = await get(w, '900-1099')
+      assert.equal(body, status === 200 ? w.body : w.body.slice(900, 1100), `${status}`)
+      assert.ok(w.asked.length > 1)
+      await w.gateway.pass(10_001)
+      await gets(w, '950-1049', 950, 1049, w.asked.length)
+      await w.gateway.nothingLeft()
+    })
+
+  it('ends with the fetch of the rest, visibly short', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    w.answer = () => {}
+    const one = w.gateway.ask({ path: '/a', fields: { range: 'bytes=900-1099' } })
+    await w.gateway.until(() => w.asked.length === 2)
+    w.asked[1]!.head(206, { ...FRESH, 'content-range': 'bytes 1000-1099/4000', 'content-length': '100' })
+    w.asked[1]!.write(w.body.slice(1000, 1050))
+    await one.head()
+    w.asked[1]!.reset()
+    const cut = await one.response()
+    assert.deepEqual([cut.complete, w.body.slice(900, 1100).startsWith(cut.body)], [false, true])
+    w.answer = (request) => respond(w, request)
+    await gets(w, '900-1099', 900, 1099, 3)
     await w.gateway.nothingLeft()
   })
 })
