@@ -58,6 +58,8 @@ export interface OtherReplicas {
   readonly own: string
   /** Without this one; undefined: nobody lists them. */
   pods(): readonly ReplicaPod[] | undefined
+  /** There may be others, and they cannot be listed (yet). */
+  readonly unlisted?: boolean
   /** Whether the process of a pod has ended for certain. */
   hasEnded(pod: ReplicaPod): Promise<boolean>
 }

@@ -42,6 +42,8 @@ export class TcpProxy {
   async cut(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
+    // One that was accepted and not announced yet comes behind it.
+    this.#server.on('connection', () => this.drop())
     this.drop()
     await closed
   }

@@ -25,11 +25,12 @@ import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
 import { PurgeMesh, type PurgeMeshEdges } from '../../store/peers/purge-mesh.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
-import type { OtherReplicas, PurgeReach } from '../../store/purge-store.ts'
+import type { OtherReplicas } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
+import { purgeView } from './purge-view.ts'
 import { type ServedRule, unknownNames } from './unknown-names.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 
@@ -182,7 +183,7 @@ export class Caches implements CacheRequests {
     const id = await this.#purgePaced(records)
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
     const unknown = await this.#unknownOf(namespace, body)
-    return { ok: true, view: { ...this.#viewOf(namespaces, body, reach), unknown } }
+    return { ok: true, view: { ...purgeView(namespaces, body, this.#history, reach, this.#options), unknown } }
   }
 
   warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
@@ -313,47 +314,6 @@ export class Caches implements CacheRequests {
     this.#pace = purged.then(() => {})
     return purged
   }
-
-  #viewOf(
-    namespaces: readonly string[],
-    body: PurgeBody,
-    reach: Awaited<ReturnType<PurgeKeeper['reach']>>,
-  ): Omit<PurgeView, 'unknown'> {
-    const { urls, prefixes, tags, soft = false } = body
-    const history = this.#history
-    const kept = reach?.kept === true
-    const { members, complete } = this.#membersOf(reach)
-    const reached = members.filter(({ acts }) => acts)
-    const missing = members.filter(({ acts }) => !acts).map(({ name }) => name)
-    const replicas = Math.max(members.length, this.#options.replicas())
-    const everywhere = complete && reached.length === replicas
-    return {
-      namespaces,
-      purged: (urls ?? prefixes ?? tags ?? ['']).length,
-      soft,
-      replicas,
-      reached: reached.length,
-      acts: reached.map(({ name }) => name),
-      missing,
-      everywhere,
-      history,
-      kept,
-      detail: detailOf(history, kept, everywhere, missing),
-    }
-  }
-
-  /** By what is shared where something is, else by who is known to be there. */
-  #membersOf(reach: Awaited<ReturnType<PurgeKeeper['reach']>>): PurgeReach {
-    if (reach?.kept === true && this.#history !== 'File') return reach
-    const { others } = this.#options
-    const pods = others.pods()
-    const known = (pods ?? []).map(({ name }) => ({ name, acts: false }))
-    // Of those that share something which cannot be asked, nobody knows how many there are.
-    return {
-      members: [{ name: others.own, acts: true }, ...known],
-      complete: this.#history !== 'Redis' && this.#history !== 'Peers',
-    }
-  }
 }
 
 const sumCounts = (sum: number, { count }: { readonly count: number }): number => sum + count
@@ -373,31 +333,6 @@ function memoryView(memory: CacheBuffers | undefined, workers: number) {
     replaced: sum.Replaced,
     refused: sum.NoRoom + sum.NoSlot + sum.NoClaim,
   }
-}
-
-/** @param missing those that do not act by it, as far as is known */
-function detailOf(
-  history: PurgeView['history'],
-  kept: boolean,
-  everywhere: boolean,
-  missing: readonly string[],
-): string {
-  if (history === 'Redis' && !kept)
-    return 'It acts in this replica. Redis does not answer: the other replicas are told when it does.'
-  if (history === 'Redis' && everywhere) return 'It acts in every replica.'
-  if (history === 'Redis' && missing.length === 0)
-    return 'It acts in this replica and in those that Redis names. Others act by it when they have read it.'
-  if (history === 'Redis')
-    return `It does not act yet in ${missing.join(', ')}: what reads it in Redis acts by it, and what has ended serves nothing.`
-  if (history === 'Peers')
-    return everywhere
-      ? 'It acts in every replica.'
-      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: they act by it as soon as they can be told.`
-  const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
-  const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
-  if (history === 'File' && !kept)
-    return `${here} It could not be written down, so files may come back after a restart.`
-  return here
 }
 
 function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {

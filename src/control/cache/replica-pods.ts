@@ -48,6 +48,10 @@ export class ReplicaPods implements OtherReplicas {
     this.#service = listed ? `${POD_NAMESPACE}/${HEADGATE_REPLICAS}` : undefined
   }
 
+  get unlisted(): boolean {
+    return this.#service !== undefined && this.pods() === undefined
+  }
+
   /** Without this one; undefined: nobody lists them, or they are not known yet. */
   pods(): readonly Pod[] | undefined {
     const slices = this.#service === undefined ? undefined : this.#options.slices(this.#service)
