@@ -327,7 +327,7 @@ describe('the chart', { concurrency: 2 }, () => {
     const made = await about({})
     assert.deepEqual(
       [made.names, made.volume.secret.secretName, made.named],
-      [['test-headgate-peers'], 'test-headgate-peers', 1],
+      [['hg-headgate-peers'], 'hg-headgate-peers', 1],
     )
     assert.match(made.keys[0]!, /^[A-Za-z0-9]{48}$/)
     assert.notEqual((await about({})).keys[0], made.keys[0], 'nobody knows it')

@@ -127,7 +127,7 @@ function* selectors(objects: readonly KubernetesObject[]): Generator<string> {
     if (object.kind === 'NetworkPolicy') {
       selecting.push([called(object), spec.podSelector.matchLabels])
       const opened = spec.ingress.flatMap((rule: Part) => rule.ports.map((port: Part) => port.port))
-      if (opened.toSorted().join() !== ports.toSorted().join())
+      if ([...new Set(opened)].toSorted().join() !== ports.toSorted().join())
         yield `${called(object)} opens ${opened}, the pods have ${ports}`
     }
     if (object.kind === 'ServiceMonitor') {
