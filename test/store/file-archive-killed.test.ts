@@ -35,6 +35,7 @@ describe('files of a process that was killed while it wrote them', () => {
         maxBytes: 1e9,
         clock: systemTimers,
         failure: (message) => assert.equal(message, undefined),
+        unread: (message) => assert.fail(message),
       })
       while (store.step());
       const archive = new RecordArchive({

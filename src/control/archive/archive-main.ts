@@ -15,10 +15,8 @@ export interface ArchiveWorker {
   readonly port: MessagePort
 }
 
-/** To control: what the disk says, for the log; undefined: it takes what is written again. */
-export interface ArchiveFailure {
-  readonly failure: string | undefined
-}
+/** To control: what the disk says, for the log; undefined: it takes what is written again. Or why a file cannot be read. */
+export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
 
 const { stateDirectory, maxBytes } = workerData as ArchiveData
 const control = parentPort!
@@ -27,6 +25,7 @@ const store = new FileStore({
   maxBytes,
   clock: systemTimers,
   failure: (failure) => control.postMessage({ failure } satisfies ArchiveFailure),
+  unread: (unread) => control.postMessage({ unread } satisfies ArchiveFailure),
 })
 const server = new FileServer(store, systemTimers)
 control.on('message', ({ port }: ArchiveWorker) => server.serve(port))

@@ -67,13 +67,7 @@ export class Archive {
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
       name: 'archive',
     })
-    worker.on('message', ({ failure }: ArchiveFailure) =>
-      warn(
-        failure === undefined
-          ? 'the files of the cache are written again'
-          : `no response is kept in files of the cache: ${failure}`,
-      ),
-    )
+    worker.on('message', (said: ArchiveFailure) => warn(messageOf(said)))
     worker.on('error', (error) =>
       warn(`the files of the cache cannot be used: ${error instanceof Error ? error.message : String(error)}`),
     )
@@ -82,4 +76,11 @@ export class Archive {
     this.#worker = worker
     return worker
   }
+}
+
+function messageOf(said: ArchiveFailure): string {
+  if ('unread' in said) return `a file of the cache cannot be read: ${said.unread}`
+  const { failure } = said
+  if (failure === undefined) return 'the files of the cache are written again'
+  return `no response is kept in files of the cache: ${failure}`
 }
