@@ -11,6 +11,7 @@ import {
 } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
 import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
@@ -20,7 +21,7 @@ import { KEY, type KeyRule } from './request-key.ts'
 import { encodeVary } from './vary-record.ts'
 
 /** Of a record that leads to variants: for as long as memory has room. */
-const FOREVER = Number.MAX_SAFE_INTEGER
+export const FOREVER = Number.MAX_SAFE_INTEGER
 const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 
 /** Where the variants of a key are. */
@@ -59,7 +60,7 @@ export function followOf(memory: ResponseMemory, key: EntryKey, { namespace }: K
   const begun = memory.begin(key, namespace, 0)
   if (typeof begun === 'string') return null
   if (begun.type === 'under-way') return begun
-  begun.fail()
+  begun.withdraw()
   return null
 }
 
@@ -122,6 +123,16 @@ export interface KeyedRequest {
 export interface Claiming extends KeyedRequest {
   recalled: Recalled | null
   claim: Claim | null
+}
+
+/** A request on its way through the cache. */
+export interface Asking extends Claiming {
+  round: number
+  /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
+  deadline: Milliseconds
+  /** What it has waited for has failed. */
+  failed: boolean
+  collapsed: boolean
 }
 
 /**

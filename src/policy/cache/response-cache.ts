@@ -9,7 +9,6 @@ import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
@@ -17,41 +16,35 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
-import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
-import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
-
+import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
+import { type Asking, type Claim, claimFor, claimOf, followOf, placeOf } from './claims.ts'
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
 
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
-import { follow } from './following.ts'
+import { follow, wholeUnderWay } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
+import { StoredParts } from './stored-parts.ts'
 import { labelsOf } from './tags.ts'
 import { forwardedOf, hitOf, keyTextOf, resultOf } from './words.ts'
 
+type Decision = RequestDecision | Promise<RequestDecision>
+
 /** A request looks again at most so often, where what it has waited for is of no use to it. */
 const MAX_ROUNDS = 3
+/** What a request for a part asks the origin for, whatever else it validates. */
+const RANGE_FIELDS = ['range', 'if-range']
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
 const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
 const NOTHING = Object.freeze({})
-
-/** A request on its way through the cache. */
-interface Asking extends Claiming {
-  round: number
-  /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
-  deadline: Milliseconds
-  /** What it has waited for has failed. */
-  failed: boolean
-  collapsed: boolean
-}
 
 function isUsable({ outcome }: ReuseVerdict): boolean {
   return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
@@ -62,6 +55,7 @@ export class ResponseCache {
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
+  readonly #parts: StoredParts
   readonly #bypassOf: (x: Exchange) => CacheResult | null
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
@@ -73,12 +67,14 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
+    this.#parts = new StoredParts(cache.memory, this.#lookups)
     this.#bypassOf = bypassOf(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
       recalls: this.#recalls,
+      parts: this.#parts,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
@@ -88,7 +84,7 @@ export class ResponseCache {
     }
   }
 
-  onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
+  onRequest(x: Exchange): Decision {
     const bypass = this.#bypassOf(x)
     if (bypass !== null) {
       this.#tell(x, bypass)
@@ -120,7 +116,7 @@ export class ResponseCache {
   }
 
   /** Ends in this turn unless the request waits for another one. */
-  #look(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #look(asking: Asking): Decision {
     const { x, rule, directives } = asking
     if (!this.#keys.write(x, rule, asking.content)) {
       this.#tell(x, 'bypass KeyTooLong')
@@ -128,6 +124,7 @@ export class ResponseCache {
     }
     const now = this.#services.clock.wall()
     const found = this.#lookups.find(x, now)
+    if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
     const { entry } = found
     try {
       if (entry === null) return this.#fetch(asking, found, 'NotStored')
@@ -188,13 +185,25 @@ export class ResponseCache {
   }
 
   /** The origin is asked, by this request or by one that is under way. */
-  #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
-    const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
+  #fetch(asking: Asking, found: Lookup, why: ReuseReason): Decision {
+    // Parts are in the memory alone.
+    const claim = this.#recalls === null || found.part !== null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
     if (found.entry === null && asking.directives.onlyIfCached) {
       claim?.fill.withdraw()
       return this.#refuse(asking.x)
     }
+    if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
+      claim?.fill.withdraw()
+      const whole = asking.round < MAX_ROUNDS ? wholeUnderWay(this.#cache.memory, found.part!, asking.rule) : null
+      if (whole === null) return this.#ask(asking, found, why, null)
+      const { fetch, held } = whole
+      return held === null ? this.#follow(asking, fetch) : this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+    }
+    return this.#ask(asking, found, why, claim)
+  }
+
+  #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) {
@@ -253,7 +262,7 @@ export class ResponseCache {
     return this.#look(asking)
   }
 
-  #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #again(asking: Asking): Decision {
     this.#cache.memory.leave()
     return this.#look(asking)
   }
@@ -261,12 +270,12 @@ export class ResponseCache {
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
     { x, directives, content, round, failed }: Asking,
-    { state, numbers, entry }: Lookup,
+    { state, numbers, entry, part }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
     if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
     if (x.method === 'HEAD') return { stores: false }
-    if (x.request.has('range') && entry === null) return { result: 'bypass Range', stores: false }
+    if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
     if (state === 'uncacheable') return { stores: true }
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
@@ -287,6 +296,7 @@ export class ResponseCache {
       const { entry } = stale.hold
       addValidators(x.request, HEAD.at(entry.bytes, entry.headAt), stale.numbers)
     }
+    if (found.part !== null) putBack(x.request, RANGE_FIELDS, conditions)
     const fetch =
       claim === 'never'
         ? null
@@ -345,7 +355,7 @@ export class ResponseCache {
   }
 
   /** Another request's response has begun. */
-  #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
+  #readAlong(asking: Asking, fetch: FillUnderWay): Decision {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
     // It has ended in this moment, in another worker, so it is there as a whole; or memory is left with no room for it.
@@ -381,7 +391,8 @@ export class ResponseCache {
       cut,
       randomBytes: this.#services.randomBytes,
     })
-    if (response === null) return undefined
+    // It has less than was asked for.
+    if (response === null) return this.#alone(asking, 'miss NotShared')
     this.#tell(x, result)
     return { type: 'respond', response }
   }

@@ -7,9 +7,10 @@ import { authorityOf } from '../../pattern/host.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Lookup } from './lookup.ts'
 
-export function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
+export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseReason): CacheResult {
   if (state === 'purged') return 'miss Purged'
   if (state === 'uncacheable') return 'miss Uncacheable'
+  if (entry === null && partial) return 'miss Partial'
   if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
@@ -23,6 +24,7 @@ export function hitOf(fromArchive: boolean, collapsed: boolean): CacheResult {
 /** RFC 9211 §2.2. */
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'
+  if (result === 'miss Partial') return 'partial'
   if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
     ? 'request'
