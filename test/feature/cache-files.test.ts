@@ -98,7 +98,7 @@ function inside(): void {
   const folder = (t: TestContext): string => {
     const path = mkdtempSync(join(tmpdir(), 'headgate-disk-'))
     t.after(() => {
-      spawnSync('umount', ['-l', path])
+      for (const mounted of [join(path, 'cache'), path]) spawnSync('umount', ['-l', mounted])
       rmSync(path, { recursive: true, force: true })
     })
     return path
@@ -151,7 +151,6 @@ function inside(): void {
     const cache = join(disk, 'cache')
     mkdirSync(cache)
     mount('-t', 'tmpfs', '-o', 'size=8m', 'none', cache)
-    t.after(() => void spawnSync('umount', ['-l', cache]))
     const p = await place(t, disk)
     for (const path of pathsOf('before', 10)) await p.get(path)
     await filled(p, 'before')

@@ -150,9 +150,19 @@ export class FileFolder {
       return openSync(path, flags, 0o600)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 })
+      this.#makeFolder(join(path, '..'))
       return openSync(path, flags, 0o600)
     }
+  }
+
+  /** Two steps: of one that makes both at once the error says only that nothing is there, as of a read-only disk. */
+  #makeFolder(path: string): void {
+    for (const folder of [this.path, path])
+      try {
+        mkdirSync(folder, { mode: 0o700 })
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
   }
 
   #open(name: string): number | undefined {
