@@ -10,7 +10,7 @@
  *
  * Lookups have a connection of their own: they do not wait behind bodies.
  */
-import { type ArchiveFault, TICKET_LIFE } from '../../cache/response-archive.ts'
+import { type ArchiveFault, MAX_HEAD_BYTES, TICKET_LIFE } from '../../cache/response-archive.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import {
   type Commit,
@@ -28,6 +28,7 @@ import { OwnerPlaces } from '../owner-places.ts'
 import type { RedisAccess } from './redis-access.ts'
 import { RedisFault } from './redis-fault.ts'
 import { type RedisArgument, RedisScript } from './redis-script.ts'
+import { ReplyRoom } from './reply-room.ts'
 
 /** Of Redis, what is needed. */
 type Calls = Pick<RedisAccess, 'run' | 'free'>
@@ -136,6 +137,16 @@ interface RedisStamp {
 
 const NOTHING = Buffer.alloc(0)
 
+/** A record has a head and a piece, and there are two where a variant is asked for. */
+const LARGEST_RECORD = MAX_HEAD_BYTES + PIECE_BYTES + 1_024
+/** Of lookups on their way; what comes over 1 Gbit/s in some 16 ms. */
+const REPLIES = {
+  most: 2 * 1_024 * 1_024,
+  least: 256 * 1_024,
+  largestReply: 2 * LARGEST_RECORD,
+  firstGuess: 16 * 1_024,
+}
+
 /** One for all calls: to make an error costs more than all else of a call. */
 const FULL = new RecordFault('full', 'the calls of the namespace take as much room as is left')
 
@@ -143,6 +154,7 @@ export class RedisRecords implements Records {
   readonly #options: RedisRecordsOptions
   /** Lookups in flight. */
   readonly #places: OwnerPlaces
+  readonly #room = new ReplyRoom(REPLIES)
 
   constructor(options: RedisRecordsOptions) {
     this.#options = options
@@ -152,12 +164,24 @@ export class RedisRecords implements Records {
   async find(owner: string, root: string, variant: string | null): Promise<FoundRecords> {
     const { lookups, time } = this.#options
     if (!this.#places.take(owner)) throw FULL
-    const begun = time.monotonic()
+    const taken = this.#room.take(owner)
     try {
-      return foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
+      if (taken === 0) throw FULL
+      const begun = time.monotonic()
+      const found = foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
+      this.#room.replied(owner, taken, (found.root?.length ?? 0) + (found.variant?.length ?? 0))
+      return found
+    } catch (error) {
+      if (error !== FULL) this.#noReply(owner, taken, error)
+      throw error
     } finally {
       this.#places.giveBack(owner)
     }
+  }
+
+  #noReply(owner: string, taken: number, error: unknown): void {
+    if (error instanceof RecordFault && error.reason === 'timeout') this.#room.late(owner, taken)
+    else this.#room.failed(owner, taken)
   }
 
   async commit(_owner: string, { root, stamp, record, variant, ttl }: Commit): Promise<boolean> {
