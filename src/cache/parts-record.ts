@@ -66,6 +66,27 @@ export function partWith({ parts }: PartsRecord, ranges: readonly ByteRange[]): 
   return parts.findLast((part) => covers(part, ranges))
 }
 
+/** A range of which some is stored: what of it is before and behind what is missing. */
+export interface Missing {
+  readonly before: ListedPart | null
+  readonly after: ListedPart | null
+  /** Null: nothing, two parts that touch have all of it. */
+  readonly hole: ByteRange | null
+}
+
+/** @returns null: neither end of the range is stored */
+export function missingOf({ parts }: PartsRecord, { first, last }: ByteRange): Missing | null {
+  let before: ListedPart | null = null
+  let after: ListedPart | null = null
+  for (const part of parts) {
+    if (part.first <= first && first <= part.last && part.last > (before?.last ?? -1)) before = part
+    if (part.first <= last && last <= part.last && part.first < (after?.first ?? Number.POSITIVE_INFINITY)) after = part
+  }
+  if (before === null && after === null) return null
+  const hole = { first: before === null ? first : before.last + 1, last: after === null ? last : after.first - 1 }
+  return { before, after, hole: hole.first > hole.last ? null : hole }
+}
+
 export function sameAsked(one: AskedRange, other: AskedRange): boolean {
   return one.first === other.first && one.last === other.last
 }

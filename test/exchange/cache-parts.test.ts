@@ -82,10 +82,11 @@ describe('a part that is stored', () => {
     assert.match(hit.fields.age ?? '', /^\d+$/)
     await gets(w, '120-130', 120, 130, 1)
     await gets(w, '199-199', 199, 199, 1)
-    assert.equal((await gets(w, '150-250', 150, 250, 2)).cache, 'headgate;fwd=partial;stored')
-    await gets(w, '-100', 3900, 3999, 3)
-    await gets(w, '-50', 3950, 3999, 3)
-    await gets(w, '3990-', 3990, 3999, 3)
+    assert.match((await gets(w, '150-250', 150, 250, 2)).cache!, /^headgate;fwd=partial;ttl=/)
+    assert.equal((await gets(w, '500-509', 500, 509, 3)).cache, 'headgate;fwd=partial;stored')
+    await gets(w, '-100', 3900, 3999, 4)
+    await gets(w, '-50', 3950, 3999, 4)
+    await gets(w, '3990-', 3990, 3999, 4)
     await w.gateway.nothingLeft()
     assert.deepEqual(w.gateway.errors, [])
   })
@@ -440,7 +441,7 @@ describe('parts that meet', () => {
     const w = world(t)
     await gets(w, '0-3199', 0, 3199, 1)
     await gets(w, '3200-3203', 3200, 3203, 2)
-    await gets(w, '3100-3203', 3100, 3203, 3)
+    await gets(w, '3100-3203', 3100, 3203, 2)
     // And the record.
     assert.equal(w.gateway.responses.entries.size, 3)
     await w.gateway.nothingLeft()
@@ -468,6 +469,114 @@ describe('parts that meet', () => {
     const namespace = namespaceLabel('default')
     w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'label', namespace, label: labelOf('tag', 'one') })
     await gets(w, '1000-1100', 1000, 1100, 3)
+    await w.gateway.nothingLeft()
+  })
+})
+
+describe('a range of which some is stored', () => {
+  it('asks the origin for the rest of it, behind, before and between', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    const joined = await gets(w, '500-1499', 500, 1499, 2)
+    assert.match(joined.cache!, /^headgate;fwd=partial;ttl=\d+$/)
+    assert.deepEqual([w.asked[1]!.fields.range, w.asked[1]!.fields['if-range']], ['bytes=1000-1499', '"a"'])
+    assert.equal(joined.fields['content-length'], '1000')
+    await w.gateway.pass(1)
+    await gets(w, '0-1499', 0, 1499, 2)
+    await gets(w, '3000-3499', 3000, 3499, 3)
+    await gets(w, '2500-3100', 2500, 3100, 4)
+    assert.equal(w.asked[3]!.fields.range, 'bytes=2500-2999')
+    await w.gateway.pass(1)
+    await gets(w, '100-3200', 100, 3200, 5)
+    assert.equal(w.asked[4]!.fields.range, 'bytes=1500-2499')
+    await w.gateway.pass(1)
+    await gets(w, '0-', 0, 3999, 6)
+    assert.equal(w.asked[5]!.fields.range, 'bytes=3500-3999')
+    await w.gateway.pass(1)
+    const whole = await get(w)
+    assert.deepEqual([whole.status, whole.body === w.body, w.asked.length], [200, true, 6])
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
+
+  it('is one fetch for all who ask for it, who read along', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    w.answer = () => {}
+    const asks = Array.from({ length: 10 }, () => w.gateway.ask({ path: '/a', fields: { range: 'bytes=900-1099' } }))
+    await w.gateway.until(() => w.asked.length === 2)
+    const [, origin] = w.asked
+    origin!.head(206, { ...FRESH, 'content-range': 'bytes 1000-1099/4000', 'content-length': '100' })
+    origin!.write(w.body.slice(1000, 1050))
+    for (const one of asks) assert.equal((await one.head()).status, 206)
+    origin!.write(w.body.slice(1050, 1100))
+    origin!.end()
+    for (const one of asks) assert.equal((await one.response()).body, w.body.slice(900, 1100))
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('comes from two parts that have not become one', async (t) => {
+    const w = world(t)
+    await gets(w, '0-3199', 0, 3199, 1)
+    await gets(w, '3200-3203', 3200, 3203, 2)
+    assert.match((await gets(w, '3100-3203', 3100, 3203, 2)).cache!, /^headgate;hit;ttl=/)
+    await w.gateway.nothingLeft()
+  })
+
+  /** What else an origin may say: the client gets its range of the new version, or all of it, and no byte of the old. */
+  const OTHERS: readonly (readonly [what: string, answer: (w: World, request: ServedRequest) => void])[] = [
+    ['the whole of a new version', (w, request) => respond(w, request)],
+    [
+      'a part of a new version in spite of If-Range',
+      (w, request) => {
+        delete (request.fields as Record<string, string>)['if-range']
+        respond(w, request)
+      },
+    ],
+    ['that there is no such range', (_, request) => request.respond(416, '', { 'content-range': 'bytes */900' })],
+    ['less than was asked for', (w, request) => partial(w, request, 'bytes 1000-1049/4000', 1000, 1050)],
+    ['another range', (w, request) => partial(w, request, 'bytes 2000-2099/4000', 2000, 2100)],
+    ['another length', (w, request) => partial(w, request, 'bytes 1000-1099/5000', 1000, 1100)],
+    ['an error', (_, request) => request.respond(500, 'failed', {})],
+    ['nothing', (_, request) => request.reset()],
+  ]
+  const partial = (w: World, request: ServedRequest, range: string, from: number, to: number): void =>
+    request.respond(206, w.body.slice(from, to), { ...w.fields, 'content-range': range })
+
+  for (const [what, answer] of OTHERS)
+    it(`is never put together with ${what}`, async (t) => {
+      const w = world(t)
+      await gets(w, '0-999', 0, 999, 1)
+      w.body = bodyOf(4_000, 'b')
+      w.fields = { ...FRESH, etag: what.includes('version') || what.includes('no such') ? '"b"' : '"a"' }
+      if (w.fields.etag === '"a"') w.body = bodyOf(4_000)
+      w.answer = (request) => {
+        if (request.fields['if-range'] === '"a"') answer(w, request)
+        else respond(w, request)
+      }
+      const { status, body } = await get(w, '900-1099')
+      assert.equal(body, status === 200 ? w.body : w.body.slice(900, 1100), `${status}`)
+      assert.ok(w.asked.length > 1)
+      await w.gateway.pass(10_001)
+      await gets(w, '950-1049', 950, 1049, w.asked.length)
+      await w.gateway.nothingLeft()
+    })
+
+  it('ends with the fetch of the rest, visibly short', async (t) => {
+    const w = world(t)
+    await gets(w, '0-999', 0, 999, 1)
+    w.answer = () => {}
+    const one = w.gateway.ask({ path: '/a', fields: { range: 'bytes=900-1099' } })
+    await w.gateway.until(() => w.asked.length === 2)
+    w.asked[1]!.head(206, { ...FRESH, 'content-range': 'bytes 1000-1099/4000', 'content-length': '100' })
+    w.asked[1]!.write(w.body.slice(1000, 1050))
+    await one.head()
+    w.asked[1]!.reset()
+    const cut = await one.response()
+    assert.deepEqual([cut.complete, w.body.slice(900, 1100).startsWith(cut.body)], [false, true])
+    w.answer = (request) => respond(w, request)
+    await gets(w, '900-1099', 900, 1099, 3)
     await w.gateway.nothingLeft()
   })
 })

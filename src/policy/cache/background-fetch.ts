@@ -34,7 +34,9 @@ export function fetchInBackground(
           const { entry } = stale.hold
           addValidators(fields, new StoredHead().at(entry.bytes, entry.headAt), stale.numbers)
         }
-        if (request.part !== null) fields.set('range', `bytes=${rangeText(request.part.asked)}`)
+        const { part } = request
+        if (part !== null) fields.set('range', `bytes=${rangeText(part.asked)}`)
+        if (part?.tag !== undefined) fields.set('if-range', part.tag)
       },
       ...(content === null ? {} : { body: content }),
       timeout: TIMEOUT,

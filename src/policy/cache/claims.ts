@@ -1,4 +1,5 @@
 /** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
+import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
 import {
   type Begun,
@@ -125,6 +126,9 @@ export interface Claiming extends KeyedRequest {
   claim: Claim | null
 }
 
+/** A request looks again at most so often, where what it has waited for is of no use to it. */
+export const MAX_ROUNDS = 3
+
 /** A request on its way through the cache. */
 export interface Asking extends Claiming {
   round: number
@@ -133,6 +137,14 @@ export interface Asking extends Claiming {
   /** What it has waited for has failed. */
   failed: boolean
   collapsed: boolean
+  /** What was missing of its range has been fetched for it. */
+  filled: boolean
+}
+
+export function askingOf(x: Exchange, rule: KeyRule): Asking {
+  const directives = requestDirectives(x.request)
+  const none = { content: null, recalled: null, claim: null }
+  return { x, rule, directives, ...none, round: 0, deadline: 0, failed: false, collapsed: false, filled: false }
 }
 
 /**

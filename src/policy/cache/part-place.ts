@@ -17,6 +17,8 @@ export interface PartPlace {
   readonly asked: AskedRange
   /** In the key. */
   readonly named: AskedRange
+  /** ETag without which the part is of no use; absent: any version is. */
+  readonly tag?: string
 }
 
 /** The key of a part, behind that of the whole in `KEY`. */

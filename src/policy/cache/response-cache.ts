@@ -1,11 +1,10 @@
 /** The way in: what is stored for a request, or who fetches it. */
-import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
-import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
+import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
@@ -17,27 +16,26 @@ import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
-import { type Asking, type Claim, claimFor, claimOf, followOf, placeOf } from './claims.ts'
+import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, MAX_ROUNDS, placeOf } from './claims.ts'
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
 
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
-import { follow, wholeUnderWay } from './following.ts'
+import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
 import { labelsOf } from './tags.ts'
-import { forwardedOf, hitOf, keyTextOf, resultOf } from './words.ts'
+import { forwardedOf, hitOf, keyTextOf, PARTIAL, resultOf } from './words.ts'
 
 type Decision = RequestDecision | Promise<RequestDecision>
 
-/** A request looks again at most so often, where what it has waited for is of no use to it. */
-const MAX_ROUNDS = 3
 /** What a request for a part asks the origin for, whatever else it validates. */
 const RANGE_FIELDS = ['range', 'if-range']
 const VERDICT: ReuseVerdict = reuseVerdict()
@@ -45,10 +43,6 @@ const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
 const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
 const NOTHING = Object.freeze({})
-
-function isUsable({ outcome }: ReuseVerdict): boolean {
-  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
-}
 
 export class ResponseCache {
   readonly #keys: RequestKeys
@@ -60,6 +54,7 @@ export class ResponseCache {
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
+  readonly #ranges: RangeRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
@@ -82,6 +77,14 @@ export class ResponseCache {
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
+    this.#ranges = new RangeRequests(this.#fetching, this.#lookups, this.#requests, services, {
+      look: (asking) => this.#look(asking),
+      alone: (asking, result) => this.#alone(asking, result),
+      follow: (asking, fetch) => this.#follow(asking, fetch),
+      serveHeld: (asking, held, fetch) => this.#serveHeld(asking, held, fetch, 'hit Collapsed'),
+      detail: (x, result) => this.#detail(x, result),
+      tell: (x, result) => this.#tell(x, result),
+    })
   }
 
   onRequest(x: Exchange): Decision {
@@ -94,18 +97,7 @@ export class ResponseCache {
       this.#tell(x, 'bypass Query')
       return undefined
     }
-    const asking: Asking = {
-      x,
-      rule: this.#keys.rule(x),
-      directives: requestDirectives(x.request),
-      content: null,
-      round: 0,
-      deadline: 0,
-      failed: false,
-      collapsed: false,
-      recalled: null,
-      claim: null,
-    }
+    const asking = askingOf(x, this.#keys.rule(x))
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
@@ -131,7 +123,7 @@ export class ResponseCache {
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
       switch (verdict.outcome) {
         case 'Fresh':
-          return this.#serve(asking, found, entry, hitOf(asking.recalled?.found != null, asking.collapsed))
+          return this.#serve(asking, found, entry, hitOf(asking))
         case 'Stale':
           return this.#serve(asking, found, entry, 'stale MaxStale')
         case 'StaleWhileRevalidate':
@@ -162,7 +154,7 @@ export class ResponseCache {
       numbers: found.numbers,
       age,
       now: this.#services.clock.wall(),
-      status: { ttl, collapsed, ...this.#detail(x, result) },
+      status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...this.#detail(x, result) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
       randomBytes: this.#services.randomBytes,
@@ -195,10 +187,7 @@ export class ResponseCache {
     }
     if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
       claim?.fill.withdraw()
-      const whole = asking.round < MAX_ROUNDS ? wholeUnderWay(this.#cache.memory, found.part!, asking.rule) : null
-      if (whole === null) return this.#ask(asking, found, why, null)
-      const { fetch, held } = whole
-      return held === null ? this.#follow(asking, fetch) : this.#serveHeld(asking, held, fetch, 'hit Collapsed')
+      return this.#ranges.decide(asking, found) ?? this.#ask(asking, found, why, null)
     }
     return this.#ask(asking, found, why, claim)
   }

@@ -91,7 +91,7 @@ function withoutBody(status: number, fields: Fields, served: ServedEntry): Local
 }
 
 /** The fields point into memory that others may get behind this turn. */
-function finished(fields: Fields, { age, status }: ServedEntry): Fields {
+export function finished(fields: Fields, { age, status }: Pick<ServedEntry, 'age' | 'status'>): Fields {
   fields.detach()
   if (age >= 0) fields.addOwn('age', String(age))
   fields.addOwn('cache-status', cacheStatusMember(CACHE_NAME, status))

@@ -140,12 +140,17 @@ export class StoredParts {
    */
   judge(whole: WholeKey, status: number, fields: Fields, sent: Milliseconds): void {
     if (status !== 200 && status !== 206 && status !== 404 && status !== 410 && status !== 416) return
-    KEY.begin(whole.key.bytes.subarray(0, whole.key.length))
-    const record = this.#read()
-    this.#memory.leave()
+    const record = this.listed(whole)
     if (record === null || record.sent > sent || isOf(record, status, fields)) return
     this.#update(whole, 0, () => ({ ...record, parts: [] }))
     for (const { asked } of record.parts) this.#remove(whole, asked)
+  }
+
+  listed({ key }: WholeKey): PartsRecord | null {
+    KEY.begin(key.bytes.subarray(0, key.length))
+    const record = this.#read()
+    this.#memory.leave()
+    return record
   }
 
   /** A part that is listed; null: it is gone, or was purged. */

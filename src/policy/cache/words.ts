@@ -5,6 +5,7 @@ import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
 import { authorityOf } from '../../pattern/host.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Asking } from './claims.ts'
 import type { Lookup } from './lookup.ts'
 
 export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseReason): CacheResult {
@@ -15,9 +16,13 @@ export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseRea
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
 
+/** A part was stored, and the rest of the range is fetched. */
+export const PARTIAL = Object.freeze({ forwarded: 'partial' } as const)
+
 /** Of a response that is served without asking the origin. */
-export function hitOf(fromArchive: boolean, collapsed: boolean): CacheResult {
-  if (fromArchive) return 'hit Archive'
+export function hitOf({ recalled, collapsed, filled }: Asking): CacheResult {
+  if (filled) return 'miss Partial'
+  if (recalled?.found != null) return 'hit Archive'
   return collapsed ? 'hit Collapsed' : 'hit Memory'
 }
 
