@@ -15,7 +15,7 @@ export interface ArchiveWorker {
   readonly port: MessagePort
 }
 
-/** To control: what the disk says, for the log; undefined: it takes what is written again. Or why a file cannot be read. */
+/** To control, for the log: what the disk says, undefined: it takes what is written again; or why a file cannot be read. */
 export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
 
 const { stateDirectory, maxBytes } = workerData as ArchiveData
