@@ -15,7 +15,7 @@ export interface ArchiveWorker {
   readonly port: MessagePort
 }
 
-/** To control, for the log: what the disk says, undefined: it takes what is written again; or why a file cannot be read. */
+/** To control, for the log: what the disk says, undefined once it takes what is written; or why a file cannot be read. */
 export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
 
 const { stateDirectory, maxBytes } = workerData as ArchiveData
