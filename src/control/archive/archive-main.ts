@@ -15,7 +15,7 @@ export interface ArchiveWorker {
   readonly port: MessagePort
 }
 
-/** To control, for the log: what the disk says, undefined once it takes what is written; or why a file cannot be read. */
+/** To control, for the log: what keeps files from being written (undefined: nothing any more), or from being read. */
 export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
 
 const { stateDirectory, maxBytes } = workerData as ArchiveData
