@@ -39,7 +39,14 @@ export interface RedisRecordsOptions {
   readonly bulk: Calls
   readonly time: Pick<TimerClock, 'monotonic'>
   readonly randomBytes: (size: number) => Uint8Array
+  /** Hears now and then that Redis takes nothing, for the log. */
+  readonly full?: () => void
 }
+
+/** What a reply begins with where Redis has no room for a command, and evicts nothing. */
+export const NO_MEMORY = 'OOM'
+/** Between two times that it is said. */
+const FULL_PAUSE: Milliseconds = 600_000
 
 /** Pieces of a body: `unpack` of Lua takes some thousands. */
 const MAX_PIECES = 512
@@ -155,6 +162,7 @@ export class RedisRecords implements Records {
   /** Lookups in flight. */
   readonly #places: OwnerPlaces
   readonly #room = new ReplyRoom(REPLIES)
+  #saidFull = Number.NEGATIVE_INFINITY
 
   constructor(options: RedisRecordsOptions) {
     this.#options = options
@@ -188,7 +196,7 @@ export class RedisRecords implements Records {
     const { prefix, gone, redis, own } = stamp as RedisStamp
     // Redis may run it much later, where it stands still now.
     const until = redis + (this.#options.time.monotonic() - own) + LATEST
-    const reply = await run(this.#options.bulk, COMMIT, keysOf(root, variant?.name ?? null), [
+    const reply = await this.#write(COMMIT, keysOf(root, variant?.name ?? null), [
       Math.ceil(until),
       prefix,
       gone,
@@ -198,6 +206,22 @@ export class RedisRecords implements Records {
       variant?.expected === undefined ? '*' : bufferOf(variant.expected),
     ])
     return reply === 1
+  }
+
+  async #write(script: RedisScript, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
+    try {
+      return await run(this.#options.bulk, script, keys, args)
+    } catch (error) {
+      if (error instanceof RecordFault && error.message.startsWith(NO_MEMORY)) this.#sayFull()
+      throw error
+    }
+  }
+
+  #sayFull(): void {
+    const now = this.#options.time.monotonic()
+    if (now - this.#saidFull < FULL_PAUSE) return
+    this.#saidFull = now
+    this.#options.full?.()
   }
 
   async remove(_owner: string, root: string): Promise<void> {
@@ -217,7 +241,7 @@ export class RedisRecords implements Records {
 
   async writePiece(pieces: PieceName, index: number, bytes: Buffer, ttl: Milliseconds): Promise<void> {
     if (index > MAX_PIECES) throw new RecordFault('refused', 'the body has too many pieces')
-    await run(this.#options.bulk, WRITE, [pieceKey(pieces, index)], [bytes, Math.ceil(ttl) + PIECE_MARGIN])
+    await this.#write(WRITE, [pieceKey(pieces, index)], [bytes, Math.ceil(ttl) + PIECE_MARGIN])
   }
 
   dropPieces(pieces: PieceName, count: number): void {
