@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
 import { MessageChannel } from 'node:worker_threads'
 import { Archive } from '../src/control/archive/archive.ts'
+import { divideMemory } from '../src/lib/memory-budget.ts'
 import { ContentStore } from '../src/policy/contents.ts'
 import { systemTimers } from '../src/thread/system-timers.ts'
 import { WorkerArchives } from '../src/worker/archives.ts'
@@ -22,6 +23,7 @@ const missing = provide([REDIS])
 if (missing !== undefined) throw new Error(missing)
 
 const FAULT = 2_000
+const MIB = 1_024 * 1_024
 const KEY = randomBytes(32)
 const nothing = (): void => {}
 
@@ -151,7 +153,7 @@ async function fileRows(): Promise<FaultRow[]> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'headgate-faults-'))
   const open = (): Archive => {
     const archive = new Archive({ time: systemTimers, warn: nothing })
-    archive.open({ stateDirectory, maxBytes: 64 * 1_024 * 1_024 })
+    archive.open({ stateDirectory, maxBytes: 64 * MIB }, divideMemory(512 * MIB, 1, 0, true).archive)
     return archive
   }
   let owner = open()

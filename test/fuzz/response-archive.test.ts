@@ -157,6 +157,7 @@ describe('any course of calls of an archive', () => {
         fc.asyncProperty(fc.array(STEP, { minLength: 30, maxLength: 60, size: 'max' }), async (steps) => {
           const stateDirectory = join(folder, String(courses++))
           const store = new FileStore({
+            maxFiles: 131_072,
             stateDirectory,
             maxBytes: 1e8,
             clock: systemTimers,

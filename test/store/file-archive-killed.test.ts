@@ -31,6 +31,7 @@ describe('files of a process that was killed while it wrote them', () => {
       child.kill('SIGKILL')
       await ended
       const store = new FileStore({
+        maxFiles: 131_072,
         stateDirectory: folder,
         maxBytes: 1e9,
         clock: systemTimers,

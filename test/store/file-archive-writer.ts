@@ -32,6 +32,7 @@ export function recordsOf(store: FileStore): Records {
 
 async function write(stateDirectory: string): Promise<never> {
   const store = new FileStore({
+    maxFiles: 131_072,
     stateDirectory,
     maxBytes: 1e9,
     clock: systemTimers,

@@ -71,6 +71,7 @@ function open(
 ): Files {
   const failures: (string | undefined)[] = []
   const store = new FileStore({
+    maxFiles: 131_072,
     stateDirectory,
     maxBytes,
     clock,

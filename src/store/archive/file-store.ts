@@ -21,6 +21,8 @@ export interface FileStoreOptions {
   readonly stateDirectory: string
   /** Of all files, as the disk counts them. */
   readonly maxBytes: number
+  /** However small they are: each takes some 300 bytes of the thread's memory. */
+  readonly maxFiles: number
   readonly clock: Clock
   /** The disk takes nothing, or does again (undefined); for the log. */
   readonly failure: (message: string | undefined) => void
@@ -39,8 +41,6 @@ const MAX_RECORD_BYTES = OWNER_AT + MAX_OWNER_BYTES + MAX_HEAD_BYTES + SEALED_PI
 const RETIRED: Milliseconds = 60_000
 /** Files that nothing leads to count as left by a process that ended; those of another one are younger. */
 const ABANDONED: Milliseconds = 600_000
-/** Files are at most so many, whatever their size: each takes some 300 bytes of the thread's memory. */
-export const MAX_FILES = 131_072
 /** Between two looks at how much of the disk is free. */
 const LOOK_PAUSE: Milliseconds = 1_000
 /** Removals that are remembered one by one. */
@@ -68,7 +68,7 @@ export class FileStore {
     this.#options = options
     this.#folder = new FileFolder(options.stateDirectory)
     this.#report = new DiskReport(this.#folder.path, options, () => options.clock.monotonic())
-    this.#leastBytes = options.maxBytes / MAX_FILES
+    this.#leastBytes = options.maxBytes / options.maxFiles
     const clock = { monotonic: () => options.clock.wall() }
     this.#files = new OwnedLru(options.maxBytes, clock, (name) => void this.#folder.remove(name))
     this.#scan = this.#takeOver()
