@@ -35,6 +35,7 @@ function world(scope: Scope, store: 'Memory' | 'Tiered' | 'Redis'): World {
     randomBytes,
     deadline: 10_000,
     maxBodyBytes: 1e9,
+    maxPutBytes: 1e9,
   })
   const answer = (request: ServedRequest): void => {
     const version = Math.floor(gateway.passed / SECOND)

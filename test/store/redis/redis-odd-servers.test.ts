@@ -63,6 +63,7 @@ function placeOf(settings: Pick<RedisLocation, 'mode' | 'addresses'>): Place {
     randomBytes,
     deadline: DEADLINE,
     maxBodyBytes: MAX_REDIS_BODY,
+    maxPutBytes: 1e9,
   })
   return {
     archive,
