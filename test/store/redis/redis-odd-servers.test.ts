@@ -224,6 +224,8 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     const place = placeOf({ mode: 'Single', addresses: [server.address] })
     const body = randomBytes(4 * WHOLE_BYTES)
     for (let round = 0; round < 3; round++) {
+      // Without the pieces of the one before.
+      await server.admin.flushall()
       await putUntil(place, 'long', body)
       const pieces = (await server.admin.keys('*:p:*')).toSorted()
       await server.admin.del(pieces[round]!)
