@@ -14,6 +14,7 @@ import { divideMemory } from '../src/lib/memory-budget.ts'
 import { ContentStore } from '../src/policy/contents.ts'
 import { systemTimers } from '../src/thread/system-timers.ts'
 import { WorkerArchives } from '../src/worker/archives.ts'
+import { FaultyWay } from '../test/lib/faulty-way.ts'
 import { RedisServer } from '../test/lib/redis-server.ts'
 import { FaultedCache, type FaultRow, pause, SPOILT, tableOf } from './lib/cache-faults.ts'
 import { provide, REDIS } from './lib/programs.ts'
@@ -97,6 +98,21 @@ async function redisRows(): Promise<FaultRow[]> {
     'a connection that loses everything; a new one works',
     () => way.blackHole(true),
     () => way.blackHole(false),
+  )
+  const dripping = await FaultyWay.open(server.port)
+  await run(
+    replicas([dripping.address]),
+    'a byte a second',
+    () => void (dripping.fault = 'drip'),
+    () => void (dripping.fault = null),
+  )
+  dripping.close()
+  let over = false
+  await run(
+    near,
+    'another tenant looks up 256 KiB, 32 at a time',
+    () => near.greedy(() => over),
+    () => void (over = true),
   )
   await run(near, 'scripts forgotten (SCRIPT FLUSH)', () => server.admin.script('FLUSH'), nothing)
   await run(near, 'everything gone (FLUSHALL)', () => server.admin.flushall(), nothing)

@@ -40,9 +40,9 @@ interface MemorySettings {
 }
 
 /**
- * Reads `limits.memory`, `cache.memory` and `cache.files` from the text of a settings file. Each is 0 where it is absent
- * or invalid: the control thread reads the same file and reports its errors. The values are needed before that, because
- * a thread's heap limit is fixed at its start.
+ * Reads `limits.memory`, `cache.memory` and whether there may be files from the text of a settings file. A number is 0
+ * where it is absent or invalid: the control thread reads the same file and reports its errors. The values are needed
+ * before that, because a thread's heap limit is fixed at its start.
  */
 async function memorySettings(
   text: string,
