@@ -11,18 +11,21 @@ import {
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
 import { encodeHead } from '../../cache/encode-head.ts'
+import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import { encodeReceived } from '../../cache/received-head.ts'
 import { EntryKind, type Fill, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
 import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
-import { uniteVary, varyOf } from '../../cache/vary.ts'
+import { NO_VARY, uniteVary, varyOf } from '../../cache/vary.ts'
 import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
+import type { ResponseHead } from '../../message/head.ts'
 import { fillOf, recordOf, toVariant } from './claims.ts'
 import type { SharedHold } from './entry-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
@@ -89,14 +92,16 @@ export class Fetch implements BodyTee, FillTarget {
     const { request } = this
     const received = this.#services.wall()
     if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
+    const present = presenceIn(fields)
     const verdict = judgeStoring(
       request.storing,
       status,
       fields,
       { sent: request.sent, received },
       this.#services.rules,
+      present,
     )
-    const reason = this.#store(verdict, status, fields, bodyLength, received)
+    const reason = this.#store(verdict, { status, fields, bodyLength }, present, received)
     this.#services.cache.counts.judged(reason)
     if (reason !== 'Stored') return { type: 'not-stored', reason }
     return { type: 'stored', fill: this.#fill! }
@@ -104,9 +109,8 @@ export class Fetch implements BodyTee, FillTarget {
 
   #store(
     { store, reason, numbers, excluded }: StoreVerdict,
-    status: number,
-    fields: Fields,
-    bodyLength: number | undefined,
+    { status, fields, bodyLength }: ResponseHead,
+    present: number,
     now: Milliseconds,
   ): StoreReason {
     const bytes = bodyLength ?? -1
@@ -116,9 +120,11 @@ export class Fetch implements BodyTee, FillTarget {
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
     const tags = this.#services.tagsOf(this.request.origin, fields)
     if (tags === null) return this.#refuse('TooLarge', status)
-    const vary = varyOf(fields)
+    const vary = (present & Present.Vary) === 0 ? NO_VARY : varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
-    const head = encodeHead(status, fields, excluded, dateText(now))
+    const date = dateText(now)
+    const usual = excluded.length === 0 ? encodeReceived(status, fields, date) : null
+    const head = usual ?? encodeHead(status, fields, excluded, date)
     if (head === null) return this.#refuse('TooLarge', status)
     this.#fill ??= this.#lateClaim()
     if (this.#fill === null) return 'NoRoom'
