@@ -3,7 +3,7 @@
  * What is not as usual (a field that was added, several dates, one that cannot be read) is for `encode-head.ts`.
  */
 import type { Fields } from '../message/fields.ts'
-import { isReadableDate, MAX_LINES_BYTES, MAX_STORED_FIELDS, REPRESENTATION_FIELDS } from './encode-head.ts'
+import { encodeHead, isReadableDate, MAX_LINES_BYTES, MAX_STORED_FIELDS, REPRESENTATION_FIELDS } from './encode-head.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW } from './stored-head.ts'
 import { UNSTORED } from './unstored-fields.ts'
 
@@ -47,6 +47,21 @@ const SPACE = Buffer.allocUnsafeSlow(FIXED + ROW * MAX_STORED_FIELDS + MAX_LINES
 const KINDS = new Uint8Array(MAX_STORED_FIELDS)
 /** Of a byte of a name. */
 const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte))
+
+/**
+ * As {@link encodeHead}.
+ *
+ * @returns valid until the next call; null: it is too large to be stored
+ */
+export function encodeResponse(
+  status: number,
+  fields: Fields,
+  excluded: readonly string[],
+  date: string,
+): Buffer | null {
+  const usual = excluded.length === 0 ? encodeReceived(status, fields, date) : null
+  return usual ?? encodeHead(status, fields, excluded, date)
+}
 
 /**
  * @param now when it arrived, as IMF-fixdate

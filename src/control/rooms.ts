@@ -21,6 +21,7 @@ import { Archive } from './archive/archive.ts'
 import { Caches, type OwnListener, ReplicaPods } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { Explanations, type NamedListener } from './explanations.ts'
 import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
@@ -45,7 +46,7 @@ export interface RoomLinks {
   readonly configuration: () => Configuration | undefined
   readonly locate: Source['locate']
   /** Those that are open. */
-  readonly listeners: () => readonly OwnListener[]
+  readonly listeners: () => readonly (OwnListener & NamedListener)[]
 }
 
 export class Rooms {
@@ -66,6 +67,7 @@ export class Rooms {
   readonly health: Health
   readonly signIns: SignIns
   readonly caches: Caches
+  readonly explanations: Explanations
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -111,6 +113,8 @@ export class Rooms {
       time,
     })
     this.caches = this.#createCaches(data, log, time)
+    const { listeners } = links
+    this.explanations = new Explanations({ time, listeners, ask: (message) => this.pipeline.ask(message) })
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -274,6 +278,7 @@ export class Rooms {
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),
         cachedFound: (id, objects, complete) => this.caches.found(id, objects, complete),
+        explained: (id, answer) => this.explanations.explained(id, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

@@ -12,8 +12,8 @@ import type { ResponseHead } from '../message/head.ts'
 import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
 import { guardedServices } from './callback-guard.ts'
-import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
-import type { Explanation, Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
+import type { Exchange, ExchangeSummary } from './exchange.ts'
+import type { Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
 import { problemResponse } from './problem.ts'
 import type { FilterRegistry } from './registry.ts'
@@ -75,7 +75,8 @@ export type Replacement =
   | { readonly type: 'ended' }
 
 const ENDED = Object.freeze({ type: 'ended' as const })
-const BUILT_IN = builtInFilters()
+/** Without plugins. */
+export const BUILT_IN: FilterRegistry = builtInFilters()
 
 /**
  * @param registry the built-in filters unless plugins were added to one's own
@@ -115,7 +116,8 @@ function fieldsOf(filters: readonly Filter[]): ReadonlySet<string> | null {
   return names.size === 0 ? null : names
 }
 
-function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {
+/** @throws {TypeError} when the policy set holds what validation should have refused, naming the filter */
+export function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {
   const filters: Filter[] = []
   for (const definition of registry.definitions) {
     try {
@@ -353,7 +355,7 @@ export function disposeChain(chain: Chain): void {
   dispose(chain.filters, chain.report)
 }
 
-function dispose(filters: readonly Filter[], report: FilterServices['report']): void {
+export function dispose(filters: readonly Filter[], report: FilterServices['report']): void {
   for (const filter of filters) {
     try {
       filter.dispose?.()
@@ -361,23 +363,6 @@ function dispose(filters: readonly Filter[], report: FilterServices['report']): 
       report(filter.name, error)
     }
   }
-}
-
-/** What the filters of a policy set would do, in the order of a request, without any effect. */
-export function explainChain(
-  policy: PolicySet,
-  services: FilterServices,
-  x: DryExchange,
-  registry: FilterRegistry = BUILT_IN,
-): Explanation[] {
-  const filters = createFilters(policy, services, registry)
-  const explanations: Explanation[] = []
-  for (const filter of filters) {
-    const explanation = filter.explain?.(x)
-    if (explanation !== undefined) explanations.push(explanation)
-  }
-  dispose(filters, (name, error) => services.report(name, error))
-  return explanations
 }
 
 function failure(chain: Chain, filter: string, x: Exchange, error: unknown): LocalResponse {

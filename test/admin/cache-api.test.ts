@@ -16,6 +16,7 @@ import { aloneAs } from '../../src/store/purge-store.ts'
 import type { ToWorker } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { eventually } from '../feature/harness.ts'
+import { NO_EXPLANATIONS } from './no-caches.ts'
 
 const TOKEN = 'a-token-of-the-tests'
 const BASE = '/api/v1/cache'
@@ -64,6 +65,7 @@ describe('the admin API of the cache', () => {
       data: {} as AdminData,
       registrations: {} as RegistrationRequests,
       caches,
+      explanations: NO_EXPLANATIONS,
     })
   })
   after(async () => {

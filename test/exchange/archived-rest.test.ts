@@ -37,6 +37,7 @@ async function world(scope: Scope, head: FieldMap = FRESH, store: 'Tiered' | 'Re
       time: systemTimers,
       randomBytes,
       deadline: 10_000,
+      maxPutBytes: 1e9,
       maxBodyBytes: 1e9,
     })
     const gateway = memoryGateway(scope, {

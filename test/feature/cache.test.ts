@@ -9,7 +9,9 @@ import { directives } from './cache/directives.ts'
 import { freshness } from './cache/freshness.ts'
 import { byMethod, invalidation } from './cache/invalidation.ts'
 import { misbehaving } from './cache/misbehaving.ts'
+import { oddFields } from './cache/odd-fields.ts'
 import { POLICIES, policies } from './cache/policies.ts'
+import { publishedCases } from './cache/published-cases.ts'
 import { ranges } from './cache/ranges.ts'
 import { CacheRig } from './cache/rig.ts'
 import { ifError, whileStale } from './cache/stale.ts'
@@ -44,6 +46,8 @@ describe('the cache', () => {
   describe('fields for this cache (RFC 9213)', PARALLEL, () => targetedFields(the))
   describe('what it says (RFC 9211)', PARALLEL, () => cacheStatusField(the))
   describe('origins that misbehave', PARALLEL, () => misbehaving(the))
+  describe('odd fields', PARALLEL, () => oddFields(the))
+  describe('cases of public suites', PARALLEL, () => publishedCases(the))
   describe('policies', PARALLEL, () => policies(the))
   describe('whose it is', PARALLEL, () => credentials(the))
   describe('one fetch for all', () => collapsing(the))

@@ -8,16 +8,9 @@ import type { ResponseHead } from '../../src/message/head.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
 import { requestBodySteps, responseBodySteps } from '../../src/policy/body-steps.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
-import {
-  type Chain,
-  composeChain,
-  explainChain,
-  runEnd,
-  runLocalResponse,
-  runRequest,
-  runResponse,
-} from '../../src/policy/chain.ts'
+import { type Chain, composeChain, runEnd, runLocalResponse, runRequest, runResponse } from '../../src/policy/chain.ts'
 import type { Exchange } from '../../src/policy/exchange.ts'
+import { explainChain } from '../../src/policy/explain-chain.ts'
 import type { Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { ALONE } from '../../src/balance/topology.ts'
 import { Purges } from '../../src/cache/purges.ts'
+import type { ResponseMemory } from '../../src/cache/response-memory.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -59,6 +60,8 @@ export interface InProcessOptions {
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
   readonly observer?: AttemptObserver
+  /** Of the cache; default: one in the heap, which never runs out. */
+  readonly responses?: ResponseMemory
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
   /** Listens without waiting for the tables. */
@@ -154,7 +157,7 @@ export class TestPlane {
         use: () => {},
         contentsChanged: () => {},
       }),
-      responses: this.responses,
+      responses: options.responses ?? this.responses,
       purges: this.purges,
       metrics: this.metrics,
       registry,

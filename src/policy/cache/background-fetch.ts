@@ -1,4 +1,5 @@
 /** Fetches a response anew while its stale one is served (RFC 5861 §3): nobody waits for it. */
+import { rangeText } from '../../cache/asked-range.ts'
 import { addValidators, dropConditions } from '../../cache/preconditions.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
@@ -27,10 +28,15 @@ export function fetchInBackground(
       // A HEAD is answered by what is stored of a GET.
       method: x.method === 'HEAD' ? 'GET' : x.method,
       edit(fields) {
-        const { stale } = fetch
-        if (stale === null) return dropConditions(fields)
-        const { entry } = stale.hold
-        addValidators(fields, new StoredHead().at(entry.bytes, entry.headAt), stale.numbers)
+        const { stale, request } = fetch
+        if (stale === null) dropConditions(fields)
+        else {
+          const { entry } = stale.hold
+          addValidators(fields, new StoredHead().at(entry.bytes, entry.headAt), stale.numbers)
+        }
+        const { part } = request
+        if (part !== null) fields.set('range', `bytes=${rangeText(part.asked)}`)
+        if (part?.tag !== undefined) fields.set('if-range', part.tag)
       },
       ...(content === null ? {} : { body: content }),
       timeout: TIMEOUT,

@@ -30,7 +30,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     onUnsafeResponse: (x, head, route) => invalidate(x, head, services, route),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
-    explain: (x) => explainCache(x, plan, keys, services),
+    explain: (x) => explainCache(x, { plan, keys, services }),
   }
 }
 

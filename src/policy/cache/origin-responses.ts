@@ -138,8 +138,8 @@ export class OriginResponses {
     head.fields.add('cache-status', this.#member(x, { forwarded }, x.cacheResult))
   }
 
-  #mayServe({ directives }: CachedRequest, { numbers }: StaleResponse): boolean {
-    return mayServeOnError(numbers, directives, this.#services.clock.wall())
+  #mayServe({ directives }: CachedRequest, { hold, numbers }: StaleResponse): boolean {
+    return !hold.entry.gone && mayServeOnError(numbers, directives, this.#services.clock.wall())
   }
 
   #serveStale(

@@ -34,7 +34,7 @@ import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import { patienceFor } from './fetch-rest.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
@@ -274,7 +274,7 @@ export class Recalls {
 }
 
 /** Of a request and what the memory has for it, in the turn of the lookup. */
-export function aboutOf(x: Exchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
+export function aboutOf(x: DryExchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
   const { host, originalPath, query } = x
   const url = (): string => urlText(host, originalPath, query)
   if (entry === null) return { known: null, url }

@@ -59,6 +59,8 @@ export interface RecordArchiveOptions {
   /** Of a find, with all its steps. */
   readonly deadline: Milliseconds
   readonly maxBodyBytes: number
+  /** Of bodies put at a time, a longer one alone: until it is put each stays in memory, however long that takes. */
+  readonly maxPutBytes: number
   /** For the metrics. */
   readonly count?: (outcome: ArchiveOutcome) => void
 }
@@ -101,6 +103,7 @@ export class RecordArchive implements ResponseArchive {
   readonly #queue: PieceQueue
   readonly #guesses: OwnedLru<OpenedVary>
   readonly #puts = new OwnerPlaces(() => MAX_PUTS - this.#puts.taken)
+  #putBytes = 0
   #master: Uint8Array | undefined
   #keys = new RecordKeys(new Uint8Array(32))
   readonly #counts: Counts = {
@@ -261,13 +264,17 @@ export class RecordArchive implements ResponseArchive {
       ttl > 0
     if (!fits) return this.#settled('refused')
     if (this.#ended(ticket)) return this.#settled('late')
-    if (this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
+    const { bytes } = source
+    const hasRoom = this.#putBytes === 0 || this.#putBytes + bytes <= this.#options.maxPutBytes
+    if (!hasRoom || this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
+    this.#putBytes += bytes
     try {
       return this.#settled(await this.#put(ticket, record, source))
     } catch (error) {
       return this.#settled(error instanceof RecordFault ? error.reason : 'broken')
     } finally {
       this.#puts.giveBack(ticket.owner)
+      this.#putBytes -= bytes
     }
   }
 
