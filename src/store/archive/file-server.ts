@@ -1,7 +1,7 @@
 /**
- * Answers what workers ask of the files of the archive, on the thread that owns them. Namespaces have the disk by turns,
- * each for as long as another: many long reads of one hold up no other's. What was asked for so long ago that nobody
- * waits for it any more, such as behind a disk that hung, is not done.
+ * Answers what workers ask of the files of the archive, on the thread that owns them. Namespaces have the disk by
+ * turns, each for as long as another: many long reads of one hold up no other's. What was asked for so long ago that
+ * nobody waits for it any more, such as behind a disk that hung, is not done.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
