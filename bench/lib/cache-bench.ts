@@ -183,7 +183,12 @@ export class CacheBench {
   async #underFill(servers: readonly Server[]): Promise<FillRow[]> {
     const { say, planFor } = this.#options
     const plan = planFor('cache-hit-under-fill')
-    const rounds = servers.map(() => ({ alone: [] as number[], filling: [] as number[], passing: [] as number[], failed: 0 }))
+    const rounds = servers.map(() => ({
+      alone: [] as number[],
+      filling: [] as number[],
+      passing: [] as number[],
+      failed: 0,
+    }))
     for (const { port } of servers) await this.#load({ port, path: STORED, seconds: plan.warmUpSeconds })
     for (let i = 0; i < plan.rounds; i++)
       for (const [index, server] of servers.entries()) {
