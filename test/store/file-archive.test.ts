@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   existsSync,
@@ -20,6 +21,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import { WHOLE_BYTES } from '../../src/cache/response-archive.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
+import type { FileCall } from '../../src/store/archive/file-calls.ts'
 import { FileRecords } from '../../src/store/archive/file-records.ts'
 import { FileServer } from '../../src/store/archive/file-server.ts'
 import { FileStore } from '../../src/store/archive/file-store.ts'
@@ -69,9 +71,16 @@ function open(
   { maxBytes = 64 * MIB, clock = systemTimers }: { maxBytes?: number; clock?: TimerClock } = {},
 ): Files {
   const failures: (string | undefined)[] = []
-  const store = new FileStore({ stateDirectory, maxBytes, clock, failure: (message) => failures.push(message) })
+  const store = new FileStore({
+    maxFiles: 131_072,
+    stateDirectory,
+    maxBytes,
+    clock,
+    failure: (message) => failures.push(message),
+    unread: (message) => failures.push(message),
+  })
   while (store.step());
-  const server = new FileServer(store, { every: () => () => {}, nextTurn: (run) => systemTimers.nextTurn(run) })
+  const server = new FileServer(store, { ...systemTimers, every: () => () => {} })
   const all: FileRecords[] = []
   const end = (): void => {
     for (const records of all.splice(0)) records.use(null)
@@ -263,7 +272,9 @@ describe('files of the archive', () => {
 
   it('refuse when the disk takes nothing, say so once, and go on when it does', async () => {
     const folder = folderOf()
-    const files = open(folder)
+    let passed = 0
+    const clock = { ...systemTimers, monotonic: () => systemTimers.monotonic() + passed }
+    const files = open(folder, { clock })
     const archive = files.archive()
     const ticket = await ticketOf(archive, keyOf('a'))
     const record = { head: bytes('head'), ttl: HOUR }
@@ -278,7 +289,65 @@ describe('files of the archive', () => {
     rmSync(join(folder, 'cache'))
     mkdirSync(join(folder, 'cache'))
     assert.equal(await archive.put(ticket, record, sourceOf(bytes('x'))), 'put')
+    assert.equal(files.failures.length, 1, 'some writes may still fail')
+    passed = 10_000
+    const again = await ticketOf(archive, keyOf('b'))
+    assert.equal(await archive.put(again, record, sourceOf(bytes('x'))), 'put')
     assert.deepEqual(files.failures.slice(1), [undefined])
+  })
+
+  it('in whose place something else stands are missing, and that stays as it is', async () => {
+    const folder = folderOf()
+    const files = open(folder)
+    const archive = files.archive()
+    const keys = ['folder', 'pipe', 'link', 'sparse', 'sparse pieces']
+    const paths: string[] = []
+    for (const key of keys) {
+      const before = new Set(filesOf(folder))
+      await put(archive, key, randomBytes(key === 'sparse pieces' ? 3 * WHOLE_BYTES : 1_000))
+      const made = filesOf(folder).filter((path) => !before.has(path))
+      paths.push(made.find((path) => path.includes('.p.')) ?? made[0]!)
+    }
+    const [directory, pipe, link, ...sparse] = paths as [string, string, string, ...string[]]
+    for (const path of [directory, pipe, link]) rmSync(path)
+    mkdirSync(directory)
+    writeFileSync(join(directory, 'note.txt'), 'mine')
+    execFileSync('mkfifo', [pipe])
+    const secret = join(folder, 'secret')
+    writeFileSync(secret, 'secret')
+    symlinkSync(secret, link)
+    for (const path of sparse) truncateSync(path, 2 ** 40)
+    for (const key of keys) assert.equal((await archive.find(keyOf(key))).type, 'none', key)
+    for (const key of keys.slice(1)) {
+      await put(archive, key, bytes('new'))
+      assert.equal(String(found(await archive.find(keyOf(key))).whole), 'new', key)
+    }
+    const ticket = await ticketOf(archive, keyOf('folder'))
+    assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('new'))), 'broken')
+    assert.equal(readFileSync(join(directory, 'note.txt'), 'utf8'), 'mine')
+    assert.equal(readFileSync(secret, 'utf8'), 'secret')
+    assert.deepEqual(files.failures, [], 'the disk is well')
+  })
+
+  it('of a folder that this user may not read or write cost nothing but the misses', {
+    skip: process.getuid?.() === 0 ? false : 'needs root, to become somebody else',
+  }, async () => {
+    const folder = folderOf()
+    const files = open(folder)
+    const archive = files.archive()
+    await put(archive, 'a', randomBytes(1_000))
+    const ticket = await ticketOf(archive, keyOf('b'))
+    const path = join(folder, 'cache')
+    // Of root, who is somebody else from now on.
+    process.seteuid!(65_534)
+    try {
+      assert.equal((await archive.find(keyOf('a'))).type, 'none')
+      assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('b'))), 'refused')
+    } finally {
+      process.seteuid!(0)
+    }
+    const sentence = `${path} cannot be read or written by the user of this process; see to its owner and mode`
+    assert.deepEqual(files.failures, [sentence, sentence])
   })
 
   it('are not used where their folder is a link', () => {
@@ -309,5 +378,53 @@ describe('the files of a thread that does not answer', () => {
     while ((await reasonOf()) !== 'away') await pause(1)
     records.use(null)
     assert.equal(await reasonOf(), 'absent')
+  })
+})
+
+describe('the thread of the files', () => {
+  /** The server in this thread, on a disk where each call takes some time more. */
+  function slow(took: number, deadline: number): { readonly records: FileRecords; readonly done: string[] } {
+    const done: string[] = []
+    class SlowStore extends FileStore {
+      override run(call: FileCall): unknown {
+        done.push(`${call.owner} ${call.call}`)
+        const end = performance.now() + took
+        while (performance.now() < end);
+        return super.run(call)
+      }
+    }
+    const fault = (message: string | undefined): void => assert.fail(message)
+    const options = { stateDirectory: folderOf(), maxFiles: 100, maxBytes: MIB, failure: fault, unread: fault }
+    const store = new SlowStore({ ...options, clock: systemTimers })
+    while (store.step());
+    const server = new FileServer(store, { ...systemTimers, every: () => () => {} })
+    const records = new FileRecords({ time: systemTimers, deadline, patience: 30_000, ask: () => {} })
+    const { port1, port2 } = new MessageChannel()
+    server.serve(port1)
+    records.use(port2)
+    closing.push(() => records.use(null))
+    return { records, done }
+  }
+  const PIECES = { root: 'root', token: new Uint8Array(16) }
+
+  it('reads by turns of the namespaces: many calls of one hold up no other', async () => {
+    const { records, done } = slow(3, 30_000)
+    const many = Array.from({ length: 60 }, (_, i) => records.readPiece({ owner: 'many', ...PIECES }, i + 1))
+    await pause(10)
+    await records.find('one', 'root', null)
+    assert.ok(done.length < 20, `${done.length} calls before it`)
+    await Promise.all(many)
+    assert.equal(done.length, 61)
+  })
+
+  it('does nothing that nobody waits for, except what removes', async () => {
+    const { records, done } = slow(150, 100)
+    const calls = [1, 2, 3, 4].map(() => records.find('shop', 'root', null).catch(({ reason }) => reason))
+    const removed = records.remove('shop', 'root')
+    assert.deepEqual(await Promise.all(calls), ['timeout', 'timeout', 'timeout', 'timeout'])
+    await removed
+    // The first at most has begun in time.
+    assert.deepEqual(done.slice(-1), ['shop remove'])
+    assert.ok(done.length <= 2, done.join())
   })
 })
