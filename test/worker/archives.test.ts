@@ -58,7 +58,7 @@ describe('the archives of a worker', () => {
       }
     }
     await until('none')
-    assert.deepEqual(said, [])
+    assert.equal(said.length, 0, said.join())
     await server.kill()
     await until('away')
     await server.run()
