@@ -140,7 +140,14 @@ describe('a part that is no answer', () => {
       const w = world(t)
       w.fields = { 'cache-control': 'max-age=60', ...tag }
       await gets(w, '0-99', 0, 99, 1)
-      await gets(w, '0-99', 0, 99, 2)
+      await gets(w, '10-19', 10, 19, 1)
+      await gets(w, '50-149', 50, 149, 2)
+      assert.deepEqual([w.asked[1]!.fields.range, w.asked[1]!.fields['if-range']], ['bytes=50-149', undefined])
+      await gets(w, '120-129', 120, 129, 2)
+      await gets(w, '100-199', 100, 199, 3)
+      await gets(w, '50-199', 50, 199, 4)
+      await gets(w, '0-', 0, 3999, 5)
+      assert.deepEqual([(await get(w)).status, w.asked.length], [200, 5])
       await w.gateway.nothingLeft()
     }
   })

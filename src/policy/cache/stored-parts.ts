@@ -1,7 +1,6 @@
 /** Parts of representations in the memory: which of them answers a request, and how one more is listed. */
 import { type AskedRange, askedRange } from '../../cache/asked-range.ts'
 import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import { stronglyEqual } from '../../cache/entity-tag.ts'
 import { covers } from '../../cache/partial-content.ts'
 import {
   decodeParts,
@@ -11,6 +10,7 @@ import {
   type PartsRecord,
   partWith,
   sameAsked,
+  sameTag,
 } from '../../cache/parts-record.ts'
 import { allowsRange } from '../../cache/preconditions.ts'
 import { parseContentRange, rangesOf } from '../../cache/ranges.ts'
@@ -121,7 +121,7 @@ export class StoredParts {
       dropped.length = 0
       const own: ListedPart = { first, last, asked: named }
       if (record === null) return { complete, tag, sent, parts: [own] }
-      const isSame = record.complete === complete && stronglyEqual(record.tag, tag)
+      const isSame = record.complete === complete && sameTag(record.tag, tag)
       if (!isSame && record.sent > sent) return null
       const others = record.parts.filter(({ asked }) => !sameAsked(asked, named))
       // Within the new one they are of no use.
