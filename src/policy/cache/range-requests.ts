@@ -15,6 +15,7 @@ import { EntryKind, type FillUnderWay, type HeldEntry, type ResponseMemory } fro
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { mayCollapse } from '../../cache/storing.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import type { Exchange } from '../exchange.ts'
@@ -97,7 +98,9 @@ export class RangeRequests {
    * @returns null: as without anything stored; `KEY` is as it was
    */
   decide(asking: Asking, found: Lookup): Decision | null {
-    if (asking.round >= MAX_ROUNDS) return null
+    // What is for this request alone is fetched as it is.
+    if (asking.round >= MAX_ROUNDS || asking.directives.noCache) return null
+    if (!mayCollapse(this.#requests.storing(asking.x, asking.content))) return null
     const under = wholeUnderWay(this.#memory, found.part!, asking.rule)
     if (under !== null)
       return under.held === null
