@@ -64,8 +64,7 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
-    if (!everywhere) io.err(`headgate: ${printable(detail)}\n`)
-    for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
+    if (!everywhere || unknown.length > 0) io.err(`headgate: ${printable(detail)}\n`)
   }
   return everywhere && unknown.length === 0 ? 0 : 1
 }
