@@ -142,7 +142,8 @@ export function parts(rig: () => CacheRig): void {
     )
     await page.get({ range: 'bytes=0-199999' })
     const cut = await page.get({ range: 'bytes=100000-299999' }).catch(() => undefined)
-    if (cut !== undefined && cut.status === 206) assert.ok(cut.body.length < 200_000)
+    // Where the fetch had failed before the response began, the rest was asked for again.
+    if (cut !== undefined) is(cut, OLD, 100_000, 299_999)
     is(await page.get({ range: 'bytes=100000-299999' }), OLD, 100_000, 299_999)
   })
 
