@@ -15,6 +15,7 @@ import { EntryKind, type FillUnderWay, type HeldEntry, type ResponseMemory } fro
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { mayCollapse } from '../../cache/storing.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import type { Exchange } from '../exchange.ts'
@@ -97,7 +98,9 @@ export class RangeRequests {
    * @returns null: as without anything stored; `KEY` is as it was
    */
   decide(asking: Asking, found: Lookup): Decision | null {
-    if (asking.round >= MAX_ROUNDS) return null
+    // What is for this request alone is fetched as it is.
+    if (asking.round >= MAX_ROUNDS || asking.directives.noCache) return null
+    if (!mayCollapse(this.#requests.storing(asking.x, asking.content))) return null
     const under = wholeUnderWay(this.#memory, found.part!, asking.rule)
     if (under !== null)
       return under.held === null
@@ -116,6 +119,10 @@ export class RangeRequests {
     const wanted = this.#wanted(asking.x.request, whole)
     if (wanted === null) return null
     if (wanted.hole === null) return this.#serve(asking, wanted, null, null)
+    // Another worker has stored it, and is about to list it.
+    const held = this.#fetching.parts.hold(whole, wanted.hole, this.#fetching.wall())
+    const joined = held === null ? null : this.#serve(asking, wanted, held, null)
+    if (joined !== null) return joined
     const fetch = this.#fetch(asking, found, wanted, wanted.hole)
     return fetch === null ? null : this.#wait(asking, wanted, fetch)
   }
@@ -226,7 +233,7 @@ export class RangeRequests {
       }
       return null
     }
-    const result = hole === null ? hitOf(asking) : 'miss Partial'
+    const result = fetch === null ? hitOf(asking) : 'miss Partial'
     const head = new StoredHead().at(newest.held.bytes, newest.held.headAt)
     const fields = head.fields(new Fields())
     toParts(head, fields, [range], record.complete, null, x.request.has('if-range'))

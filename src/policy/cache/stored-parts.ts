@@ -13,7 +13,7 @@ import {
   sameTag,
 } from '../../cache/parts-record.ts'
 import { allowsRange } from '../../cache/preconditions.ts'
-import { parseContentRange, rangesOf } from '../../cache/ranges.ts'
+import { type ByteRange, parseContentRange, rangesOf } from '../../cache/ranges.ts'
 import {
   EntryKind,
   type Fill,
@@ -55,7 +55,7 @@ export class StoredParts {
     if (record === null) return
     const asked = rangesOf(request, record.complete)
     if (asked.type !== 'Ranges') return
-    found.partial = true
+    found.partial = record.parts.some((part) => asked.ranges.some((range) => overlap(part, range)))
     const listed = partWith(record, asked.ranges)
     if (listed === undefined) return
     writePart(listed.asked)
@@ -231,6 +231,8 @@ export class StoredParts {
     this.#memory.leave()
   }
 }
+
+const overlap = (one: ByteRange, other: ByteRange): boolean => one.first <= other.last && other.first <= one.last
 
 /** Whether a response is of the representation that the parts are of. */
 function isOf({ tag, complete }: PartsRecord, status: number, fields: Fields): boolean {
