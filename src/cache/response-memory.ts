@@ -76,8 +76,17 @@ export interface EntryBytes {
   setBits(offset: number, bits: number): void
 }
 
+/** Where an entry was found. */
+export interface EntryPlace {
+  readonly slot: number
+  readonly record: number
+  readonly serial: number
+}
+
 /** An entry that was found; valid until `leave`. */
 export interface StoredEntry extends EntryBytes {
+  /** Kept by whoever wants to find it again. */
+  readonly place: EntryPlace
   /** Names this entry alone among all that are in memory, also those of the same key before and after it. */
   readonly serial: number
   /** Null: too many entries are held by this worker already. */
@@ -186,6 +195,8 @@ export interface ResponseMemory {
 
   /** A whole entry that is under this key. Null: there is none, and the worker has left. */
   find(key: EntryKey): StoredEntry | null
+  /** The very entry that was found at a place, if it still is what is found by its key. Null: the worker has left. */
+  findAt(place: EntryPlace): StoredEntry | null
   /** The end of reading, in the turn in which it began. Without effect where it has ended. */
   leave(): void
 

@@ -16,6 +16,7 @@ import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
 import { addTransportSecurity } from './hsts.ts'
+import { repeatOf } from './repeated-response.ts'
 import { soundsOpen } from './upgrade.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
@@ -80,7 +81,9 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   x.headSent = true
   const whole = body === null || body instanceof Uint8Array
   if (steps === null && whole) {
-    x.downstream.sendComplete({ status, fields, body }, close)
+    const { repeatable } = response
+    const sent = repeatable === undefined ? undefined : repeatOf(x, { status, fields, body, repeatable })
+    x.downstream.sendComplete(sent === undefined ? { status, fields, body } : { status, fields, body, sent }, close)
     return finish(x)
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')

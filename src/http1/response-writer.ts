@@ -170,7 +170,14 @@ export class ResponseWriter implements ResponseProgress {
     const length = body?.length ?? 0
     this.head({ status: response.status, fields: response.fields, bodyLength: length })
     if (body !== null) this.body(asBuffer(body), 0, length)
+    const whole = this.#headHeld && this.keepAlive && this.#framing === BY_LENGTH && this.#owed === 0
+    if (response.sent !== undefined && whole) response.sent.sent(this.#text)
     this.end(null)
+  }
+
+  /** All of a response that was sent before: see `SentText`. */
+  repeat(text: string): void {
+    this.#socket.write(text, 'latin1')
   }
 
   retract(): boolean {

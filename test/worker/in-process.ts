@@ -27,6 +27,8 @@ export class InProcess extends TestPlane {
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
+  /** Requests that were answered without being read. */
+  repeats = 0
   /** Hears of the connection of each request. */
   onPeer: (peer: Peer) => void = () => {}
 
@@ -44,6 +46,11 @@ export class InProcess extends TestPlane {
         begin: (downstream, request) => {
           this.onPeer(downstream.peer)
           return this.plane.handler.begin(downstream, request)
+        },
+        repeat: (peer, bytes, length) => {
+          const text = this.plane.handler.repeat(peer, bytes, length)
+          if (text !== null) this.repeats++
+          return text
         },
         refused: (peer, error, request) => this.plane.handler.refused(peer, error, request),
         connectionOpened: (listener) => this.plane.handler.connectionOpened(listener),

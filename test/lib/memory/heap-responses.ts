@@ -4,6 +4,7 @@ import type {
   EntryBytes,
   EntryHead,
   EntryKey,
+  EntryPlace,
   Fill,
   FillState,
   FillUnderWay,
@@ -52,6 +53,10 @@ class Entry implements StoredEntry, HeldEntry {
     this.began = head.began
     this.checked = head.began
     this.bodyBytes = head.bodyBytes
+  }
+
+  get place(): EntryPlace {
+    return { slot: 0, record: 0, serial: this.serial }
   }
 
   get written(): number {
@@ -205,6 +210,11 @@ export class HeapResponses implements ResponseMemory {
 
   find(key: EntryKey): StoredEntry | null {
     return this.entries.get(textOf(key)) ?? null
+  }
+
+  findAt({ serial }: EntryPlace): StoredEntry | null {
+    for (const entry of this.entries.values()) if (entry.serial === serial) return entry
+    return null
   }
 
   leave(): void {}
