@@ -33,9 +33,10 @@ export class InProcess extends TestPlane {
   onPeer: (peer: Peer) => void = () => {}
 
   constructor(options: InProcessOptions) {
-    const wall = options.wall ?? systemTimers.wall
+    const clock = options.clock ?? systemTimers
+    const wall = options.wall ?? clock.wall
     super(options, {
-      clock: systemTimers,
+      clock,
       connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
@@ -48,6 +49,7 @@ export class InProcess extends TestPlane {
           return this.plane.handler.begin(downstream, request)
         },
         repeat: (peer, bytes, length) => {
+          if (options.repeats === false) return null
           const text = this.plane.handler.repeat(peer, bytes, length)
           if (text !== null) this.repeats++
           return text
@@ -57,7 +59,7 @@ export class InProcess extends TestPlane {
         connectionClosed: (listener) => this.plane.handler.connectionClosed(listener),
       },
       timers: this.plane.timers,
-      wall: systemTimers.wall,
+      wall: clock.wall,
       reusePort: false,
       heldLimit,
       ...(options.upstreamsOpen === undefined ? {} : { upstreams: options.upstreamsOpen }),

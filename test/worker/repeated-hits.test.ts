@@ -234,6 +234,12 @@ describe('a hit that is given again', () => {
     const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 0 }
     await w.gateway.use({ ...settings, clientAddress })
     await isRead(w)
+    await w.gateway.use(settings)
+    await repeated(w)
+    const { repeats } = w.gateway
+    await w.gateway.use({ ...settings, clientAddress: { ...clientAddress, trustedCIDRs: ['127.0.0.0/8'] } })
+    await w.get()
+    assert.equal(w.gateway.repeats, repeats)
   })
 
   it('tells the client that its connection ends, where it does', async (t) => {

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { ALONE } from '../../src/balance/topology.ts'
 import { Purges } from '../../src/cache/purges.ts'
+import type { ResponseMemory } from '../../src/cache/response-memory.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -24,7 +25,7 @@ import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
-import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { createMetrics, HISTOGRAM_CELLS, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
@@ -61,6 +62,12 @@ export interface InProcessOptions {
   readonly observer?: AttemptObserver
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
+  /** Default: a map, in which nothing is evicted. */
+  readonly responses?: ResponseMemory
+  /** Default: that of the system. */
+  readonly clock?: TimerClock
+  /** False: each request is read. */
+  readonly repeats?: boolean
   /** Listens without waiting for the tables. */
   readonly unlinked?: boolean
   /** Ports of the gateway's own, which the dial guard refuses. */
@@ -154,7 +161,7 @@ export class TestPlane {
         use: () => {},
         contentsChanged: () => {},
       }),
-      responses: this.responses,
+      responses: options.responses ?? this.responses,
       purges: this.purges,
       metrics: this.metrics,
       registry,
@@ -283,6 +290,17 @@ export class TestPlane {
   get copies(): { readonly sent: number; readonly dropped: number } {
     const { layout } = this.#reader
     return { sent: this.#reader.sum(layout.mirrored), dropped: this.#reader.sum(layout.mirrorsDropped) }
+  }
+
+  /** All counters and gauges of the worker but those of times. */
+  get counted(): readonly number[] {
+    const { layout } = this.#reader
+    const cells = Array.from({ length: layout.cells }, (_, cell) => this.#reader.cell(0, cell))
+    const times = [layout.duration, layout.upstreamDuration]
+    for (const at of times)
+      cells.fill(0, at, at + HISTOGRAM_CELLS * (at === layout.duration ? layout.shape.listeners : 1))
+    cells[layout.loopDelay] = 0
+    return cells
   }
 
   get upstreamConnections(): number {
