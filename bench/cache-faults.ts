@@ -31,6 +31,7 @@ function workerArchives(askForFiles: (use: (port: MessagePort | null) => void) =
     random: Math.random,
     randomBytes,
     contents: new ContentStore(),
+    maxPutBytes: 1e9,
     key: () => KEY,
     askForFiles: () => askForFiles((port) => archives.useFiles(port)),
     count: nothing,

@@ -3,6 +3,7 @@
  * no rule stands there without a test, and the words are those of the test.
  */
 import { globSync, readFileSync } from 'node:fs'
+import { type Requirement, requirements, testOf } from './cache-requirements.ts'
 
 const root = new URL('../', import.meta.url)
 
@@ -50,6 +51,30 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return 0
 }
 
+function requirementsTable(): string {
+  const all = requirements()
+  const stated = all.filter(({ file }) => file !== '-')
+  const tested = stated.map((one) => row(one, linkTo(testOf(one) ?? one.file)))
+  const otherwise = all.filter(({ file }) => file === '-').map((one) => row(one, one.title))
+  return `## What is demanded
+
+Every sentence that binds a shared cache, in our words, with a test of it.
+
+| section | level | a cache has to, or must not | test |
+|---|---|---|---|
+${tested.join('\n')}
+
+What is allowed or demanded, and done otherwise here:
+
+| section | level | a cache may, or must not | why not |
+|---|---|---|---|
+${otherwise.join('\n')}`
+}
+
+function row({ document, section, level, says }: Requirement, last: string): string {
+  return `| ${document} §${section} | ${level} | ${says} | ${last} |`
+}
+
 const NAMES: Readonly<Record<string, string>> = {
   'RFC 5861': 'stale-while-revalidate, stale-if-error',
   'RFC 6585': 'additional statuses',
@@ -80,10 +105,12 @@ export function cacheRulesPage(): string {
 
 What the cache does by which section, and the test that shows it.
 
+${requirementsTable()}
+
 ${parts.join('\n\n')}
 `
 }
 
 function linkTo(file: string): string {
-  return `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../../${file})`
+  return `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../../${file})`
 }

@@ -2,28 +2,34 @@
  * `npm test`: runs every test/**\/*.test.ts, a file a process. `npm test -- routing http/chunk` runs the files whose
  * path holds one of these words. Ends with one plain line that counts them.
  */
-import { globSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { setMaxListeners } from 'node:events'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, type CpuInfo, cpus, totalmem } from 'node:os'
 import { relative } from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { run } from 'node:test'
+import { type EventData, run } from 'node:test'
 import { dot, spec } from 'node:test/reporters'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { NGINX, provide, REDIS, WRK } from '../bench/lib/programs.ts'
 
 const USAGE =
-  'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
+  'npm test -- [--reporter spec|dot] [--serial] [--durations] [--record] [WORD …]   runs the test files whose path holds one of the words'
 
-/** Files at a time: one more than CPUs, since each waits for something now and then; without gateways, two more. */
-const AT_ONCE = availableParallelism() + 1
-/** Tests that start whole gateways and mostly wait for them, when those without any are done. */
-const GATEWAYS = /^test\/(main|feature|attack)\//
-/** Tests that need most of a CPU for long, and have wide bounds: two files at a time. */
-const HEAVY = /^test\/(main\/threads\.|attack\/(amplified|contents|large-objects)\.)/
-/** Tests that measure time or memory, or need every CPU: one file after the other, at the end. */
-const ALONE =
-  /^test\/((stress|bench|examples)\/|main\/memory\.|feature\/(memory|reload|contents)\.|attack\/(costly-objects|noisy-tenant)\.)/
+/** Files at a time, at least: each waits for something now and then. */
+const LEAST_AT_ONCE = availableParallelism() + 1
+/** … and at most, while they wait so much that processors idle; each may need a gigabyte of memory. */
+const MOST_AT_ONCE = Math.max(LEAST_AT_ONCE, Math.min(4 * availableParallelism(), Math.floor(totalmem() / 2 ** 30)))
+/** Another file is started when so much of the processors idled between two looks. */
+const IDLE = 0.25
+const LOOK_MS = 250
+/** Tests that bound how long something takes beside an attack that needs every CPU: one after the other, at the end. */
+const ALONE = /^test\/(feature\/reload|attack\/(costly-objects|noisy-tenant))\./
+/** Seconds that files took: the longest are started first. `npm test -- --record` writes it; the others take less. */
+const DURATIONS = new URL('durations.json', import.meta.url)
+const WORTH_RECORDING_S = 2
 
 /** The house rule for the complete run, on two cores that nobody else uses; told where it is exceeded. */
 const HOUSE_RULE_S = 600
@@ -43,6 +49,7 @@ const { values, positionals } = parseArgs({
     reporter: { type: 'string' },
     serial: { type: 'boolean' },
     durations: { type: 'boolean' },
+    record: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
 })
@@ -65,10 +72,10 @@ if (files.length === 0) {
   process.exit(1)
 }
 const alone = files.filter((file) => values.serial === true || ALONE.test(file))
-const heavy = files.filter((file) => !alone.includes(file) && HEAVY.test(file))
-const light = files.filter((file) => !alone.includes(file) && !heavy.includes(file))
-const gateways = light.filter((file) => GATEWAYS.test(file))
-const others = light.filter((file) => !GATEWAYS.test(file))
+const known = JSON.parse(readFileSync(DURATIONS, 'utf8')) as Readonly<Record<string, number>>
+const together = files
+  .filter((file) => !alone.includes(file))
+  .sort((a, b) => (known[b] ?? 0) - (known[a] ?? 0) || (a < b ? -1 : 1))
 
 const programs = [
   ...(files.some((file) => file.startsWith('test/bench/')) ? [NGINX, WRK] : []),
@@ -82,6 +89,7 @@ if (missing !== undefined) console.error(`${missing}; the tests that need it are
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/headgate-tests', import.meta.url))
 
 const abort = new AbortController()
+setMaxListeners(0, abort.signal)
 const budget = setTimeout(() => {
   console.error(`the tests did not end within ${BUDGET_MS / 1000} s and are stopped`)
   abort.abort()
@@ -89,15 +97,25 @@ const budget = setTimeout(() => {
 
 const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
-await runFiles(others, AT_ONCE + 1)
-await runFiles(gateways, AT_ONCE)
-await runFiles(heavy, 2)
-await runFiles(alone, 1)
+const readable = values.reporter === undefined ? process.stdout.isTTY : values.reporter === 'spec'
+const events = new PassThrough({ objectMode: true })
+const report = readable ? events.pipe(new spec()) : Readable.from(dot(events))
+report.pipe(process.stdout, { end: false })
+await runTogether(together)
+for (const file of alone) await runFile(file)
+events.end()
+await finished(report, { writable: false })
 clearTimeout(budget)
 
 if (values.durations === true)
   for (const { file, seconds } of durations.sort((a, b) => b.seconds - a.seconds))
     console.log(`${seconds.toFixed(1).padStart(7)} s  ${file}`)
+if (values.record === true) {
+  const table = new Map(Object.entries(known).filter(([file]) => existsSync(file)))
+  for (const { file, seconds } of durations) table.set(file, Math.round(seconds))
+  const long = [...table].filter(([, seconds]) => seconds >= WORTH_RECORDING_S).sort()
+  writeFileSync(DURATIONS, `${JSON.stringify(Object.fromEntries(long), null, 2)}\n`)
+}
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
 if (Number(seconds) > HOUSE_RULE_S) console.log(`the tests took longer than ${HOUSE_RULE_S} s`)
 console.log(
@@ -105,22 +123,58 @@ console.log(
 )
 process.exit(total.failed > 0 || total.passed === 0 || abort.signal.aborted ? 1 : 0)
 
-async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
-  if (paths.length === 0 || abort.signal.aborted) return
-  const stream = run({ files: [...paths], concurrency, timeout: TEST_MS, signal: abort.signal })
-  stream.on('test:summary', ({ file, counts, duration_ms }) => {
-    if (file !== undefined) {
-      durations.push({ file: relative(process.cwd(), file), seconds: duration_ms / 1_000 })
-      return
+/** Several at a time: more while processors idle, since files wait for events and times. */
+async function runTogether(paths: readonly string[]): Promise<void> {
+  const running = new Set<Promise<void>>()
+  let last = cpus()
+  for (const file of paths) {
+    while (running.size >= LEAST_AT_ONCE) {
+      const ended = await Promise.race([...running, delay(LOOK_MS, 'looked' as const)])
+      if (ended !== 'looked') continue
+      const now = cpus()
+      const idle = idleShare(last, now)
+      last = now
+      if (idle > IDLE && running.size < MOST_AT_ONCE) break
     }
-    const skipped = counts.skipped + counts.todo
-    total.passed += counts.passed
-    total.skipped += skipped
-    // Cancelled ones and files that could not even be loaded are failures too.
-    total.failed += counts.tests - counts.passed - skipped
-  })
-  const readable = values.reporter === undefined ? process.stdout.isTTY : values.reporter === 'spec'
-  const report = readable ? stream.compose(spec()) : stream.compose(dot)
-  report.pipe(process.stdout, { end: false })
-  await finished(report)
+    const one: Promise<void> = runFile(file).finally(() => running.delete(one))
+    running.add(one)
+  }
+  await Promise.all(running)
+}
+
+/** Of the time of all processors between two looks. */
+function idleShare(before: readonly CpuInfo[], after: readonly CpuInfo[]): number {
+  const idle = (processors: readonly CpuInfo[]): number => processors.reduce((sum, { times }) => sum + times.idle, 0)
+  const all = (processors: readonly CpuInfo[]): number =>
+    processors.reduce((sum, { times }) => sum + Object.values(times).reduce((one, time) => one + time, 0), 0)
+  return (idle(after) - idle(before)) / Math.max(1, all(after) - all(before))
+}
+
+/** One file in a process of its own; what it reports comes in one piece. */
+async function runFile(path: string): Promise<void> {
+  if (abort.signal.aborted) {
+    total.failed++
+    return
+  }
+  const stream = run({ files: [path], timeout: TEST_MS, signal: abort.signal })
+  const told: unknown[] = []
+  for await (const event of stream) {
+    // Counts of a run, of which there are hundreds.
+    if (event.type === 'test:diagnostic' && event.data.file === undefined) continue
+    if (event.type === 'test:summary') count(event.data)
+    else told.push(event)
+  }
+  for (const event of told) events.write(event)
+}
+
+function count({ file, counts, duration_ms }: EventData.TestSummary): void {
+  if (file !== undefined) {
+    durations.push({ file: relative(process.cwd(), file), seconds: duration_ms / 1_000 })
+    return
+  }
+  const skipped = counts.skipped + counts.todo
+  total.passed += counts.passed
+  total.skipped += skipped
+  // Cancelled ones and files that could not even be loaded are failures too.
+  total.failed += counts.tests - counts.passed - skipped
 }

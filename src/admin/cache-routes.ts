@@ -59,7 +59,7 @@ export const CACHE_PATHS = [
 export function cacheMethodsOf(path: string): string | undefined {
   const parts =
     /^\/api\/v1\/cache\/(purges|lookups|namespaces\/[^/?]+\/(?:purges|lookups)|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
-  if (parts === null) return undefined
+  if (parts === null) return /^\/api\/v1\/explain(\?|$)/.test(path) ? 'POST' : undefined
   return parts[2] === undefined ? 'POST' : 'GET, HEAD'
 }
 
@@ -72,7 +72,7 @@ export function serveCaches(app: FastifyInstance, caches: CacheRequests, reject:
     const outcome = await caches.purge(namespace, body)
     if (!outcome.ok) return refuse(reply, outcome)
     const { view } = outcome
-    return reply.code(view.reached >= view.replicas ? 200 : 202).send(view)
+    return reply.code(view.everywhere ? 200 : 202).send(view)
   }
   const purging = { body: PURGE_BODY, response: { '2xx': RESPONSES.purge } }
   app.post<{ Body: PurgeBody }>(PURGES, { schema: purging, bodyLimit: MAX_PURGE }, (request, reply) =>

@@ -38,6 +38,11 @@ export interface PurgeView {
   /** Replicas that are known, and those in which it acts. */
   readonly replicas: number
   readonly reached: number
+  /** Names of those in which it acts, this one first, and of the others; in a cluster `namespace/pod`. */
+  readonly acts: readonly string[]
+  readonly missing: readonly string[]
+  /** Whether it acts in every replica that may serve, for certain. */
+  readonly everywhere: boolean
   /** Where it is kept for those that were not reached, and for after a restart. */
   readonly history: 'Redis' | 'File' | 'None'
   readonly kept: boolean

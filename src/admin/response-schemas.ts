@@ -85,6 +85,22 @@ const registration = object(
   { zone: text },
 )
 
+const matchView = { route: text, rule: text, hostname: text, path: object({ type: text, value: text }) }
+const stored = object({
+  status: count,
+  bytes: count,
+  state: text,
+  age: count,
+  lifetime: count,
+  lifetimeBy: text,
+  staleWhileRevalidate: count,
+  staleIfError: count,
+  received: text,
+  tags: count,
+  left: { type: 'integer' },
+  tagNames: list(text),
+})
+
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
@@ -134,12 +150,37 @@ export const RESPONSES = {
     ),
     complete: flag,
   }),
+  explain: object(
+    {
+      method: text,
+      url: text,
+      listener: text,
+      client: text,
+      generation: count,
+      lost: list(object({ ...matchView, why: text }, { method: text })),
+      lostComplete: flag,
+      filters: list(object({ filter: text, effect: text }, { status: count })),
+      backends: list(text),
+    },
+    {
+      hostname: text,
+      match: object(matchView, { method: text }),
+      refused: object({ reason: text, status: count, detail: text }),
+      cache: object(
+        { verdict: text, why: text, stores: list(object({ store: text, state: text })) },
+        { result: text, key: text, keyDigest: text, vary: list(text), stored },
+      ),
+    },
+  ),
   purge: object({
     namespaces: list(text),
     purged: count,
     soft: flag,
     replicas: count,
     reached: count,
+    acts: list(text),
+    missing: list(text),
+    everywhere: flag,
     history: text,
     kept: flag,
     detail: text,

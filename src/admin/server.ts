@@ -9,6 +9,8 @@ import type { AdminData } from './admin-data.ts'
 import { type AdminTokens, authorize } from './bearer.ts'
 import { CACHE_PATHS, cacheMethodsOf, serveCaches } from './cache-routes.ts'
 import type { CacheRequests } from './caches.ts'
+import { EXPLAIN_PATH, serveExplain } from './explain-route.ts'
+import type { Explanations } from './explanations.ts'
 import { methodsOf, REGISTRATION_PATHS, serveRegistrations } from './registration-routes.ts'
 import type { RegistrationRequests } from './registrations.ts'
 import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
@@ -21,6 +23,7 @@ export interface AdminOptions {
   readonly data: AdminData
   readonly registrations: RegistrationRequests
   readonly caches: CacheRequests
+  readonly explanations: Explanations
 }
 
 export interface AdminServer {
@@ -86,6 +89,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   serveLists(app, options.data)
   serveRegistrations(app, options.registrations, reject, pageOf)
   serveCaches(app, options.caches, reject)
+  serveExplain(app, options.explanations, reject)
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
   return {
@@ -176,6 +180,7 @@ const PATHS = [
   '/api/v1/config',
   ...REGISTRATION_PATHS,
   ...CACHE_PATHS,
+  EXPLAIN_PATH,
 ]
 
 /** Of requests that are no requests of this API. */

@@ -165,12 +165,21 @@ export function addDirective(directives: MutableDirectives, name: string, argume
   }
 }
 
+/** Without one of them a response is another one: its body is read, or it is kept and chosen, in another way. */
+const NOT_WITHOUT: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-range',
+  'content-type',
+  'vary',
+  'cache-control',
+])
+
 /** @returns false where the argument is no list of field names: then the directive is about the whole response */
 function exclude(directives: MutableDirectives, argument: string | undefined): boolean {
   if (argument === undefined || !FIELD_NAMES.test(argument)) return false
   for (const name of argument.toLowerCase().split(NAME_SEPARATORS, MAX_EXCLUDED * 2)) {
     if (name === '' || directives.excluded.includes(name)) continue
-    if (directives.excluded.length === MAX_EXCLUDED) return false
+    if (directives.excluded.length === MAX_EXCLUDED || NOT_WITHOUT.has(name)) return false
     directives.excluded.push(name)
   }
   return true

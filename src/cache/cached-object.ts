@@ -33,14 +33,28 @@ const SECOND = 1_000
  */
 export function describeObject(entry: EntryBytes, purged: boolean, tags: number, now: number): CachedObject {
   const { bytes, view, keyAt, keyBytes, numbersAt, bodyBytes } = entry
-  const numbers = readNumbers(view, numbersAt, NUMBERS)
+  const key = describeKey(Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes)))
+  return { key, ...describeStored(readNumbers(view, numbersAt, NUMBERS), { bodyBytes, purged, tags, now }) }
+}
+
+export interface StoredFacts {
+  readonly bodyBytes: number
+  readonly purged: boolean
+  readonly tags: number
+  /** Of the wall clock. */
+  readonly now: number
+}
+
+export function describeStored(
+  numbers: CacheNumbers,
+  { bodyBytes, purged, tags, now }: StoredFacts,
+): Omit<CachedObject, 'key'> {
   const { flags, status, lifetime, received, staleWhileRevalidate, staleIfError } = numbers
   const age = currentAge(numbers, now)
   const stale = age >= lifetime || (flags & CacheFlag.MarkedStale) !== 0
   const validates = (flags & CacheFlag.AlwaysValidate) !== 0
   const by = (flags & CacheFlag.Heuristic) !== 0 ? 'estimate' : 'origin'
   return {
-    key: describeKey(Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes))),
     status,
     bytes: bodyBytes,
     state: purged ? 'purged' : validates ? 'validated each time' : stale ? 'stale' : 'fresh',

@@ -1,4 +1,5 @@
 /** Reads keys, see `key.ts`: for purges, and for people. */
+import { type CredentialNames, concealQuery, HIDDEN, isConcealed } from '../pattern/concealed.ts'
 import { KeyPart, PART_HEAD, WIDE } from './key.ts'
 
 /** The next part at `start` of a key; `bytes` may hold foreign data. */
@@ -59,32 +60,36 @@ const NAMING: ReadonlySet<number> = new Set<number>([
   KeyPart.ContentField,
   KeyPart.Varied,
 ])
-/** Selectors and names of fields whose values may be a credential, or say who somebody is. */
-const CONCEALED =
-  /^(?:cookie|claim):|^consumer$|(?:^|[:_-])(?:cookie|authorization|token|key|apikey|secret|session|auth|user|password|jwt|signature)(?:$|[_-])/
-const HIDDEN = '(hidden)'
 const MAX_SHOWN = 256
 
 /**
  * A key in words, one part behind the other: `GET https://shop.example/a?q=1; namespace shop; …`. Values of cookies,
  * claims, identities and credentials are left out, and so is content.
+ *
+ * @param more whose values are left out
  */
-export function describeKey(key: Buffer): string {
-  const words = [`${partOf(key, KeyPart.Method) ?? 'GET'} ${urlOfKey(key)}`]
+export function describeKey(key: Buffer, more?: CredentialNames): string {
+  const url = urlOfKey(key)
+  const mark = url.indexOf('?')
+  const shown = mark < 0 ? url : `${url.slice(0, mark)}?${concealQuery(url.slice(mark + 1), more)}`
+  const words = [`${partOf(key, KeyPart.Method) ?? 'GET'} ${shown}`]
   const span: KeyPartSpan = { tag: 0, wide: false, start: 0, end: 0 }
   let concealed = false
   for (let at = 0; at < key.length; ) {
     at = nextPart(key, at, key.length, span)
     if (at < 0) break
     const text = textOf(key, span)
-    const shown = SHOWN.get(span.tag)
-    if (shown !== undefined && text !== '') words.push(`${shown} ${text}`)
+    const label = SHOWN.get(span.tag)
+    if (label !== undefined && text !== '') words.push(`${label} ${text}`)
     else if (NAMING.has(span.tag)) {
-      concealed = span.tag === KeyPart.Identity || CONCEALED.test(text.toLowerCase())
+      const name = text.toLowerCase()
+      concealed =
+        span.tag === KeyPart.Identity || isConcealed(name) || more?.headers.has(name.replace('header:', '')) === true
       words.push(span.tag === KeyPart.Identity ? `identity ${text}` : text)
     } else if (span.tag === KeyPart.Value || span.tag === KeyPart.Normalised)
       words[words.length - 1] += `=${concealed ? HIDDEN : JSON.stringify(text.slice(0, MAX_SHOWN))}`
     else if (span.tag === KeyPart.Spelling && text !== '') words[words.length - 1] += ` ${text}`
+    else if (span.tag === KeyPart.Part) words.push(`bytes ${text}`)
     else if (span.tag === KeyPart.Content) words.push(`${span.end - span.start} bytes of content`)
   }
   return words.join('; ')

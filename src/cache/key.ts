@@ -49,6 +49,8 @@ export const KeyPart = {
   Normalised: 20,
   /** Another spelling of the name before it, followed by its {@link Value}. */
   Spelling: 21,
+  /** A range as it was asked for, behind the key of the whole; empty: of the record of all parts. */
+  Part: 22,
 } as const
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]

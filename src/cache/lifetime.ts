@@ -28,7 +28,8 @@ export function responseDates(fields: Fields, times: ResponseTimes): ResponseDat
   const stated = oneDate(fields, 'date', received)
   // RFC 9110 §6.6.1: without a Date that can be read, the time of arrival is the Date.
   const date = Number.isNaN(stated) ? received : stated
-  const apparent = Math.max(0, floorSecond(received) - floorSecond(date))
+  const generated = Number.isNaN(stated) ? oldestDate(fields, received) : stated
+  const apparent = Math.max(0, floorSecond(received) - floorSecond(generated))
   const delay = Math.max(0, received - times.sent)
   return {
     date,
@@ -48,6 +49,16 @@ function ageValue(fields: Fields): Milliseconds {
 }
 
 const FIRST_MEMBER = /^([^\t ,]+)[\t ]*(?:,|$)/
+
+/** Of several Dates the one that makes the response oldest; `received` where none can be read. */
+function oldestDate(fields: Fields, received: Milliseconds): Milliseconds {
+  let oldest = received
+  for (const value of fields.all('date')) {
+    const date = parseHttpDate(value, received)
+    if (date < oldest) oldest = date
+  }
+  return oldest
+}
 
 /** @returns NaN where it is absent, broken, or stated twice with different values */
 function oneDate(fields: Fields, name: string, now: Milliseconds): Milliseconds {

@@ -55,8 +55,10 @@ export interface ArchiveHit {
    *
    * @param from first byte
    * @param to behind the last byte
+   * @param patience how long it tries to get what cannot be had at once, from when that is wanted; as the archive has
+   *   it where absent
    */
-  read(from: number, to: number): ArchiveReader
+  read(from: number, to: number, patience?: Milliseconds): ArchiveReader
 }
 
 /** Bodies up to here come with their head, in one round trip. */

@@ -20,6 +20,8 @@ export const EntryKind = {
   Vary: 2,
   /** Responses for this key cannot be stored: whoever asks fetches, and waits for nobody. */
   Uncacheable: 3,
+  /** Which parts of a response are stored, see `parts-record.ts`. */
+  Parts: 4,
 } as const
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
 

@@ -22,6 +22,8 @@ export const CACHE_RESULTS = [
   'miss NotStored',
   /** for other values of the fields in Vary, */
   'miss Variant',
+  /** or not all of the range that is asked for, */
+  'miss Partial',
   /** or what was had to be asked for. */
   'miss Expired',
   'miss NoCache',

@@ -42,6 +42,11 @@ export function judgeReuse(
   return into
 }
 
+/** Without asking the origin first. */
+export function isUsable({ outcome }: ReuseVerdict): boolean {
+  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
+}
+
 /** For whoever asks for nothing newer. */
 export function isFresh(numbers: CacheNumbers, now: Milliseconds): boolean {
   return (

@@ -83,9 +83,15 @@ export function refusedRequest({ method, content, fields }: StoringRequest): Sto
 function refusedStatus(request: StoringRequest, status: number, fields: Fields): StoreReason | undefined {
   if (!isStorable(status)) return 'Status'
   if (status === PARTIAL_CONTENT) return isCombinable(request, fields) ? undefined : 'Partial'
-  // A range of a whole would be served as the whole (RFC 9110 §14.4).
-  return fields.has('content-range') ? 'Partial' : undefined
+  // It has no meaning there (RFC 9110 §14.4), unless the origin means a range by it: that would be served as the whole.
+  return fields.has('content-range') && isRangeMeant(request, fields) ? 'Partial' : undefined
 }
+
+function isRangeMeant({ fields: asked }: StoringRequest, fields: Fields): boolean {
+  return asked.has('range') || fields.all('content-range').some((value) => NAMES_BYTES.test(value))
+}
+
+const NAMES_BYTES = /bytes|^[^\d]*\d+[\t ]*-/i
 
 const SINGLE_RANGE = /^bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i
 const MULTIPART = /^multipart\/byteranges(?:[\t ;]|$)/i
@@ -169,15 +175,18 @@ function flagsOf({ status, fields, directives, dates, lifetime, credentials }: J
   if (immutable && !broken) flags |= CacheFlag.Immutable
   if (credentials) flags |= CacheFlag.Credentials
   if (status === PARTIAL_CONTENT) flags |= CacheFlag.Partial
-  if (isTag(fields.get('etag')) || !Number.isNaN(dates.lastModified)) flags |= CacheFlag.Validator
+  if (hasTag(fields) || !Number.isNaN(dates.lastModified)) flags |= CacheFlag.Validator
   if (dates.lastModified + SECOND <= dates.date) flags |= CacheFlag.StrongLastModified
   return flags
 }
 
 const TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
 
-function isTag(value: string | undefined): boolean {
-  return value !== undefined && TAG.test(value)
+/** Of several tags nobody knows which is meant: none is sent to validate. */
+function hasTag(fields: Fields): boolean {
+  if (!fields.has('etag')) return false
+  const tags = fields.all('etag')
+  return tags.length === 1 && TAG.test(tags[0]!)
 }
 
 /**

@@ -1,8 +1,8 @@
 /** `headgate cache`: purges the HTTP cache of a running gateway, shows what is in it, and fills it ahead. */
-import { readFileSync } from 'node:fs'
 import type { CacheStatisticsView, LookupView, PurgeView, WarmUpView } from '../admin/caches.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { AdminError, callAdmin } from './admin-client.ts'
+import { readText, TOKEN_IO, type TokenIo, tokenOf } from './admin-token.ts'
 import type {
   CacheCommand,
   CachePurgeCommand,
@@ -16,17 +16,13 @@ import { printable } from './printable.ts'
 
 const LOOK_EVERY: Milliseconds = 500
 
-export interface CacheIo extends CommandIo {
-  readonly environment: Readonly<Record<string, string | undefined>>
-  /** Of a file, or of standard input. @throws where it cannot be read */
-  read(file: string): string
+export interface CacheIo extends TokenIo {
   /** Between two looks at a list that is being worked on. */
   pause(): void
 }
 
 export const CACHE_IO: Omit<CacheIo, keyof CommandIo> = {
-  environment: process.env,
-  read: (file) => readFileSync(file === '-' ? 0 : file, 'utf8'),
+  ...TOKEN_IO,
   // A command has nothing else to do.
   pause: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_EVERY),
 }
@@ -54,15 +50,15 @@ export async function runCache(command: CacheCommand, io: CacheIo): Promise<numb
 async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
   const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
-  const { namespaces, purged, soft, replicas, reached, detail } = view
+  const { namespaces, purged, soft, replicas, reached, everywhere, detail } = view
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
-    if (reached < replicas) io.err(`headgate: ${printable(detail)}\n`)
+    if (!everywhere) io.err(`headgate: ${printable(detail)}\n`)
   }
-  return reached < replicas ? 1 : 0
+  return everywhere ? 0 : 1
 }
 
 const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): string =>
@@ -131,21 +127,4 @@ function linesOf(file: string, io: CacheIo): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'))
   if (urls.length === 0) throw new AdminError(`${file} has no URL in it`)
   return urls
-}
-
-/** The first line of the file that is no comment. */
-function tokenOf({ tokenFile }: CacheCommand, io: CacheIo): string {
-  const text = tokenFile === undefined ? io.environment.HEADGATE_ADMIN_TOKEN : readText(tokenFile, io)
-  const token = text?.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#'))
-  if (token === undefined)
-    throw new AdminError('It needs the token of admin.tokenFile: --token-file FILE, or HEADGATE_ADMIN_TOKEN')
-  return token.trim()
-}
-
-function readText(file: string, io: CacheIo): string {
-  try {
-    return io.read(file)
-  } catch (error) {
-    throw new AdminError(`${file} cannot be read: ${(error as Error).message}`)
-  }
 }

@@ -42,6 +42,11 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
       const { CACHE_IO, runCache } = await import('./cache.ts')
       return runCache(command, { ...CACHE_IO, ...io })
     }
+    case 'explain': {
+      const { TOKEN_IO } = await import('./admin-token.ts')
+      const { explain } = await import('./explain.ts')
+      return explain(command, { ...TOKEN_IO, ...io })
+    }
     case 'token': {
       const { makeTokenSecrets } = await import('./token.ts')
       return makeTokenSecrets(command, { ...io, in: () => readFileSync(0, 'utf8') }, Date.now())

@@ -18,6 +18,8 @@ export const SETTINGS_FLAGS = {
 /** Values of flags by their long name, and positional arguments. */
 export interface ParsedInput {
   readonly values: Readonly<Record<string, string | undefined>>
+  /** Of flags that may be given several times. */
+  readonly lists: Readonly<Record<string, readonly string[] | undefined>>
   readonly rest: readonly string[]
 }
 
@@ -74,7 +76,7 @@ export function listenAddress(text: string, flag: string) {
 }
 
 export function oneOf<const T extends readonly string[]>(
-  input: ParsedInput,
+  input: Pick<ParsedInput, 'values'>,
   flag: string,
   choices: T,
   none: T[number],

@@ -20,6 +20,7 @@ Usage: headgate COMMAND [FLAGS]
   validate   Report all errors of manifests, with file, line and remedy.
   routes     Print the routing table in matching order.
   backends   Print which endpoints of each Backend get requests, and why others do not.
+  explain    Print what a running gateway would do with a request, and why: rule, filters, cache.
   config     Print the effective settings and the origin of each value.
   cert       Make a certificate of a local authority, for trying things.
   token      Make keys, clients and hashes for the Secrets of a token issuer and of API keys.
@@ -105,6 +106,28 @@ Usage: headgate backends [NAME...] [FLAGS]
 A Service that a rule names directly is service:namespace/name:port. In a cluster the admin API is open inside the pod
 only:
   kubectl exec --namespace headgate deploy/headgate -- headgate backends --out
+`,
+  explain: `Print what a running gateway would do with a request, and why. Nothing is sent to any Backend.
+
+Usage: headgate explain URL [FLAGS]
+
+  URL                   As a client has it: its host finds the rule. It need not lead to the gateway.
+  -X, --request METHOD  Default GET
+  -H, --header 'N: V'   A header of the request; several times. Host takes the place of that of the URL.
+  --client ADDRESS      Of the client. Default 127.0.0.1
+  --listener NAME       Which accepts it. Default that with the port of the URL, or else with its scheme
+  --admin ADDR          Admin API of the gateway. Default 127.0.0.1:9901
+  --token-file FILE     Its token: the first line that is no comment. Default $HEADGATE_ADMIN_TOKEN
+  -o, --output FORMAT   text or json. Default text
+
+It says which rule has the request and why others with its path do not, what each filter would do, and of the cache the
+key, the verdict, why, and what is stored. Credentials are not verified but taken for accepted, and they are not shown.
+
+Exit code: 0 when it is explained, 1 when it is not, 2 for an invalid command line.
+
+Examples:
+  headgate explain https://shop.example/products/42
+  headgate explain https://shop.example/a -X PUT -H 'cache-control: no-cache' -o json
 `,
   config: `Print the effective settings, each value with its origin: a default, a line of the file, or a flag.
 

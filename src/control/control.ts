@@ -25,6 +25,7 @@ import { adminData } from './admin-view.ts'
 import type { OwnListener } from './cache/caches.ts'
 import { ClusterDuties } from './cluster-duties.ts'
 import { Configuration } from './configuration.ts'
+import type { NamedListener } from './explanations.ts'
 import { installationOf } from './leader/leader.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { Rooms } from './rooms.ts'
@@ -126,8 +127,9 @@ export class Control {
   }
 
   /** For requests of its own. */
-  #ownListeners(): OwnListener[] {
-    return (this.#settings?.listeners ?? []).map(({ address, port, tls }) => ({
+  #ownListeners(): (OwnListener & NamedListener)[] {
+    return (this.#settings?.listeners ?? []).map(({ name, address, port, tls }) => ({
+      name,
       address: address ?? 'localhost',
       port,
       tls: tls !== undefined,
@@ -325,9 +327,9 @@ export class Control {
     const { startAdmin } = await import('../admin/server.ts')
     const { address, tokenFile } = settings.admin
     const tokens = tokenFile === undefined ? undefined : this.#watchTokens(new TokenFile(tokenFile))
-    const { admin, registered, caches } = this.#rooms
+    const { admin, registered, caches, explanations } = this.#rooms
     const data = adminData(admin)
-    return await startAdmin({ address, tokens, data, registrations: registered.registrations, caches })
+    return await startAdmin({ address, tokens, data, registrations: registered.registrations, caches, explanations })
   }
 
   /** A file that cannot be used is reported before the first request finds out. */
@@ -360,10 +362,10 @@ export class Control {
 
   async #stop(): Promise<void> {
     this.#configuration?.stop()
-    this.#rooms.stop()
+    const left = this.#rooms.stop()
     const stored = this.#checkpoint?.stop(FLUSH_WITHIN)
     await this.#rooms.accessLog.close(FLUSH_WITHIN)
-    await Promise.all([this.#rooms.lastGood.flushed(), this.#duties?.stop(), stored])
+    await Promise.all([this.#rooms.lastGood.flushed(), this.#duties?.stop(), stored, left])
     process.exit(0)
   }
 }

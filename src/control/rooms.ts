@@ -18,9 +18,10 @@ import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import { Archive } from './archive/archive.ts'
-import { Caches, type OwnListener } from './cache/caches.ts'
+import { Caches, type OwnListener, ReplicaPods } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { Explanations, type NamedListener } from './explanations.ts'
 import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
 import { KeySets } from './key-sets/key-sets.ts'
@@ -45,7 +46,7 @@ export interface RoomLinks {
   readonly configuration: () => Configuration | undefined
   readonly locate: Source['locate']
   /** Those that are open. */
-  readonly listeners: () => readonly OwnListener[]
+  readonly listeners: () => readonly (OwnListener & NamedListener)[]
 }
 
 export class Rooms {
@@ -66,10 +67,12 @@ export class Rooms {
   readonly health: Health
   readonly signIns: SignIns
   readonly caches: Caches
+  readonly explanations: Explanations
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
   readonly #providers: GuardedClient
+  readonly #others: ReplicaPods
 
   constructor(data: ControlData, log: Logger, time: TimerClock, links: RoomLinks) {
     const { shared } = data
@@ -103,7 +106,15 @@ export class Rooms {
     this.archive = new Archive({ time, warn: (message) => log.warn(message) })
     this.health = this.#createHealth(data, time)
     this.signIns = this.#createSignIns(time)
+    this.#others = new ReplicaPods({
+      inCluster: data.source.type === 'kubernetes',
+      environment: process.env,
+      slices: (service) => links.configuration()?.resources.endpointSlices.get(service),
+      time,
+    })
     this.caches = this.#createCaches(data, log, time)
+    const { listeners } = links
+    this.explanations = new Explanations({ time, listeners, ask: (message) => this.pipeline.ask(message) })
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -113,7 +124,8 @@ export class Rooms {
     return { ...this.endpoints.health(backend), ...this.health.report(backend) }
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    const left = this.caches.stop()
     this.pipeline.stop()
     this.keySets.stop()
     this.passwords.stop()
@@ -122,8 +134,8 @@ export class Rooms {
     this.endpoints.stop()
     this.registered.stop()
     this.grants.stop()
-    this.caches.stop()
     this.statuses.stop()
+    await left
   }
 
   #createEndpoints({ share, source }: ControlData, time: TimerClock): Endpoints {
@@ -203,7 +215,7 @@ export class Rooms {
     })
   }
 
-  #createCaches({ shared, share }: ControlData, log: Logger, time: TimerClock): Caches {
+  #createCaches({ shared, share, source }: ControlData, log: Logger, time: TimerClock): Caches {
     const { block, endpoints, statuses } = this
     return new Caches({
       log: new PurgeLog(shared.purges, block.workers + 1),
@@ -216,7 +228,9 @@ export class Rooms {
         const { snapshot } = this.pipeline
         return snapshot && namespacesUnder(snapshot.hosts, host)
       },
-      replicas: () => endpoints.topology.place.count,
+      others: this.#others,
+      // Of a cluster its EndpointSlices say it.
+      replicas: () => (source.type === 'kubernetes' ? 1 : endpoints.topology.place.count),
       ask: (message) => this.pipeline.ask(message),
       metrics: new MetricsReader(shared.metrics),
       memory: shared.cache,
@@ -264,6 +278,7 @@ export class Rooms {
         asked: (worker, id, request) => this.grants.accept(worker, id, request),
         keySetAsked: (url, known, answer) => this.keySets.ask(url, known, answer),
         cachedFound: (id, objects, complete) => this.caches.found(id, objects, complete),
+        explained: (id, answer) => this.explanations.explained(id, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

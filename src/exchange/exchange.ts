@@ -17,6 +17,7 @@ import { type Attribute, Attributes } from '../policy/attribute.ts'
 import { guardedAbort } from '../policy/callback-guard.ts'
 import type { Chain } from '../policy/chain.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
+import type { Filter } from '../policy/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
@@ -39,6 +40,13 @@ export interface CurrentSplit {
   readonly hasNext: boolean
   /** Whether another level is worth more than one more attempt at this Backend, the current one. */
   isSpent(backend: LinkedBackend, tried: readonly Endpoint[] | null): boolean
+}
+
+/** A rule that hears of an unsafe request which another one takes. */
+export interface UnsafeTarget {
+  readonly filter: Filter
+  /** `namespace/name`. */
+  readonly route: string
 }
 
 /** The current attempt, as the rest of the exchange uses it. */
@@ -150,6 +158,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Of the policy set; null: no filter sees the exchange. */
   chain: Chain | null = null
   matchedPrefix = 0
+  /** Of an unsafe request: the rule that keeps responses to GET requests for its URL; null: no other rule does. */
+  unsafeFor: UnsafeTarget | null = null
   backend: LinkedBackend | null = null
   /** Of a rule whose Backends have priorities: where it goes where the Backend cannot serve it. */
   split: CurrentSplit | null = null

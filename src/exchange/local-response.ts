@@ -4,7 +4,7 @@
  */
 import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
-import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
+import type { BodyControl, BodySink, BodySource, BodyStepFactory, BodyTee } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
@@ -60,7 +60,7 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   const body = bodyFor(x, response)
   const { chain } = x
   const head: ResponseHead = { status, fields, bodyLength: body === null ? 0 : body.length }
-  let steps: BodyStepFactory[] | null = null
+  let steps: readonly (BodyStepFactory | BodyTee)[] | null = null
   try {
     // Trailers-only means that nothing is behind the head, not even the end of an empty body.
     if (chain !== null && !(x.call !== null && body === null)) steps = responseBodySteps(chain, x, head, from)
@@ -134,14 +134,14 @@ class SentBody implements BodySink, LocalBody {
     this.#x = x
   }
 
-  sendAll(body: Uint8Array | null, steps: readonly BodyStepFactory[]): void {
+  sendAll(body: Uint8Array | null, steps: readonly (BodyStepFactory | BodyTee)[]): void {
     const pipe = composeBody(steps, this, () => {})
     this.#pipe = pipe
     if (body !== null) pipe.write(body)
     pipe.end(null)
   }
 
-  stream(source: BodySource, steps: readonly BodyStepFactory[] | null): void {
+  stream(source: BodySource, steps: readonly (BodyStepFactory | BodyTee)[] | null): void {
     const { method, status } = this.#x
     if (method === 'HEAD' || status === 204 || status === 205 || status === 304) {
       discardBody({ body: source })

@@ -1,7 +1,7 @@
 /** The response of the upstream: its head passes the filters, then it goes to the client with back-pressure. */
 import type { GatewayError } from '../lib/error.ts'
-import type { BodySink, BodyStepFactory } from '../message/body.ts'
-import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
+import type { BodyStepFactory, BodyTee, BodyWaker, LentBodyStep, LentSink } from '../message/body.ts'
+import { type BodyPipe, composeBody, faultOf } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import { isFinalStatus, type ResponseHead } from '../message/head.ts'
@@ -17,6 +17,7 @@ import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts
 import { addTransportSecurity } from './hsts.ts'
 import { respond, sendChunk, sendLocal } from './local-response.ts'
 import { addSession } from './session-affinity.ts'
+import { tellUnsafeTarget } from './unsafe-target.ts'
 
 /** The attempt that a response comes from. */
 export interface ResponseOrigin {
@@ -33,7 +34,8 @@ export interface ResponseOrigin {
  * @returns true: it goes on · false: something else has been sent, or nothing is to be sent · a promise of that
  */
 export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Promise<boolean> {
-  const { chain } = x
+  const { chain, unsafeFor } = x
+  if (unsafeFor !== null) tellUnsafeTarget(x, unsafeFor, head)
   if (chain === null) return true
   // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
   if (chain.end !== null) head.fields.detach()
@@ -63,10 +65,12 @@ interface WaitingRelay {
   trailers: Fields | null
 }
 
-export class ResponseRelay implements BodySink, LocalBody {
+export class ResponseRelay implements LentSink, BodyWaker, LocalBody {
   readonly #x: ProxyExchange
   readonly #origin: ResponseOrigin
   #pipe: BodyPipe | null = null
+  /** The only step, which is lent what comes; null: there is none, or a pipe. */
+  #tee: LentBodyStep | null = null
   #waiting: WaitingRelay | null = null
   #paused = false
   #aborted = false
@@ -128,12 +132,14 @@ export class ResponseRelay implements BodySink, LocalBody {
     addTransportSecurity(x, head.fields)
     addSession(x, head.fields)
     const steps = this.#steps(head)
-    if (steps !== null) {
+    const only = steps?.length === 1 ? steps[0]! : null
+    if (only !== null && typeof only !== 'function') this.#tee = only.tee(this, this)
+    else if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.
       head.fields.detach()
       // They may change the length; the writer states the one that they leave in the head.
       if (head.bodyLength !== 0) head.fields.remove('content-length')
-      this.#pipe = composeBody(steps, this, () => this.#wake())
+      this.#pipe = composeBody(steps, this, () => this.wake())
     }
     if (chain !== null) followResponse(x, head)
     x.headSent = true
@@ -142,7 +148,7 @@ export class ResponseRelay implements BodySink, LocalBody {
   }
 
   /** What a call of gRPC needs, and before it what the filters do. */
-  #steps(head: ResponseHead): readonly BodyStepFactory[] | null {
+  #steps(head: ResponseHead): readonly (BodyStepFactory | BodyTee)[] | null {
     const x = this.#x
     const { call } = x
     const { chain } = x
@@ -164,6 +170,10 @@ export class ResponseRelay implements BodySink, LocalBody {
     }
     const x = this.#x
     x.lastActivity = x.context.timers.now
+    if (this.#tee !== null) {
+      if (!this.#lent(this.#tee, bytes, start, end)) this.#hold()
+      return
+    }
     if (this.#pipe !== null) {
       // Steps may hold on to what they are given.
       if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
@@ -186,7 +196,31 @@ export class ResponseRelay implements BodySink, LocalBody {
     this.#finish(x.call?.spoken === true ? acceptTrailers(x, x.call, trailers) : trailers)
   }
 
+  #lent(step: LentBodyStep, bytes: Buffer, start: number, end: number): boolean {
+    try {
+      return step.lend(bytes, start, end)
+    } catch (error) {
+      this.#broken(error)
+      return true
+    }
+  }
+
+  /** The step has thrown: what comes is of no use to it any more. */
+  #broken(error: unknown): void {
+    this.#tee?.abort()
+    this.#x.fail(faultOf(error))
+  }
+
   #finish(trailers: Fields | null): void {
+    if (this.#tee !== null) {
+      trailers?.detach()
+      try {
+        this.#tee.end(trailers)
+      } catch (error) {
+        this.#broken(error)
+      }
+      return
+    }
     if (this.#pipe === null) return this.end(trailers)
     trailers?.detach()
     this.#pipe.end(trailers)
@@ -207,7 +241,7 @@ export class ResponseRelay implements BodySink, LocalBody {
     this.#origin.hold()
   }
 
-  #wake(): void {
+  wake(): void {
     if (!this.#paused) return
     this.#paused = false
     this.#origin.goOn()
@@ -215,7 +249,14 @@ export class ResponseRelay implements BodySink, LocalBody {
 
   drained(): void {
     if (this.#pipe !== null) this.#pipe.drained()
-    else this.#wake()
+    else if (this.#tee === null) this.wake()
+    else {
+      try {
+        this.#tee.drained()
+      } catch (error) {
+        this.#broken(error)
+      }
+    }
   }
 
   // ---- to the client, behind the filters' steps ----
@@ -223,6 +264,12 @@ export class ResponseRelay implements BodySink, LocalBody {
   write(chunk: Uint8Array): boolean {
     sendChunk(this.#x, chunk)
     return this.#x.downstream.room
+  }
+
+  lend(bytes: Buffer, start: number, end: number): boolean {
+    const { downstream } = this.#x
+    downstream.sendBody(bytes, start, end)
+    return downstream.room
   }
 
   end(trailers: Fields | null): void {
@@ -249,5 +296,6 @@ export class ResponseRelay implements BodySink, LocalBody {
     this.#aborted = true
     // What the steps still hold is of no use any more, and must not come behind what is sent instead.
     this.#pipe?.abort()
+    this.#tee?.abort()
   }
 }

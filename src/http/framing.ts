@@ -67,6 +67,22 @@ const PROTECTED = new Set([
 ])
 
 /**
+ * Fields of a response by which caches keep it, choose it, and read its body. They are for all recipients: Connection
+ * never names them (RFC 9110 §7.6.1), and a response that loses one so is for nobody else.
+ */
+const FOR_CACHES = new Set([
+  'cache-control',
+  'cdn-cache-control',
+  'headgate-cache-control',
+  'expires',
+  'age',
+  'vary',
+  'set-cookie',
+  'content-encoding',
+  'content-range',
+])
+
+/**
  * @param into filled in; its former content does not matter
  * @returns null, or why the request must be refused
  */
@@ -237,6 +253,7 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
     const options = connectionOptions(fields)
     if (options === null || options.refused !== '')
       return fault('UpstreamProtocolError', 'a Connection field that cannot be used')
+    if (options.forCaches) forbidStoring(fields)
     if (options.close) persistence |= CLOSE
     if (options.keepAlive) persistence |= KEEP_ALIVE
     if (options.upgrade && upgrade >= 0) into.upgrade = fields.valueAt(upgrade).toLowerCase()
@@ -253,6 +270,12 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
   } else into.bodyLength = chunked ? CHUNKED : length >= 0 ? length : UNTIL_CLOSE
   if (into.bodyLength === UNTIL_CLOSE) into.keepAlive = false
   return null
+}
+
+/** Caches behind us have to be told, too: what they would go by is gone. */
+function forbidStoring(fields: Fields): void {
+  for (const name of ['cdn-cache-control', 'headgate-cache-control']) fields.remove(name)
+  fields.set('cache-control', 'no-store')
 }
 
 const CLOSE = 1
@@ -300,13 +323,15 @@ interface ConnectionOptions {
   close: boolean
   keepAlive: boolean
   upgrade: boolean
+  /** It names one of {@link FOR_CACHES}. */
+  forCaches: boolean
   /** A field that Connection may not name, or ''. */
   refused: string
 }
 
 /** Reads every Connection field, removes them and the fields they name; null when they are not token lists. */
 function connectionOptions(fields: Fields): ConnectionOptions | null {
-  const options = { close: false, keepAlive: false, upgrade: false, refused: '' }
+  const options = { close: false, keepAlive: false, upgrade: false, forCaches: false, refused: '' }
   let named = 0
   for (let i = 0; i < fields.count; i++) {
     if (!fields.nameIs(i, 'connection')) continue
@@ -323,7 +348,10 @@ function connectionOptions(fields: Fields): ConnectionOptions | null {
         else if (option === 'keep-alive') options.keepAlive = true
         else if (option === 'upgrade') options.upgrade = true
         else if (PROTECTED.has(option)) options.refused = option
-        else fields.remove(option)
+        else {
+          fields.remove(option)
+          options.forCaches ||= FOR_CACHES.has(option)
+        }
       }
   }
   return options

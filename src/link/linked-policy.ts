@@ -2,6 +2,7 @@
 import type { TimerClock } from '../lib/clock.ts'
 import { type Chain, composeChain, disposeChain } from '../policy/chain.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
+import type { Filter } from '../policy/filter.ts'
 import { limitsOf } from '../policy/limits/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
@@ -33,6 +34,8 @@ export class LinkedPolicy {
   /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
   readonly limits: Readonly<ExchangeLimits>
   readonly split: SplitAffinity | null
+  /** What hears of unsafe requests that other rules take; null: nothing does. */
+  readonly unsafeListener: Filter | null
   /** Its retry policy names statuses. */
   readonly retriesResponses: boolean
   /** What an exchange waits for before its filters run; null once they are warm, or when none warms up. */
@@ -48,6 +51,7 @@ export class LinkedPolicy {
     this.chain = composeChain(policy, filters, registry)
     this.limits = limitsOf(policy)
     this.split = splitAffinityOf(policy)
+    this.unsafeListener = this.chain?.filters.find(({ onUnsafeResponse }) => onUnsafeResponse !== undefined) ?? null
     const { codes, grpcCodes } = policy.retry
     this.retriesResponses = codes.length > 0 || grpcCodes.length > 0
     if (this.chain === null || this.chain.warmUp === null) return

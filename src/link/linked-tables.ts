@@ -63,4 +63,6 @@ export interface LinkedTables {
   readonly backends: readonly (LinkedBackend | null)[]
   /** Some rule knows browsers by cookies of sessions, which requests of all rules then lose. */
   readonly sessions: boolean
+  /** Some rule hears of unsafe requests that other rules take. */
+  readonly unsafeListeners: boolean
 }

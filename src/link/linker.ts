@@ -63,7 +63,8 @@ export class Linker {
       for (const { index, backend, slot } of update.backends)
         backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
       const sessions = policies.some((policy) => policy?.chain?.sessions === true)
-      linked = { generation: update.generation, tables, policies, backends, sessions }
+      const unsafeListeners = policies.some((policy) => policy !== null && policy.unsafeListener !== null)
+      linked = { generation: update.generation, tables, policies, backends, sessions, unsafeListeners }
     } catch (error) {
       for (const policy of fresh) policy.retire()
       throw error

@@ -5,7 +5,7 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
-import type { BodySink, BodyStep, BodyStepFactory } from './body.ts'
+import type { BodySink, BodyStep, BodyStepFactory, BodyTee, LentSink } from './body.ts'
 import type { Fields } from './fields.ts'
 
 /** What the source of a body writes to. */
@@ -21,7 +21,11 @@ export interface BodyPipe extends BodySink {
  * @param sink where they go
  * @param resume wakes the source after `write` returned false
  */
-export function composeBody(factories: readonly BodyStepFactory[], sink: BodySink, resume: () => void): BodyPipe {
+export function composeBody(
+  factories: readonly (BodyStepFactory | BodyTee)[],
+  sink: BodySink,
+  resume: () => void,
+): BodyPipe {
   return new Pipe(factories, sink, resume)
 }
 
@@ -33,7 +37,7 @@ class Pipe implements BodyPipe {
   /** Nothing is let through any more. */
   closed = false
 
-  constructor(factories: readonly BodyStepFactory[], sink: BodySink, resume: () => void) {
+  constructor(factories: readonly (BodyStepFactory | BodyTee)[], sink: BodySink, resume: () => void) {
     this.#sink = sink
     const count = factories.length
     for (let i = 0; i <= count; i++) {
@@ -43,7 +47,9 @@ class Pipe implements BodyPipe {
     // From the sink upwards, as a step is made with what it writes to.
     for (let i = count - 1; i >= 0; i--) {
       const joint = this.#joints[i]!
-      const step = factories[i]!(this.#joints[i + 1]!, () => joint.wake())
+      const factory = factories[i]!
+      const below = this.#joints[i + 1]!
+      const step = typeof factory === 'function' ? factory(below, () => joint.wake()) : factory.tee(below, joint)
       this.#steps[i] = step
       joint.lead(
         (chunk) => step.data(chunk),
@@ -102,7 +108,7 @@ class Pipe implements BodyPipe {
 }
 
 /** The way into one step, and the way back for its wish to go on. */
-class Joint implements BodySink {
+class Joint implements LentSink {
   readonly #pipe: Pipe
   readonly #wakeSource: () => void
   #data: (chunk: Uint8Array) => boolean = () => true
@@ -149,6 +155,11 @@ class Joint implements BodySink {
     return more
   }
 
+  /** Steps may hold on to what they are given. */
+  lend(bytes: Buffer, start: number, end: number): boolean {
+    return this.write(Buffer.from(bytes.subarray(start, end)))
+  }
+
   end(trailers: Fields | null): void {
     if (this.#pipe.closed || this.ended) return
     this.ended = true
@@ -179,7 +190,13 @@ class Joint implements BodySink {
   }
 
   #broken(error: unknown): void {
-    const detail = `a body step threw: ${error instanceof Error ? error.message : String(error)}`
-    this.#pipe.fail(error instanceof GatewayError ? error : new GatewayError('InternalError', detail, { cause: error }))
+    this.#pipe.fail(faultOf(error))
   }
+}
+
+/** What a step has thrown, as the failure of its exchange. */
+export function faultOf(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error
+  const detail = `a body step threw: ${error instanceof Error ? error.message : String(error)}`
+  return new GatewayError('InternalError', detail, { cause: error })
 }

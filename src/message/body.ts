@@ -31,6 +31,28 @@ export interface BodyStep {
 /** Makes a step once the sink it writes to is known; `resume` wakes the source after `data` returned false. */
 export type BodyStepFactory = (sink: BodySink, resume: () => void) => BodyStep
 
+/** A sink that may also be lent bytes. */
+export interface LentSink extends BodySink {
+  /** As `write`, for `start` to `end` of bytes that are somebody else's again after the return. */
+  lend(bytes: Buffer, start: number, end: number): boolean
+}
+
+/** A step that passes on what it is given, unchanged, and keeps nothing of what it is lent. */
+export interface LentBodyStep extends BodyStep {
+  /** As `data`, for `start` to `end` of bytes that are somebody else's again after the return. */
+  lend(bytes: Buffer, start: number, end: number): boolean
+}
+
+/** Whom a step tells that it takes bytes again. */
+export interface BodyWaker {
+  wake(): void
+}
+
+/** Makes a step that looks on. Where it is the only one, bytes are lent to it, and nothing is copied for it. */
+export interface BodyTee {
+  tee(sink: LentSink, source: BodyWaker): LentBodyStep
+}
+
 /** A body that is not in memory as a whole: read from a store, or from a response that is still arriving. */
 export interface BodySource {
   /** Bytes; undefined when not known in advance. */

@@ -1,6 +1,6 @@
 /** Composes the body steps of a chain's filters for one exchange. */
 import { GatewayError } from '../lib/error.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { Chain } from './chain.ts'
 import type { Exchange } from './exchange.ts'
@@ -69,9 +69,9 @@ export function responseBodySteps(
   x: Exchange,
   head: ResponseHead,
   from: number,
-): BodyStepFactory[] | null {
+): (BodyStepFactory | BodyTee)[] | null {
   if (chain.responseBody === null) return null
-  let steps: BodyStepFactory[] | null = null
+  let steps: (BodyStepFactory | BodyTee)[] | null = null
   for (const hook of chain.responseBody) {
     if (hook.position >= from) continue
     const step = hook.run(x, head)

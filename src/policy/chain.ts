@@ -7,13 +7,13 @@
  * response from the upstream.
  */
 import { GatewayError } from '../lib/error.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
 import { guardedServices } from './callback-guard.ts'
-import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
-import type { Explanation, Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
+import type { Exchange, ExchangeSummary } from './exchange.ts'
+import type { Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
 import { problemResponse } from './problem.ts'
 import type { FilterRegistry } from './registry.ts'
@@ -33,7 +33,7 @@ type ResponseHook = (
   local: LocalResponse | null,
 ) => ResponseDecision | Promise<ResponseDecision>
 type RequestBodyHook = (x: Exchange) => RequestBodyStep | undefined
-type ResponseBodyHook = (x: Exchange, head: ResponseHead) => BodyStepFactory | undefined
+type ResponseBodyHook = (x: Exchange, head: ResponseHead) => BodyStepFactory | BodyTee | undefined
 
 /** Frozen; each list is null when no filter has that hook. */
 export interface Chain {
@@ -77,8 +77,9 @@ export type Replacement =
   | { readonly type: 'ended' }
 
 const ENDED = Object.freeze({ type: 'ended' as const })
-const BUILT_IN = builtInFilters()
 const HOOKS = ['onRequest', 'onResponse', 'requestBody', 'responseBody', 'onClientGone', 'onEnd', 'warmUp'] as const
+/** Without plugins. */
+export const BUILT_IN: FilterRegistry = builtInFilters()
 
 /**
  * @param registry the built-in filters unless plugins were added to one's own
@@ -119,7 +120,8 @@ function fieldsOf(filters: readonly Filter[]): ReadonlySet<string> | null {
   return names.size === 0 ? null : names
 }
 
-function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {
+/** @throws {TypeError} when the policy set holds what validation should have refused, naming the filter */
+export function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {
   const filters: Filter[] = []
   for (const definition of registry.definitions) {
     try {
@@ -357,7 +359,7 @@ export function disposeChain(chain: Chain): void {
   dispose(chain.filters, chain.report)
 }
 
-function dispose(filters: readonly Filter[], report: FilterServices['report']): void {
+export function dispose(filters: readonly Filter[], report: FilterServices['report']): void {
   for (const filter of filters) {
     try {
       filter.dispose?.()
@@ -365,23 +367,6 @@ function dispose(filters: readonly Filter[], report: FilterServices['report']): 
       report(filter.name, error)
     }
   }
-}
-
-/** What the filters of a policy set would do, in the order of a request, without any effect. */
-export function explainChain(
-  policy: PolicySet,
-  services: FilterServices,
-  x: DryExchange,
-  registry: FilterRegistry = BUILT_IN,
-): Explanation[] {
-  const filters = createFilters(policy, services, registry)
-  const explanations: Explanation[] = []
-  for (const filter of filters) {
-    const explanation = filter.explain?.(x)
-    if (explanation !== undefined) explanations.push(explanation)
-  }
-  dispose(filters, (name, error) => services.report(name, error))
-  return explanations
 }
 
 function failure(chain: Chain, filter: string, x: Exchange, error: unknown): LocalResponse {

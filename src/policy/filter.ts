@@ -3,10 +3,13 @@
  * Returning a plain value keeps the request synchronous; a promise is for filters that must wait.
  */
 
+import type { CacheExplanation } from '../cache/cache-explanation.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { BodyStepFactory } from '../message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { LocalResponse } from '../message/local-response.ts'
+import type { CredentialNames } from '../pattern/concealed.ts'
+import type { DryRun } from './dry-run.ts'
 import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
 
 /**
@@ -38,6 +41,10 @@ export interface Explanation {
   readonly effect: string
   /** Present when this filter would answer the request itself. */
   readonly status?: number
+  /** Of the cache: by which key, from where, and why. */
+  readonly cache?: CacheExplanation
+  /** The whole of it, where that takes a question to a store: never rejects, and ends within its deadline. */
+  readonly complete?: () => Promise<Explanation>
 }
 
 export interface Filter {
@@ -47,6 +54,8 @@ export interface Filter {
    * them in trailers either, which some servers join to the head (RFC 9110 §6.5.1).
    */
   readonly requestFields?: readonly string[]
+  /** Where it looks for credentials: what is there is shown to nobody. */
+  readonly credentials?: CredentialNames
   /** It reads cookies of sessions, which are kept from everybody else: see `takeSessionCookies`. */
   readonly sessions?: boolean
   onRequest?(x: Exchange): RequestDecision | Promise<RequestDecision>
@@ -64,7 +73,7 @@ export interface Filter {
   /** Not called for a request without a body. */
   requestBody?(x: Exchange): RequestBodyStep | undefined
   /** A step that changes the length says so in `head.bodyLength`. */
-  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | undefined
+  responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | BodyTee | undefined
   /**
    * The client has left, while its request is complete and an upstream is to give the response, or gives it. Where some
    * filter wants that, the exchange goes on as if the client read at once what is sent: through all filters, with its
@@ -74,10 +83,20 @@ export interface Filter {
    * @returns milliseconds; 0 = nobody needs the response
    */
   onClientGone?(x: Exchange): Milliseconds
+  /**
+   * A request with an unsafe method was answered by an upstream through another rule, and a GET of its URL would pass
+   * this filter (RFC 9111 §4.4). Must not throw.
+   *
+   * @param x the exchange of that request
+   * @param route `namespace/name` of the Route whose rule this filter belongs to
+   */
+  onUnsafeResponse?(x: Exchange, head: ResponseHead, route: string): void
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
   onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */
   explain?(x: DryExchange): Explanation | undefined
+  /** Changes the copy of a request that is explained as a request would be: that is what filters behind it explain. */
+  rehearse?(x: DryRun): void
   /**
    * Begins when the chain is in force; only requests of this policy set wait for it, before their filters run, and
    * only within a bound. A failure of any filter makes them answer 500, never holds a generation back, and is tried

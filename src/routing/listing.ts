@@ -68,7 +68,7 @@ function* matchesOf(tables: RouteTables, hostname: string, { block, at }: Virtua
   for (let i = 0; i < count; i++) yield readMatch(tables, hostname, block, at, i)
 }
 
-function readMatch(
+export function readMatch(
   tables: RouteTables,
   hostname: string,
   block: BlockView,

@@ -5,6 +5,8 @@ import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from 'node
 const HIGH_WATER = 128 * 1024
 /** Bytes of one read. */
 const READ_BYTES = 64 * 1024
+/** Of one connection, before all others have their turn: an endpoint that sends fast holds up nobody. */
+const TURN_BYTES = 64 * 1024
 /**
  * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at
  * the end of the read before, so the others would go on reading into the one that was given away.
@@ -16,6 +18,12 @@ export class OutgoingSocket {
   readonly socket: Socket
   /** Takes the first `length` bytes of the buffer, which the next read overwrites. */
   receive: (bytes: Buffer, length: number) => void = () => {}
+  /** Bytes since the last turn in which other connections went first. */
+  #sinceTurn = 0
+  readonly #readOn = (): void => {
+    const { socket } = this
+    if (!socket.destroyed && !socket.isPaused()) socket.resume()
+  }
 
   /** @param open begins to connect; the socket reads by `onread` */
   constructor(open: (onread: OnReadOpts) => Socket) {
@@ -25,7 +33,12 @@ export class OutgoingSocket {
       buffer: READING,
       callback: (length: number) => {
         this.receive(READING, length)
-        return true
+        this.#sinceTurn += length
+        if (this.#sinceTurn < TURN_BYTES) return true
+        // libuv reads a socket up to 32 times in one go as long as there is more.
+        this.#sinceTurn = 0
+        setImmediate(this.#readOn)
+        return false
       },
     })
   }

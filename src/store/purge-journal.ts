@@ -51,10 +51,10 @@ export class PurgeJournal implements PurgeStore {
   }
 
   async reach(): Promise<PurgeReach> {
-    return { replicas: 1, reached: 1 }
+    return { members: [], complete: true }
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true
   }
 

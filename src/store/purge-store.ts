@@ -18,12 +18,12 @@ export interface PurgeStoreEvents {
   failure(message: string | undefined): void
 }
 
-/** What has become of a purge in other replicas. */
+/** What has become of a purge. */
 export interface PurgeReach {
-  /** All that are there. */
-  readonly replicas: number
-  /** Those that act by it. */
-  readonly reached: number
+  /** All replicas that are known, this one too. */
+  readonly members: readonly { readonly name: string; readonly acts: boolean }[]
+  /** Whether those are all that may serve. */
+  readonly complete: boolean
 }
 
 export interface PurgeStore {
@@ -35,5 +35,28 @@ export interface PurgeStore {
   append(records: readonly PurgeRecord[]): Promise<void>
   /** Resolves when every replica acts by the record, or when it is too late for that. */
   reach(id: number): Promise<PurgeReach>
-  stop(): void
+  /** Resolves when the others know that this one is not there any more, or cannot be told. */
+  stop(): Promise<void>
 }
+
+/** A pod of the installation. */
+export interface ReplicaPod {
+  /** `namespace/name` */
+  readonly name: string
+  readonly addresses: readonly string[]
+  /** By its probe. One that is not may serve all the same: it drains, or it starts. */
+  readonly ready: boolean
+}
+
+/** Who else there is, as far as somebody else than the replicas themselves says it. */
+export interface OtherReplicas {
+  /** What people know this one by; in a cluster as {@link ReplicaPod.name}. */
+  readonly own: string
+  /** Without this one; undefined: nobody lists them. */
+  pods(): readonly ReplicaPod[] | undefined
+  /** Whether the process of a pod has ended for certain. */
+  hasEnded(pod: ReplicaPod): Promise<boolean>
+}
+
+/** Outside of a cluster nobody knows of others. */
+export const aloneAs = (own: string): OtherReplicas => ({ own, pods: () => undefined, hasEnded: async () => false })

@@ -10,6 +10,7 @@ import type { SignOut } from '../auth/sign-outs.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { CachedObject } from '../cache/cached-object.ts'
 import type { PurgeRecord } from '../cache/purge-record.ts'
+import type { ExplainAnswer, ExplainQuestion } from '../exchange/explain.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
@@ -183,6 +184,8 @@ export type ToWorker =
   | { readonly type: 'password-checked'; readonly id: number; readonly answer: PasswordAnswer }
   /** To one worker: what is stored that a purge of these would concern? Answered by `cached`. */
   | { readonly type: 'find-cached'; readonly id: number; readonly records: readonly PurgeRecord[] }
+  /** To one worker: what would it do with such a request? Answered by `explained`. */
+  | { readonly type: 'explain'; readonly id: number; readonly question: ExplainQuestion }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
 
@@ -211,5 +214,7 @@ export type FromWorker =
       readonly objects: readonly CachedObject[]
       readonly complete: boolean
     }
+  /** Answers `explain`; null: there are no tables yet. */
+  | { readonly type: 'explained'; readonly id: number; readonly answer: ExplainAnswer | null }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

@@ -23,6 +23,8 @@ export interface WorkerArchivesEdges {
   readonly key: () => Uint8Array
   /** Asks control for the files; it answers with {@link WorkerArchives.useFiles}. */
   readonly askForFiles: () => void
+  /** Of bodies that are put at a time, see `RecordArchive`. */
+  readonly maxPutBytes: number
   /** For the metrics. */
   readonly count: (archive: (typeof ARCHIVES)[number], outcome: ArchiveOutcome) => void
   /** Redis cannot be asked, for the log. */
@@ -112,7 +114,7 @@ export class WorkerArchives {
   }
 
   #archive(name: 'Redis' | 'File', records: Records, maxBodyBytes: number): ResponseArchive {
-    const { clock, randomBytes, key, count } = this.#edges
+    const { clock, randomBytes, key, maxPutBytes, count } = this.#edges
     return new RecordArchive({
       name,
       records,
@@ -121,6 +123,7 @@ export class WorkerArchives {
       randomBytes,
       deadline: LOOKUP,
       maxBodyBytes,
+      maxPutBytes,
       count: (outcome) => count(name, outcome),
     })
   }

@@ -16,6 +16,7 @@ import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { BackgroundExchanges } from '../exchange/background.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { createExchangeContext, type ExchangeContext } from '../exchange/exchange-context.ts'
+import { type ExplainQuestion, explainRequest } from '../exchange/explain.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
 import { MirrorClient } from '../exchange/mirror.ts'
 import { UpstreamClient } from '../exchange/outgoing-client.ts'
@@ -166,6 +167,9 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     randomBytes: (size) => edges.randomBytes(size),
     contents,
     key: () => sessionKeys.cacheKey,
+    // An entry may take half of what a worker has, and half of that may be held although it is gone: the rest of this
+    // is for slow clients.
+    maxPutBytes: edges.responses.maxBodyBytes / 4,
     count: (archive, outcome) => metrics.cacheArchive(ARCHIVES.indexOf(archive), ARCHIVE_OUTCOMES.indexOf(outcome)),
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
@@ -214,17 +218,18 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     ask: (url, known) => edges.send({ type: 'ask-key-set', url, known }),
   })
   const passwords = new PasswordClient(clock, (id, question) => edges.send({ type: 'check-password', id, question }))
+  const filters = filterServices(edges, context, backends, {
+    cache,
+    contents,
+    remoteLimiters: remoteLimits.limiters,
+    signIns,
+    grants,
+    keySets,
+    passwords,
+    providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
+  })
   const linker = new Linker({
-    filters: filterServices(edges, context, backends, {
-      cache,
-      contents,
-      remoteLimiters: remoteLimits.limiters,
-      signIns,
-      grants,
-      keySets,
-      passwords,
-      providers: edges.providersOf((address, port) => (guard === undefined ? UNGUARDED : guard.refuses(address, port))),
-    }),
+    filters,
     registry: edges.registry,
     timers: clock,
     backends,
@@ -252,6 +257,12 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.recurring.clear()
     edges.settings(settings)
   }
+  const explain = async (id: number, question: ExplainQuestion): Promise<void> => {
+    const { tables, clients } = context
+    const { registry } = edges
+    const answer = tables === null ? null : await explainRequest(question, { tables, clients, filters, registry })
+    edges.send({ type: 'explained', id, answer })
+  }
   const messages = new MessageLoop({
     clock,
     linker,
@@ -269,6 +280,11 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
       nextTurn: (run) => clock.nextTurn(run),
       found: (id, objects, complete) => edges.send({ type: 'cached', id, objects, complete }),
     }),
+    explain: (id, question) =>
+      void explain(id, question).catch((error: unknown) => {
+        edges.unexpected(error)
+        edges.send({ type: 'explained', id, answer: null })
+      }),
     settings: useSettings,
     epoch: (epoch) => edges.epoch(epoch),
     send: (message) => edges.send(message),

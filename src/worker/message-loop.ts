@@ -2,6 +2,7 @@
  * Takes the messages of control, in order: linking is done in slices, so that requests wait for no more than one of
  * them. A generation that cannot be linked is refused whole, and the one before it serves on.
  */
+import type { ExplainQuestion } from '../exchange/explain.ts'
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
@@ -29,6 +30,7 @@ export interface MessageLoopHost {
   readonly keySets: Pick<KeySetRequests, 'answered'>
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   readonly cached: Pick<CachedObjects, 'find'>
+  explain(id: number, question: ExplainQuestion): void
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -90,6 +92,7 @@ export class MessageLoop {
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
     else if (message.type === 'find-cached') this.#host.cached.find(message.id, message.records)
+    else if (message.type === 'explain') this.#host.explain(message.id, message.question)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
   }
 

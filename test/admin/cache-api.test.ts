@@ -12,9 +12,11 @@ import { Caches } from '../../src/control/cache/caches.ts'
 import { createMetrics } from '../../src/shared-memory/metrics.ts'
 import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
+import { aloneAs } from '../../src/store/purge-store.ts'
 import type { ToWorker } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { eventually } from '../feature/harness.ts'
+import { NO_EXPLANATIONS } from './no-caches.ts'
 
 const TOKEN = 'a-token-of-the-tests'
 const BASE = '/api/v1/cache'
@@ -42,6 +44,7 @@ describe('the admin API of the cache', () => {
       random: Math.random,
       name: 'test',
       namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
+      others: aloneAs('own'),
       replicas: () => replicas,
       listeners: () => [],
       ask(message) {
@@ -62,6 +65,7 @@ describe('the admin API of the cache', () => {
       data: {} as AdminData,
       registrations: {} as RegistrationRequests,
       caches,
+      explanations: NO_EXPLANATIONS,
     })
   })
   after(async () => {
@@ -96,6 +100,9 @@ describe('the admin API of the cache', () => {
       soft: false,
       replicas: 1,
       reached: 1,
+      acts: ['own'],
+      missing: [],
+      everywhere: true,
       history: 'None',
       kept: false,
       detail: 'It acts.',

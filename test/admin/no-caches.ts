@@ -1,7 +1,8 @@
 import type { CacheRequests } from '../../src/admin/caches.ts'
+import type { Explanations } from '../../src/admin/explanations.ts'
 
 const unexpected = (): never => {
-  throw new Error('nobody asks for the cache here')
+  throw new Error('nobody asks for this here')
 }
 
 /** For an admin server that is asked for other things. */
@@ -12,3 +13,5 @@ export const NO_CACHES: CacheRequests = {
   warmUp: unexpected,
   warmUpState: unexpected,
 }
+
+export const NO_EXPLANATIONS: Explanations = { explain: unexpected }

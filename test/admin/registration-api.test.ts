@@ -6,7 +6,7 @@ import type { AdminData } from '../../src/admin/admin-data.ts'
 import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
 import { Registrations } from '../../src/control/registration/registrations.ts'
 import { VirtualTime } from '../lib/virtual-time.ts'
-import { NO_CACHES } from './no-caches.ts'
+import { NO_CACHES, NO_EXPLANATIONS } from './no-caches.ts'
 
 const TOKEN = 'a-token-of-this-test'
 const PATH = '/api/v1/backends/shop/api/endpoints'
@@ -41,7 +41,14 @@ suite('registration API', () => {
     const read = async () => (usable ? { ok: true as const, digests } : { ok: false as const, fault: '/etc/x' })
     // What the API of registrations never asks for.
     const data = {} as AdminData
-    server = await startAdmin({ address: '127.0.0.1:0', tokens: { read }, data, registrations, caches: NO_CACHES })
+    server = await startAdmin({
+      address: '127.0.0.1:0',
+      tokens: { read },
+      data,
+      registrations,
+      caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
+    })
   })
   after(() => server.close())
 

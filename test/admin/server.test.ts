@@ -8,7 +8,7 @@ import type { RouteRow } from '../../src/admin/route-rows.ts'
 import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
 import { Registrations } from '../../src/control/registration/registrations.ts'
 import { VirtualTime } from '../lib/virtual-time.ts'
-import { NO_CACHES } from './no-caches.ts'
+import { NO_CACHES, NO_EXPLANATIONS } from './no-caches.ts'
 
 const ROUTE: RouteRow = {
   hostname: 'shop.example.com',
@@ -117,7 +117,13 @@ async function assertFits(schema: object, answer: object): Promise<void> {
 }
 
 suite('admin server', async () => {
-  const server = await startAdmin({ address: '127.0.0.1:0', data: DATA, registrations: NONE, caches: NO_CACHES })
+  const server = await startAdmin({
+    address: '127.0.0.1:0',
+    data: DATA,
+    registrations: NONE,
+    caches: NO_CACHES,
+    explanations: NO_EXPLANATIONS,
+  })
   test.after(() => server.close())
 
   const lists = ['routes', 'backends', 'statuses', 'problems', 'config'] as const
@@ -147,7 +153,8 @@ suite('admin server', async () => {
       const example = path.replace('{namespace}', 'shop').replace('{name}', 'api').replace('{id}', 'a')
       const { status, body } = await get(server, example)
       // What is only changed is refused to be read; the Backend of registrations does not exist here.
-      if (path.startsWith('/api/v1/cache/')) assert.ok(status === 404 || status === 400, path)
+      if (path.startsWith('/api/v1/cache/') || path === '/api/v1/explain')
+        assert.ok(status === 404 || status === 400, path)
       else if (path.endsWith('/heartbeat')) assert.equal(status, 404)
       else if (path.includes('{')) assert.equal(JSON.parse(body).reason, 'BackendNotFound', path)
       else assert.notEqual(status, 404, path)
@@ -195,7 +202,13 @@ suite('admin server', async () => {
         for (let i = offset; i < 4; i++) yield { ...view, id: `shop/${i}` }
       },
     }
-    const large = await startAdmin({ address: '127.0.0.1:0', data, registrations: NONE, caches: NO_CACHES })
+    const large = await startAdmin({
+      address: '127.0.0.1:0',
+      data,
+      registrations: NONE,
+      caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
+    })
     test.after(() => large.close())
     const { items, next } = JSON.parse((await get(large, '/api/v1/backends?offset=2&limit=1')).body)
     assert.deepEqual([items.map(({ id }: { id: string }) => id), next, asked], [['shop/2'], 3, [2]])
@@ -278,6 +291,7 @@ suite('admin server', async () => {
       },
       registrations: NONE,
       caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
     })
     try {
       for (const path of ['/api/v1/routes', '/metrics']) {
@@ -295,7 +309,13 @@ suite('admin server', async () => {
   })
 
   test('closing ends open connections and frees the port', async () => {
-    const other = await startAdmin({ address: '127.0.0.1:0', data: DATA, registrations: NONE, caches: NO_CACHES })
+    const other = await startAdmin({
+      address: '127.0.0.1:0',
+      data: DATA,
+      registrations: NONE,
+      caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
+    })
     const socket = connect(other.port, '127.0.0.1')
     const closed = new Promise((resolve) => socket.once('close', resolve))
     await new Promise((resolve) => socket.once('connect', resolve))
@@ -303,18 +323,39 @@ suite('admin server', async () => {
     await new Promise((resolve) => socket.once('data', resolve))
     await other.close()
     await closed
-    const again = await startAdmin({ address: other.address, data: DATA, registrations: NONE, caches: NO_CACHES })
+    const again = await startAdmin({
+      address: other.address,
+      data: DATA,
+      registrations: NONE,
+      caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
+    })
     assert.equal(again.address, other.address)
     await again.close()
   })
 
   test('a reachable address is rejected before the socket is bound', async () => {
     await assert.rejects(
-      startAdmin({ address: '0.0.0.0:0', data: DATA, registrations: NONE, caches: NO_CACHES }),
+      startAdmin({
+        address: '0.0.0.0:0',
+        data: DATA,
+        registrations: NONE,
+        caches: NO_CACHES,
+        explanations: NO_EXPLANATIONS,
+      }),
       /not implemented yet/,
     )
-    await assert.rejects(startAdmin({ address: server.address, data: DATA, registrations: NONE, caches: NO_CACHES }), {
-      code: 'EADDRINUSE',
-    })
+    await assert.rejects(
+      startAdmin({
+        address: server.address,
+        data: DATA,
+        registrations: NONE,
+        caches: NO_CACHES,
+        explanations: NO_EXPLANATIONS,
+      }),
+      {
+        code: 'EADDRINUSE',
+      },
+    )
   })
 })

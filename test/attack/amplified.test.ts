@@ -4,9 +4,19 @@
  */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
-import { eventually, type Gateway, manifest, route, startGateway, suiteScope } from '../feature/harness.ts'
+import {
+  eventually as eventuallyWithin,
+  type Gateway,
+  manifest,
+  route,
+  startGateway,
+  suiteScope,
+} from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { type Traffic, traffic } from '../main/traffic.ts'
+
+/** Builds near the limit are many, and a machine may have other work: only what never comes fails. */
+const eventually = (attempt: () => void | Promise<void>): Promise<void> => eventuallyWithin(attempt, 90_000)
 
 const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
 
@@ -93,7 +103,7 @@ for (const tenancy of ['Shared', 'Strict'])
     async function unmoved(): Promise<void> {
       const body = `edit ${++edits}`
       await gateway.write('calm.yaml', calm(body))
-      await eventually(async () => assert.equal((await gateway.request({ host: 'shop.test' })).text, body), 30_000)
+      await eventually(async () => assert.equal((await gateway.request({ host: 'shop.test' })).text, body))
       await clients.more(20)
       assert.deepEqual(clients.failures, [])
       const { text } = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
@@ -109,7 +119,7 @@ for (const tenancy of ['Shared', 'Strict'])
           const answer = await gateway.request({ host: 'evil.test', path: '/59/63' })
           assert.equal(answer.text, '59 63')
           assert.ok(answer.header('x-0')?.startsWith(`${edit}v`))
-        }, 30_000)
+        })
         await unmoved()
       }
       await gateway.remove('owner.yaml')
@@ -128,7 +138,7 @@ for (const tenancy of ['Shared', 'Strict'])
           await eventually(async () => {
             const { text } = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
             assert.match(text, /"reason":"MemoryBudget"/)
-          }, 20_000)
+          })
           await unmoved()
         }
         for (let i = 0; i < count; i++) await gateway.remove(`evil-${i}.yaml`)

@@ -93,7 +93,7 @@ for (const sealed of [false, true])
       }
       const metrics = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
       assert.ok(!metrics.text.includes(MARK))
-      await gateway.stop()
+      await gateway.shutDown()
       assert.ok(!gateway.processLog.join('\n').includes(MARK))
       assert.ok(!JSON.stringify(gateway.accessLog).includes(MARK))
       const written = await bytesBelow(state)

@@ -37,7 +37,7 @@ describe('a hostname that somebody waits for', () => {
     return status === 200 ? text : String(status)
   }
   const becomes = (gateway: Started, host: string, answer: string) =>
-    eventually(async () => assert.equal(await asked(gateway, host), answer), 15_000)
+    eventually(async () => assert.equal(await asked(gateway, host), answer))
   /** Never the thief's meanwhile. */
   const isFreed = async (gateway: Started): Promise<void> => {
     for (let answer = 'owner'; answer !== '404'; answer = await asked(gateway, 'x.example'))

@@ -181,7 +181,7 @@ for (const { tenancy, me, settings } of MODES)
         const said = conditions(one).find((condition) => condition.type === type)
         assert.equal(said?.reason, reason, `${one.kind} ${one.metadata.name}: ${JSON.stringify(conditions(one))}`)
         assert.match(said?.message ?? '', message)
-      }, 10_000)
+      })
     }
 
     const HOSTS: readonly (readonly [host: string, served: string])[] = [
@@ -287,7 +287,7 @@ for (const { tenancy, me, settings } of MODES)
               /delegates entry|hostnames of the settings/,
               name,
             )
-        }, 10_000)
+        })
       })
     })
 

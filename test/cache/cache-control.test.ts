@@ -84,6 +84,13 @@ describe('Cache-Control of responses', () => {
     assert.deepEqual(stated('no-cache="x", no-cache'), { excluded: ['x'], noCache: true })
   })
 
+  it('RFC 9111 §5.2.2: what cannot be read, kept or chosen without a named field is named as a whole', () => {
+    for (const name of ['Content-Encoding', 'content-range', 'content-type', 'Vary', 'cache-control']) {
+      assert.equal(parseCacheControl([`private="x, ${name}"`]).private, true, name)
+      assert.equal(parseCacheControl([`no-cache="${name}, x"`]).noCache, true, name)
+    }
+  })
+
   it('takes private and no-cache for the whole response where their argument is no list of names', () => {
     for (const argument of ['""', '" "', '","', '"a b"', '"a;b"', '"a, b:"', '"\\""']) {
       assert.deepEqual(stated(`private=${argument}`), { private: true }, argument)

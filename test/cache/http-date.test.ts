@@ -74,6 +74,24 @@ describe('dates of HTTP', () => {
       assert.equal(parseHttpDate(text, NOW), wanted)
   })
 
+  it('RFC 9111 §4.2: reckons with no local zone', () => {
+    const { TZ } = process.env
+    try {
+      for (const zone of ['Pacific/Kiritimati', 'America/St_Johns', 'UTC']) {
+        process.env.TZ = zone
+        for (const text of [
+          'Sun, 06 Nov 1994 08:49:37 GMT',
+          'Sunday, 06-Nov-94 08:49:37 GMT',
+          'Sun Nov  6 08:49:37 1994',
+        ])
+          assert.equal(parseHttpDate(text, 0), 784_111_777_000, zone)
+      }
+    } finally {
+      if (TZ === undefined) delete process.env.TZ
+      else process.env.TZ = TZ
+    }
+  })
+
   it('RFC 9111 §4.2: takes a date with another zone for invalid', () => {
     for (const zone of ['UTC', 'EST', '+0000', '-0100', 'Z', ''])
       assert.equal(parseHttpDate(`Sun, 06 Nov 1994 08:49:37 ${zone}`, NOW), Number.NaN)

@@ -344,6 +344,17 @@ describe('partial content', () => {
     assert.equal(reasonOf({ response, status: 200, request: ranged }), 'Partial')
     assert.equal(reasonOf({ response: cc('max-age=60'), status: 200, request: ranged }), 'Stored')
   })
+
+  it('RFC 9110 §14.4: Content-Range has no meaning in a whole, unless the origin means a range by it', () => {
+    const fate = (range: string, request = {}) =>
+      reasonOf({ response: cc('max-age=60', { 'content-range': range }), request })
+    for (const range of ['bytes 0-4/10', 'BYTES */10', 'items 0-4/10', '0-4/10', 'x 1 -2'])
+      assert.equal(fate(range), 'Partial', range)
+    for (const range of ['none', '', 'x']) {
+      assert.equal(fate(range), 'Stored', range)
+      assert.equal(fate(range, ranged), 'Partial', range)
+    }
+  })
 })
 
 describe('how long it is fresh', () => {
@@ -370,9 +381,21 @@ describe('how long it is fresh', () => {
   it('RFC 9110 §6.6.1: without a Date that can be read the time of arrival is the Date', () => {
     for (const more of [{}, { date: 'yesterday' }, { date: '0' }])
       assert.equal(lifetime({ response: { expires: date(RECEIVED + HOUR), ...more } }), HOUR)
-    const two: Case = { response: { expires: date(RECEIVED + HOUR), date: date(RECEIVED) }, lines: [['date', date(0)]] }
+    const two: Case = {
+      response: { ...TAG, expires: date(RECEIVED + HOUR), date: date(RECEIVED) },
+      lines: [['date', date(0)]],
+    }
     assert.equal(lifetime(two), HOUR)
     assert.equal(judge(two).numbers.date, RECEIVED)
+  })
+
+  it('RFC 9111 §4.2.3: of several Dates the oldest counts for its age', () => {
+    const old: readonly [string, string][] = [['date', date(RECEIVED - 2 * HOUR)]]
+    const born = (response: Record<string, string>, lines = old) =>
+      judge({ response: cc('max-age=60', { ...TAG, ...response }), lines }).numbers.born
+    assert.equal(born({ date: date(RECEIVED) }), RECEIVED - 2 * HOUR)
+    assert.equal(born({ date: 'yesterday' }), RECEIVED - 2 * HOUR)
+    assert.equal(born({ date: date(RECEIVED + HOUR) }, [['date', 'today']]), RECEIVED)
   })
 
   it('RFC 9111 §5.3: a broken Expires, 0 above all, has expired', () => {
@@ -590,6 +613,8 @@ describe('validators', () => {
       { 'last-modified': 'x' },
     ])
       assert.ok(!(flags({ response: cc('max-age=60', more) }) & CacheFlag.Validator))
+    // Of two nobody knows which is meant.
+    assert.ok(!(flags({ response: cc('max-age=60', TAG), lines: [['etag', '"b"']] }) & CacheFlag.Validator))
   })
 
   it('RFC 9110 §8.8.2.2: the last change is strong one second or more before the Date', () => {

@@ -7,7 +7,7 @@ import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
 import { showBackends } from '../../src/cli/backends.ts'
 import { parseCommand } from '../../src/cli/parse.ts'
 import { Registrations } from '../../src/control/registration/registrations.ts'
-import { NO_CACHES } from '../admin/no-caches.ts'
+import { NO_CACHES, NO_EXPLANATIONS } from '../admin/no-caches.ts'
 import { VirtualTime } from '../lib/virtual-time.ts'
 
 const NOW = Date.parse('2026-11-29T12:00:00Z')
@@ -64,7 +64,13 @@ describe('headgate backends', () => {
       expired() {},
     } as unknown as ConstructorParameters<typeof Registrations>[0])
     const data = { backends: (offset: number) => backends.slice(offset) } as unknown as AdminData
-    const server = await startAdmin({ address: '127.0.0.1:0', data, registrations, caches: NO_CACHES })
+    const server = await startAdmin({
+      address: '127.0.0.1:0',
+      data,
+      registrations,
+      caches: NO_CACHES,
+      explanations: NO_EXPLANATIONS,
+    })
     servers.push(server)
     return server
   }

@@ -8,6 +8,7 @@ import { parseCommand } from '../../src/cli/parse.ts'
 
 const PURGED = {
   ...{ namespaces: ['shop'], purged: 2, soft: false, replicas: 2, reached: 2, history: 'Redis', kept: true },
+  ...{ acts: ['a', 'b'], missing: [], everywhere: true },
   detail: 'It acts in every replica.',
 }
 const WARM = {
@@ -108,7 +109,11 @@ describe('headgate cache', () => {
 
   it('says with its exit code that not every replica was reached', async () => {
     const detail = 'It acts in this replica. \u001b[31mRedis does not answer.'
-    const { code, out, err } = await run([[202, { ...PURGED, reached: 1, detail }]], 'purge', 'https://a/')
+    const { code, out, err } = await run(
+      [[202, { ...PURGED, reached: 1, everywhere: false, detail }]],
+      'purge',
+      'https://a/',
+    )
     assert.equal(code, 1)
     assert.equal(out, 'Purged: 2 names of shop, in 1 of 2 replicas.\n')
     assert.equal(err, 'headgate: It acts in this replica. ?[31mRedis does not answer.\n')

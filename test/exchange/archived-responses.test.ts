@@ -45,6 +45,7 @@ function world(scope: Scope, cache: object = { store: 'Tiered' }): World {
       time: systemTimers,
       randomBytes,
       deadline: 10_000,
+      maxPutBytes: 1e9,
       maxBodyBytes: 1e9,
     })
     const gateway = memoryGateway(scope, {

@@ -100,6 +100,64 @@ const half: BodyStepFactory = (sink, resume) => ({
   abort() {},
 })
 
+describe('a step that is lent the bytes of a response', () => {
+  for (const broken of ['lend', 'end'] as const)
+    it(`and throws in \`${broken}\` is a fault, and lets go`, async (t) => {
+      const { port } = await rawBackend(t, (socket) => socket.on('data', () => socket.write(OK)))
+      let aborted = 0
+      const fault = () => {
+        throw new Error('no')
+      }
+      const filter: Filter = {
+        name: 'thrower',
+        responseBody: () => ({
+          tee: (sink, source) => ({
+            data: (chunk) => sink.write(chunk),
+            lend: (bytes, start, end) => sink.lend(bytes, start, end),
+            end: (trailers) => sink.end(trailers),
+            drained: () => source.wake(),
+            abort: () => void aborted++,
+            [broken]: fault,
+          }),
+        }),
+      }
+      const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+      using client = await gateway.connect()
+      // Behind the end of the attempt there is nothing to take the place of the response.
+      if (broken === 'lend') assert.equal((await client.request(TARGET)).status, 500)
+      else await assert.rejects(client.request(TARGET), /ECONNRESET/)
+      assert.ok(aborted > 0)
+      const [line] = gateway.log()
+      assert.deepEqual([line!.reason, line!.detail], ['InternalError', 'a body step threw: no'])
+    })
+
+  it('has bytes of its own where another step stands behind it', async (t) => {
+    const { port } = await rawBackend(t, (socket) => socket.on('data', () => socket.write(OK)))
+    const tee: Filter = {
+      name: 'tee',
+      responseBody: () => ({
+        tee: (sink, source) => ({
+          data: (chunk) => sink.lend(Buffer.from(chunk), 0, chunk.length),
+          lend: () => assert.fail('lent'),
+          end: (trailers) => sink.end(trailers),
+          drained: () => source.wake(),
+          abort() {},
+        }),
+      }),
+    }
+    const outer: Filter = { name: 'outer', responseBody: () => collected }
+    const gateway = await inProcess(t, {
+      upstreams: [port],
+      filters: [
+        { phase: 'plugin', filter: outer },
+        { phase: 'plugin', filter: tee },
+      ],
+    })
+    using client = await gateway.connect()
+    assert.equal((await client.request(TARGET)).text, 'ok')
+  })
+})
+
 describe('a response of a filter', () => {
   const body = Buffer.from('0123456789')
   for (const [what, filter] of [

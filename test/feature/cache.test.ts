@@ -7,9 +7,11 @@ import { collapsing } from './cache/collapsing.ts'
 import { credentials, manifests } from './cache/credentials.ts'
 import { directives } from './cache/directives.ts'
 import { freshness } from './cache/freshness.ts'
-import { invalidation } from './cache/invalidation.ts'
+import { byMethod, invalidation } from './cache/invalidation.ts'
 import { misbehaving } from './cache/misbehaving.ts'
+import { oddFields } from './cache/odd-fields.ts'
 import { POLICIES, policies } from './cache/policies.ts'
+import { publishedCases } from './cache/published-cases.ts'
 import { ranges } from './cache/ranges.ts'
 import { CacheRig } from './cache/rig.ts'
 import { ifError, whileStale } from './cache/stale.ts'
@@ -27,7 +29,9 @@ describe('the cache', () => {
   const the = () => rig
 
   before(async () => {
-    rig = await CacheRig.start(scope, POLICIES, manifests, { cache: { debugCIDRs: ['127.0.0.0/8'] } })
+    rig = await CacheRig.start(scope, POLICIES, (port) => manifests(port) + byMethod(), {
+      cache: { debugCIDRs: ['127.0.0.0/8'] },
+    })
   })
 
   describe('what is stored (RFC 9111 §3)', PARALLEL, () => storing(the))
@@ -42,6 +46,8 @@ describe('the cache', () => {
   describe('fields for this cache (RFC 9213)', PARALLEL, () => targetedFields(the))
   describe('what it says (RFC 9211)', PARALLEL, () => cacheStatusField(the))
   describe('origins that misbehave', PARALLEL, () => misbehaving(the))
+  describe('odd fields', PARALLEL, () => oddFields(the))
+  describe('cases of public suites', PARALLEL, () => publishedCases(the))
   describe('policies', PARALLEL, () => policies(the))
   describe('whose it is', PARALLEL, () => credentials(the))
   describe('one fetch for all', () => collapsing(the))

@@ -62,7 +62,7 @@ for (const [how, sealed, inPod] of [
       const first = await start()
       assert.equal((await readiness(first)).text, 'ok\n')
       assert.equal(await body(first, 'goes.test'), 'known')
-      await first.stop()
+      await first.shutDown()
       const kept = await readFile(join(state, 'cluster', 'objects'))
       assert.equal(kept.includes('stays.test'), !sealed)
 
@@ -88,7 +88,7 @@ for (const [how, sealed, inPod] of [
         }
       })()
       await api.restart()
-      await eventually(async () => assert.equal(await body(gateway, 'comes.test'), 'new'), 15_000)
+      await eventually(async () => assert.equal(await body(gateway, 'comes.test'), 'new'))
       await eventually(async () => assert.equal(await body(gateway, 'changes.test'), 'otherwise'))
       await eventually(async () => assert.equal((await gateway.request({ host: 'goes.test' })).status, 404))
       over = true
@@ -99,26 +99,25 @@ for (const [how, sealed, inPod] of [
       await eventually(() => assert.match(gateway.processLog.join('\n'), /has been read: 1 objects of the checkpoint /))
       if (inPod) {
         const route = () => api.get(answering('comes', '')) as { status?: { conditions?: unknown[] } } | undefined
-        await eventually(() => assert.ok((route()?.status?.conditions?.length ?? 0) > 0), 10_000)
+        await eventually(() => assert.ok((route()?.status?.conditions?.length ?? 0) > 0))
       }
     })
 
     it('is not served after a manipulation: the gateway is not ready, logs the cause, and becomes ready by itself', async () => {
       const { api, state, start } = await site(scope, sealed)
       api.put(answering('late', 'known'))
-      await (await start()).stop()
+      await (await start()).shutDown()
       const file = join(state, 'cluster', 'objects')
       const bytes = await readFile(file)
       bytes[bytes.length - 60]! ^= 1
       await writeFile(file, bytes)
       await api.kill()
       const gateway = await start({ unready: true })
-      await eventually(
-        () => assert.match(gateway.processLog.join('\n'), /cluster\/objects is not used \(it is damaged/),
-        10_000,
+      await eventually(() =>
+        assert.match(gateway.processLog.join('\n'), /cluster\/objects is not used \(it is damaged/),
       )
       assert.equal((await readiness(gateway)).status, 503)
       await api.restart()
-      await eventually(async () => assert.equal(await body(gateway, 'late.test'), 'known'), 15_000)
+      await eventually(async () => assert.equal(await body(gateway, 'late.test'), 'known'))
     })
   })

@@ -13,7 +13,8 @@ import { RawClient, type RawResponse, type RequestOptions, request } from './raw
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const READY_MS = 30_000
-const EVENTUALLY_MS = 10_000
+/** Long enough for a machine with ten times as much to do: what comes is not waited for longer. */
+const EVENTUALLY_MS = 30_000
 
 /** What a harness object is tied to: a TestContext, or {@link suiteScope}. */
 export interface Scope {
@@ -67,7 +68,9 @@ export interface Gateway {
   request(options?: RequestOptions): Promise<RawResponse>
   /** The first access line, past or to come, for which `matches` holds. */
   logged(matches: (line: AccessLine) => boolean): Promise<AccessLine>
-  /** SIGTERM, and waits until it has gone. Safe to call twice. */
+  /** One SIGTERM, and waits until it has ended by itself: what outlives it is written. */
+  shutDown(): Promise<void>
+  /** SIGTERM, soon a second one, and waits until it has gone. Safe to call twice. */
   stop(): Promise<void>
 }
 
@@ -144,6 +147,12 @@ export async function startGateway(
         if (line === undefined) throw new Error(`no such line in the access log:\n${shown(accessLog)}`)
         return line
       }),
+    shutDown: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exited = once(child, 'exit')
+      child.kill('SIGTERM')
+      await exited
+    },
     stop,
   }
   if (options.unready !== true) await ready(gateway)
@@ -151,7 +160,7 @@ export async function startGateway(
 }
 
 /**
- * Repeats until it does not throw; after ten seconds throws what it threw last. For what happens by itself in a
+ * Repeats until it does not throw; after thirty seconds throws what it threw last. For what happens by itself in a
  * moment.
  */
 export async function eventually<T>(attempt: () => T | Promise<T>, within = EVENTUALLY_MS): Promise<T> {

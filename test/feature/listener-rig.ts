@@ -43,7 +43,7 @@ export class ListenerRig {
     const gone = this.places.filter(([, port]) => !places.some(([, other]) => other === port))
     await this.write(places)
     this.places = places
-    await eventually(() => this.settled(), 10_000)
+    await eventually(() => this.settled())
     for (const [, port] of gone)
       await eventually(async () => {
         const open = await RawClient.connect(port).catch(() => undefined)

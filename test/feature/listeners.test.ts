@@ -269,7 +269,7 @@ describe('a port that cannot be opened', () => {
       ['public', one],
       ['internal', taken],
     ]
-    await eventually(() => rig.settled(), 15_000)
+    await eventually(() => rig.settled())
     await eventually(async () => {
       const ready = await request(rig.gateway.signalsPort, { path: '/readyz', host: 'localhost' })
       assert.deepEqual([ready.status, ready.text], [200, 'ok\n'])

@@ -81,14 +81,14 @@ describe('what is wrong', () => {
       const [problem] = (await problemsOf(gateway)).filter(({ object }) => object === 'Settings')
       assert.match(problem?.message ?? '', /upstreams\.denyCIDRs\[0\].*; the last good settings stay in force/)
       assert.match(await metricsOf(gateway), /headgate_config_problems\{kind="Settings",reason="Invalid"\} 1/)
-    }, 10_000)
+    })
     await writeFile(file, good)
     await eventually(async () => {
       assert.deepEqual(
         (await problemsOf(gateway)).filter(({ object }) => object === 'Settings'),
         [],
       )
-    }, 10_000)
+    })
   })
 
   it('with a name that cannot be resolved, is told where people look for it', async () => {
@@ -96,7 +96,7 @@ describe('what is wrong', () => {
       const healthy = (await conditionsOf(gateway, 'Backend default/gone')).find(({ type }) => type === 'Healthy')
       assert.equal(healthy?.status, 'False')
       assert.match(healthy!.message, /^No endpoint is known: nosuch\.invalid cannot be resolved \(.*\)/)
-    }, 10_000)
+    })
   })
 
   it('with where a Backend leads, makes its Route not Ready, which is told everywhere, and Ready again when it is corrected', async () => {
@@ -115,7 +115,7 @@ describe('what is wrong', () => {
         await ready('gone'),
         /^False NameNotResolved ResolvedRefs: rule all: .*nosuch\.invalid cannot be resolved/,
       )
-    }, 10_000)
+    })
     const told = (await problemsOf(gateway)).filter(({ object }) => object === 'Route default/inside')
     assert.deepEqual(
       told.map(({ reason }) => reason),

@@ -174,16 +174,18 @@ class Stored {
     this.lastModified = date(response, 'last-modified')
     // RFC 9110 §6.6.1.
     this.dateValue = date(response, 'date') ?? received
-    // §4.2.3, in seconds of dates.
-    const apparent = Math.max(0, Math.floor(received / 1000) - Math.floor(this.dateValue / 1000)) * 1000
+    // §4.2.3, in seconds of dates; of several Dates the oldest that can be read.
+    const dates = all(response, 'date').map((text) => modelDate(text) ?? received)
+    const oldest = dates.length > 0 ? Math.min(...dates) : received
+    const apparent = Math.max(0, Math.floor(received / 1000) - Math.floor(oldest / 1000)) * 1000
     // §5.1.
     const [age = ''] = all(response, 'age')
     const value = (seconds(age.split(',')[0]!.replace(/[ \t]+$/, '')) ?? 0) * 1000
     this.initialAge = Math.min(2 ** 31 * 1000, Math.max(apparent, value + Math.max(0, received - sent)))
     this.broken =
       this.control.broken || this.control.number('max-age') === 'broken' || this.control.number('s-maxage') === 'broken'
-    const [tag] = all(response, 'etag')
-    this.validator = (tag !== undefined && /^(W\/)?"[^"]*"$/.test(tag)) || this.lastModified !== undefined
+    const tags = all(response, 'etag')
+    this.validator = (tags.length === 1 && /^(W\/)?"[^"]*"$/.test(tags[0]!)) || this.lastModified !== undefined
   }
 
   /** §4.2.1, and the operator's. Undefined where there is none. */

@@ -167,6 +167,7 @@ describe('any course of calls of an archive', () => {
                 time: systemTimers,
                 randomBytes,
                 deadline: 10_000,
+                maxPutBytes: 1e9,
                 maxBodyBytes: 1_000,
               }),
           )

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
+import { explainMatch } from '../../src/routing/explain-match.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { type ListedMatch, listMatches } from '../../src/routing/listing.ts'
 import { match } from '../../src/routing/match.ts'
@@ -186,9 +187,11 @@ function check(worker: Worker, snapshot: Snapshot, asked: RouteRequest): void {
   const found = match(worker.tables!, asked)
   if (typeof wanted === 'string' || typeof found === 'string') {
     assert.equal(found, wanted)
+    assert.equal(explainMatch(worker.tables!, asked, undefined).won, undefined)
     return
   }
   const { rule } = wanted
+  assert.equal(explainMatch(worker.tables!, asked, found.rule).won?.rule.key, `${rule.route}/${rule.rule}`)
   assert.deepEqual(
     [found.rule.key, found.prefixLength, found.rule.refuse],
     [`${rule.route}/${rule.rule}`, wanted.prefixLength, rule.refuse],

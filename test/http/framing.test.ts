@@ -208,6 +208,24 @@ describe('framing of a response', () => {
   for (const [what, fields, options] of REFUSALS)
     it(`cannot use ${what}`, () => assert.equal(response(fields, options).fault?.reason, 'UpstreamProtocolError'))
 
+  for (const [name, value] of [
+    ['Cache-Control', 'no-store'],
+    ['CDN-Cache-Control', 'max-age=60'],
+    ['Headgate-Cache-Control', 'max-age=60'],
+    ['Expires', '0'],
+    ['Age', '60'],
+    ['Vary', '*'],
+    ['Set-Cookie', 'a=b'],
+    ['Content-Encoding', 'gzip'],
+    ['Content-Range', 'bytes 0-1/2'],
+  ] as const)
+    it(`RFC 9110 §7.6.1: Connection that names ${name} takes it away, and nobody stores the response`, () => {
+      const cached = 'Cache-Control: max-age=60\r\nCDN-Cache-Control: max-age=60\r\n'
+      const { fault, left } = response(`${name}: ${value}\r\nConnection: close, ${name}, x-a\r\nX-A: 1\r\n${cached}`)
+      assert.equal(fault, null)
+      assert.equal(left, 'cache-control: no-store\r\n')
+    })
+
   const LENGTHS: readonly (readonly [fields: string, options: object, length: number])[] = [
     ['Content-Length: 5\r\n', {}, 5],
     ['Transfer-Encoding: chunked\r\n', {}, CHUNKED],

@@ -8,6 +8,8 @@ export type WayFault =
   | 'drip'
   /** Of what the server sends on a connection, nothing arrives that is larger than {@link LARGE}. */
   | 'no-bodies'
+  /** Connections break, and new ones, too. */
+  | 'broken'
 
 const LARGE = 64 * 1_024
 
@@ -16,6 +18,8 @@ export class FaultyWay {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   fault: WayFault | null = null
+  /** Bytes that come from the server before its fault begins. */
+  spared = 0
 
   private constructor(port: number, server: Server) {
     this.#port = port
@@ -35,12 +39,19 @@ export class FaultyWay {
     return `127.0.0.1:${(this.#server.address() as { port: number }).port}`
   }
 
+  /** In force for so many bytes of the server. */
+  #faultFor(bytes: number): WayFault | null {
+    if (this.fault !== null && bytes > 0 && this.spared > 0) this.spared -= bytes
+    return this.spared > 0 ? null : this.fault
+  }
+
   close(): void {
     for (const socket of this.#sockets) socket.destroy()
     this.#server.close()
   }
 
   #join(down: Socket): void {
+    if (this.#faultFor(0) === 'broken') return void down.destroy()
     const up = connect(this.#port, '127.0.0.1')
     for (const [from, to] of [
       [down, up],
@@ -53,7 +64,7 @@ export class FaultyWay {
         if (this.fault === null) to.destroy()
       })
     }
-    down.on('data', (chunk) => void (this.fault === 'black-hole' || up.write(chunk)))
+    down.on('data', (chunk) => void (this.#faultFor(0) === 'black-hole' || up.write(chunk)))
     const behind: number[] = []
     const dripping = setInterval(() => {
       const byte = behind.shift()
@@ -62,9 +73,11 @@ export class FaultyWay {
     down.on('close', () => clearInterval(dripping))
     let lost = false
     up.on('data', (chunk: Buffer) => {
-      if (this.fault === 'black-hole') return
-      if (this.fault === 'drip' || behind.length > 0) behind.push(...chunk)
-      else if (lost || (this.fault === 'no-bodies' && chunk.length >= LARGE)) lost = true
+      const fault = this.#faultFor(chunk.length)
+      if (fault === 'black-hole') return
+      if (fault === 'broken') for (const socket of this.#sockets) socket.destroy()
+      else if (fault === 'drip' || behind.length > 0) behind.push(...chunk)
+      else if (lost || (fault === 'no-bodies' && chunk.length >= LARGE)) lost = true
       else if (!down.destroyed) down.write(chunk)
     })
   }

@@ -41,7 +41,7 @@ describe('a heap at its limit', () => {
           text,
           new RegExp(`headgate_worker_restarts_total\\{worker="0"\\} ${thread === 'control' ? 0 : 1}\n`),
         )
-      }, 15_000)
+      })
       assert.equal(gateway.child.exitCode, null)
     })
 })

@@ -96,7 +96,7 @@ describe('SIGTERM', () => {
 
   it('ends a process that is not ready yet', async (t) => {
     const gateway = await start(t, {}, { ready: false })
-    await eventually(() => gateway.signals('/healthz'), 20_000)
+    await eventually(() => gateway.signals('/healthz'))
     gateway.child.kill('SIGTERM')
     assert.deepEqual(await gateway.ended, [0, null])
   })

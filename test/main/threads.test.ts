@@ -51,7 +51,7 @@ describe('a worker that dies', () => {
         const { text } = await gateway.signals('/metrics')
         assert.match(text, /headgate_worker_restarts_total\{worker="0"\} 1/)
         assert.match(text, /headgate_worker_generation\{worker="0"\} [1-9]/)
-      }, 15_000)
+      })
     })
 
   it('has its shared counts reset, so that limits stay available', async (t) => {
@@ -71,7 +71,7 @@ describe('a worker that dies', () => {
       await eventually(async () => {
         const answer = await request(gateway.port, { host: 'a.example' })
         assert.equal(answer.status, 200)
-      }, 15_000)
+      })
     }
     const { text } = await gateway.signals('/metrics')
     assert.match(text, /headgate_backend_requests_active\{backend="default\/echo"\} 0/)
@@ -103,7 +103,7 @@ describe('a worker that dies', () => {
       const again = await request(gateway.port, options)
       assert.match(again.header('cache-status') ?? '', /stored/)
       return again
-    }, 15_000)
+    })
     assert.deepEqual([status, text], [200, '0123456789'])
     assert.equal(header('age') ?? '0', '0')
     assert.match((await request(gateway.port, options)).header('cache-status')!, /hit/)
@@ -118,7 +118,7 @@ describe('a worker that dies', () => {
       assert.equal(health.status, 503)
       assert.match(health.text, /worker 0 ended \d+ times right after its start: broken by the test/)
       assert.equal((await gateway.signals('/readyz')).status, 503)
-    }, 15_000)
+    })
   })
 })
 
@@ -180,7 +180,7 @@ describe('an object that makes the control thread hang', () => {
     assert.equal(line.level, 'error')
     assert.equal((await gateway.signals('/healthz')).status, 200)
     await gateway.write('b.yaml', labelled('b', 'two'))
-    await eventually(async () => assert.equal(await body('b.example'), 'two'), 15_000)
+    await eventually(async () => assert.equal(await body('b.example'), 'two'))
     assert.equal(await body('a.example'), 'one')
     await eventually(async () => {
       const { items } = JSON.parse(
@@ -192,10 +192,10 @@ describe('an object that makes the control thread hang', () => {
         found.message,
         /the control thread ended while it worked on this version, so it is set aside until .*; its last good version serves on$/,
       )
-    }, 15_000)
+    })
     // A harmless version is applied immediately.
     await gateway.write('a.yaml', labelled('a', 'three'))
-    await eventually(async () => assert.equal(await body('a.example'), 'three'), 15_000)
+    await eventually(async () => assert.equal(await body('a.example'), 'three'))
     await clients.stop()
     assert.deepEqual(clients.failures, [])
     assert.equal(gateway.log.filter(({ message }) => message.startsWith('control stopped responding')).length, 1)
@@ -223,7 +223,7 @@ describe('a control thread that dies', () => {
       await gateway.write('b.yaml', route('new', ['b.example'], rules))
       await eventually(async () => {
         assert.equal((await request(gateway.port, { host: 'b.example' })).status, 200)
-      }, 15_000)
+      })
       await clients.more(50)
       await clients.stop()
       assert.deepEqual(clients.failures, [], gateway.log.map((line) => line.message).join('\n'))
@@ -242,11 +242,11 @@ describe('a control thread that dies', () => {
     await gateway.logged(/^worker 0 failed/)
     await eventually(async () => {
       assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
-    }, 15_000)
+    })
     await gateway.logged(/^control stopped responding/)
     await eventually(async () => {
       assert.match((await gateway.signals('/metrics')).text, /headgate_control_restarts_total 1/)
-    }, 15_000)
+    })
     assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
   })
 
@@ -276,7 +276,7 @@ describe('a control thread that dies', () => {
     await gateway.logged(/^control failed/)
     const clients = [traffic(gateway.port, 'a.example'), traffic(gateway.port, 'b.example')]
     await gateway.logged(/backendRef/, 2)
-    await eventually(async () => assert.equal((await call('GET')).json().state, 'ready'), 15_000)
+    await eventually(async () => assert.equal((await call('GET')).json().state, 'ready'))
     for (const one of clients) {
       await one.more(50)
       await one.stop()

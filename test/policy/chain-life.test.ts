@@ -9,12 +9,12 @@ import {
   type Chain,
   composeChain,
   disposeChain,
-  explainChain,
   runEnd,
   runLocalResponse,
   runRequest,
   warmUpChain,
 } from '../../src/policy/chain.ts'
+import { explainChain } from '../../src/policy/explain-chain.ts'
 import type { Filter, RequestBodyStep, RequestDecision } from '../../src/policy/filter.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
 import { PLAIN, SUMMARY, TestExchange, testDeps } from './exchange.ts'

@@ -2,22 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { GatewayError } from '../../src/lib/error.ts'
-import type { BodyStepFactory } from '../../src/message/body.ts'
+import type { BodyStepFactory, BodyTee } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
 import { requestBodySteps, responseBodySteps } from '../../src/policy/body-steps.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
-import {
-  type Chain,
-  composeChain,
-  explainChain,
-  runEnd,
-  runLocalResponse,
-  runRequest,
-  runResponse,
-} from '../../src/policy/chain.ts'
+import { type Chain, composeChain, runEnd, runLocalResponse, runRequest, runResponse } from '../../src/policy/chain.ts'
 import type { Exchange } from '../../src/policy/exchange.ts'
+import { explainChain } from '../../src/policy/explain-chain.ts'
 import type { Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
@@ -311,7 +304,7 @@ describe('the body steps of a chain', () => {
       responseBody: () => (wants ? factory : undefined),
     }
   }
-  const named = (steps: readonly BodyStepFactory[] | null) =>
+  const named = (steps: readonly (BodyStepFactory | BodyTee)[] | null) =>
     steps?.map((step) => [...factories].find(([, factory]) => factory === step)?.[0]).join('') ?? null
 
   it('are in order for the request, in reverse for the response, and only of filters with one', () => {

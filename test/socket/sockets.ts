@@ -7,6 +7,8 @@ import { Worker } from 'node:worker_threads'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { Timers } from '../../src/transport/timers.ts'
 
+const UNTIL_MS = 20_000
+
 /** What an object is ended with. */
 export interface Scope {
   after(end: () => void | Promise<void>): void
@@ -74,11 +76,11 @@ export function realTimers(): Timers {
   return new Timers(systemTimers)
 }
 
-/** Waits until it holds; fails after five seconds. */
+/** Waits until it holds; fails after twenty seconds, which a busy machine may need. */
 export async function until(holds: () => boolean, what = 'it'): Promise<void> {
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + UNTIL_MS
   while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`${what} did not happen within 5 s`)
+    if (performance.now() > deadline) throw new Error(`${what} did not happen within ${UNTIL_MS / 1_000} s`)
     await delay(2)
   }
 }

@@ -44,6 +44,7 @@ describe('files of a process that was killed while it wrote them', () => {
         time: systemTimers,
         randomBytes,
         deadline: 60_000,
+        maxPutBytes: 1e9,
         maxBodyBytes: 1e9,
       })
       for (const key of KEYS) {

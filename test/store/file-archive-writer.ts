@@ -40,6 +40,7 @@ async function write(stateDirectory: string): Promise<never> {
     time: systemTimers,
     randomBytes,
     deadline: 60_000,
+    maxPutBytes: 1e9,
     maxBodyBytes: 1e9,
   })
   for (let version = 1; ; version++) {

@@ -94,6 +94,7 @@ function open(
         time: systemTimers,
         randomBytes,
         deadline: DEADLINE,
+        maxPutBytes: 1e9,
         maxBodyBytes: 8 * MIB,
       })
     },

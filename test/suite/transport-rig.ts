@@ -3,6 +3,7 @@
  * Names of fields are in lower case throughout.
  */
 import type { BackendSpec } from '../../src/api/backend.ts'
+import type { ResponseMemory } from '../../src/cache/response-memory.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { ResponseArchives } from '../../src/policy/cache-services.ts'
 import type { Filter } from '../../src/policy/filter.ts'
@@ -113,6 +114,8 @@ export interface GatewayOptions {
   readonly observer?: AttemptObserver
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
+  /** Default: one in the heap, which never runs out. */
+  readonly responses?: ResponseMemory
 }
 
 export interface TransportGateway {

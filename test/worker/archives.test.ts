@@ -11,6 +11,7 @@ describe('the archives of a worker', () => {
       random: Math.random,
       randomBytes: (size) => new Uint8Array(size),
       contents: { get: () => undefined },
+      maxPutBytes: 1e9,
       key: () => new Uint8Array(32),
       askForFiles: () => asked++,
       count: () => {},

@@ -137,6 +137,8 @@ async function rig(t: TestContext, pending = false): Promise<InProcess> {
 async function begin(t: TestContext, gateway: InProcess, pending: boolean): Promise<RawH2> {
   const client = await RawH2.connect(t, gateway.port)
   await client.sees('settings ack')
+  // A client that acknowledges nothing is ended after ten seconds, flood or none.
+  client.send(frame({ type: FrameType.SETTINGS, flags: Flag.ACK }))
   if (pending) client.send(headers(1, POST, { end: false }))
   else {
     client.get(1)

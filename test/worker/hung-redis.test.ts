@@ -33,6 +33,7 @@ async function place(): Promise<Place> {
     random: Math.random,
     randomBytes,
     contents: new ContentStore(),
+    maxPutBytes: 1e9,
     key: () => key,
     askForFiles() {},
     count() {},

@@ -28,6 +28,7 @@ describe('the messages of control', () => {
     forgotten = 0
     let now = 0
     loop = new MessageLoop({
+      explain: () => {},
       cached: { find: () => {} },
       signIns: { accept: () => {}, forgetQuestions: () => {} },
       // A slice is over behind one step.

@@ -60,6 +60,8 @@ export interface InProcessOptions {
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
   readonly observer?: AttemptObserver
+  /** Of the cache; default: one in the heap, which never runs out. */
+  readonly responses?: ResponseMemory
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
   /** Default: a map, in which nothing is evicted. */

@@ -187,9 +187,9 @@ async function spoil(redis: RedisServer, what: 'spoil' | 'forget'): Promise<void
     keys.push(...found)
   } while (cursor !== '0' && keys.length < 2_000)
   for (const key of keys) {
-    if (Math.random() < 0.8) continue
+    if (Math.random() < 0.8 || keys.length < 2) continue
     const type = await redis.admin.type(key)
-    const other = oneOf(keys)
+    const other = oneOf(keys.filter((each) => each !== key))
     if (type === 'string') {
       const bytes = await redis.admin.getBuffer(key)
       if (bytes === null) continue

@@ -24,12 +24,14 @@ import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
+import type { OtherReplicas, PurgeReach } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 
+export { ReplicaPods } from './replica-pods.ts'
 export type { OwnListener } from './warm-up.ts'
 
 export interface CacheRoomOptions {
@@ -42,7 +44,8 @@ export interface CacheRoomOptions {
   readonly name: string
   /** Namespaces of the rules that a host leads to; undefined: not known yet. */
   readonly namespacesOf: (host: string) => Iterable<string> | undefined
-  /** Of the gateway, as far as is known without Redis. */
+  readonly others: OtherReplicas
+  /** How many there are at least, where somebody says it. */
   readonly replicas: () => number
   readonly listeners: () => readonly OwnListener[]
   /** Asks any worker. @returns false: there is none */
@@ -62,7 +65,17 @@ export interface CacheSettings {
 }
 
 /** Nobody's request waits for these calls. */
-const REDIS_BOUNDS = { deadline: 1_000, inFlight: 64 }
+const REDIS_BOUNDS = {
+  deadline: 1_000,
+  inFlight: 64,
+  // Where nothing tells that a connection is dead, purges of others are missed until it is given up.
+  failures: 1,
+  greeting: 1_000,
+  // One connection of one thread: a Redis that is back may be asked at once.
+  pauses: { first: 20, longest: 250 },
+}
+/** For the others to be told that this one ends. */
+const LEAVE_WITHIN: Milliseconds = 500
 /** What a purge waits for its way into the history. */
 const KEPT_WITHIN: Milliseconds = 1_000
 /** Behind each of so many names: other threads read them before they are overwritten. */
@@ -104,14 +117,10 @@ export class Caches implements CacheRequests {
     const where = JSON.stringify([redis, redis === null ? stateDirectory : null])
     if (where === this.#where) return
     this.#where = where
-    this.#redis?.stop()
+    const before = this.#redis
     this.#redis = undefined
-    if (redis !== null) this.#useRedis(redis)
-    else if (stateDirectory !== undefined) this.#useFile(stateDirectory)
-    else {
-      this.#history = 'None'
-      this.#keeper.use(undefined)
-    }
+    const left = redis !== null ? this.#useRedis(redis) : this.#useOwn(stateDirectory)
+    void left.then(() => before?.stop())
   }
 
   /** What workers are sent, of which the Secrets of Redis matter. */
@@ -192,26 +201,31 @@ export class Caches implements CacheRequests {
     return { ok: true, created: false, view: found.view }
   }
 
-  stop(): void {
+  /** Resolves when the other replicas know it, or cannot be told. */
+  async stop(): Promise<void> {
     this.#stopFailing?.()
-    this.#keeper.stop()
-    this.#redis?.stop()
     for (const warmUp of this.#warmUps.values()) warmUp.stop()
+    const late = new Promise<void>((resolve) => this.#options.time.after(LEAVE_WITHIN, resolve))
+    await Promise.race([this.#keeper.stop(), late])
+    this.#redis?.stop()
   }
 
-  #useRedis(location: RedisLocation): void {
-    const { time, random, report, name } = this.#options
+  #useRedis(location: RedisLocation): Promise<void> {
+    const { time, random, report, name, others } = this.#options
     const redis = new RedisAccess(REDIS_BOUNDS, { contents: this.#contents, time, random, report })
     this.#redis = redis
     this.#history = 'Redis'
     redis.use(location)
-    this.#keeper.use((known, events) => new PurgeStream(known, { redis, time, random, name }, events))
+    return this.#keeper.use((known, events) => new PurgeStream(known, { redis, time, random, name, others }, events))
   }
 
-  #useFile(stateDirectory: string): void {
+  /** What this process keeps for itself. */
+  #useOwn(stateDirectory: string | undefined): Promise<void> {
     const { random } = this.#options
-    this.#history = 'File'
-    this.#keeper.use((_, events) => new PurgeJournal(stateDirectory, { random }, events))
+    this.#history = stateDirectory === undefined ? 'None' : 'File'
+    return this.#keeper.use(
+      stateDirectory === undefined ? undefined : (_, events) => new PurgeJournal(stateDirectory, { random }, events),
+    )
   }
 
   #recordsOf(
@@ -278,19 +292,34 @@ export class Caches implements CacheRequests {
     const { urls, prefixes, tags, soft = false } = body
     const history = this.#history
     const kept = reach?.kept === true
-    const shared = history === 'Redis'
-    const replicas = Math.max(1, this.#options.replicas(), reach?.replicas ?? 1)
-    const reached = shared && kept ? Math.max(1, reach.reached) : 1
+    const { members, complete } = this.#membersOf(reach)
+    const reached = members.filter(({ acts }) => acts)
+    const missing = members.filter(({ acts }) => !acts).map(({ name }) => name)
+    const replicas = Math.max(members.length, this.#options.replicas())
+    const everywhere = complete && reached.length === replicas
     return {
       namespaces,
       purged: (urls ?? prefixes ?? tags ?? ['']).length,
       soft,
       replicas,
-      reached: Math.min(reached, replicas),
+      reached: reached.length,
+      acts: reached.map(({ name }) => name),
+      missing,
+      everywhere,
       history,
       kept,
-      detail: detailOf(history, kept, replicas - reached),
+      detail: detailOf(history, kept, everywhere, missing),
     }
+  }
+
+  /** By what is shared where something is, else by who is known to be there. */
+  #membersOf(reach: Awaited<ReturnType<PurgeKeeper['reach']>>): PurgeReach {
+    if (reach?.kept === true && this.#history !== 'File') return reach
+    const { others } = this.#options
+    const pods = others.pods()
+    const known = (pods ?? []).map(({ name }) => ({ name, acts: false }))
+    // Of those that share something which cannot be asked, nobody knows how many there are.
+    return { members: [{ name: others.own, acts: true }, ...known], complete: this.#history !== 'Redis' }
   }
 }
 
@@ -313,14 +342,22 @@ function memoryView(memory: CacheBuffers | undefined, workers: number) {
   }
 }
 
-/** @param missing replicas that do not act by it, as far as is known */
-function detailOf(history: PurgeView['history'], kept: boolean, missing: number): string {
+/** @param missing those that do not act by it, as far as is known */
+function detailOf(
+  history: PurgeView['history'],
+  kept: boolean,
+  everywhere: boolean,
+  missing: readonly string[],
+): string {
   if (history === 'Redis' && !kept)
     return 'It acts in this replica. Redis does not answer: the other replicas are told when it does.'
-  if (history === 'Redis' && missing > 0)
-    return 'It acts in the replicas that have said so. The others act by it when they have read it in Redis.'
-  if (history === 'Redis') return 'It acts in every replica.'
-  const here = missing > 0 ? 'It acts in this replica alone: without Redis the others are not told.' : 'It acts.'
+  if (history === 'Redis' && everywhere) return 'It acts in every replica.'
+  if (history === 'Redis' && missing.length === 0)
+    return 'It acts in this replica and in those that Redis names. Others act by it when they have read it.'
+  if (history === 'Redis')
+    return `It does not act yet in ${missing.join(', ')}: what reads it in Redis acts by it, and what has ended serves nothing.`
+  const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
+  const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
   if (history === 'File' && !kept)
     return `${here} It could not be written down, so files may come back after a restart.`
   return here

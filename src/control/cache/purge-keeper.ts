@@ -47,6 +47,8 @@ export class PurgeKeeper {
   /** Of stores, one behind the other: what an older one says does not count. */
   #turn = 0
   #sending = false
+  /** The last records were not taken. */
+  #failed = false
   #stopRetry: () => void = () => {}
 
   constructor(options: PurgeKeeperOptions) {
@@ -58,24 +60,30 @@ export class PurgeKeeper {
     this.#purges.follow((run) => this.#options.time.after(LOOK, run))
   }
 
-  /** @param open undefined: there is no history; this process keeps to itself */
-  use(open: OpenPurgeStore | undefined): void {
+  /**
+   * @param open undefined: there is no history; this process keeps to itself
+   * @returns resolves when the one before has been left
+   */
+  async use(open: OpenPurgeStore | undefined): Promise<void> {
     const turn = ++this.#turn
-    this.#store?.stop()
+    const left = this.#store?.stop()
     this.#stopRetry()
+    this.#stopRetry = () => {}
     this.#store = null
     this.#sending = false
     this.#options.failure(undefined)
     const { history, position } = this.#purges
     if (open === undefined) {
       this.#store = undefined
-      return this.#forget()
+      this.#forget()
+    } else {
+      this.#store = open(
+        { history, position },
+        this.#events(() => turn === this.#turn),
+      )
+      this.#send()
     }
-    this.#store = open(
-      { history, position },
-      this.#events(() => turn === this.#turn),
-    )
-    this.#send()
+    await left
   }
 
   /**
@@ -104,15 +112,17 @@ export class PurgeKeeper {
     const { time } = this.#options
     const until = time.monotonic() + within
     while (this.#waiting.has(id) && time.monotonic() < until) await this.#changed(until - time.monotonic())
-    if (this.#waiting.has(id)) return { kept: false, replicas: 0, reached: 0 }
+    if (this.#waiting.has(id)) return { kept: false, members: [], complete: false }
     return { kept: true, ...(await store.reach(id)) }
   }
 
-  stop(): void {
+  /** See {@link PurgeStore.stop}. */
+  async stop(): Promise<void> {
     this.#turn++
-    this.#store?.stop()
+    const left = this.#store?.stop()
     this.#store = null
     this.#stopRetry()
+    await left
   }
 
   #take({ kind, id, position, ...rest }: PurgeRecord): void {
@@ -173,6 +183,7 @@ export class PurgeKeeper {
 
   async #sendTo(store: PurgeStore): Promise<void> {
     const batch = [...this.#waiting.values()].slice(0, BATCH)
+    this.#failed = false
     try {
       if (batch.length > 0) await store.append(batch)
       if (store !== this.#store) return
@@ -182,15 +193,24 @@ export class PurgeKeeper {
       this.#sending = false
       this.#send()
     } catch {
-      if (store === this.#store) this.#sendLater(RETRY)
+      if (store !== this.#store) return
+      this.#failed = true
+      this.#sendLater(RETRY)
     }
   }
 
   #sendLater(pause: Milliseconds): void {
-    this.#stopRetry = this.#options.time.after(pause, () => {
-      this.#sending = false
-      this.#send()
-    })
+    const stop = this.#options.time.after(pause, () => this.#sendAgain())
+    this.#stopRetry = () => {
+      stop()
+      this.#stopRetry = () => {}
+    }
+  }
+
+  #sendAgain(): void {
+    this.#stopRetry()
+    this.#sending = false
+    this.#send()
   }
 
   #events(current: () => boolean): PurgeStoreEvents {
@@ -208,7 +228,10 @@ export class PurgeKeeper {
         else append(record)
       },
       failure: (message) => {
-        if (current()) this.#options.failure(message)
+        if (!current()) return
+        this.#options.failure(message)
+        // It answers again: what waits for the next try is sent now.
+        if (message === undefined && this.#failed) this.#sendAgain()
       },
     }
   }

@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
 import type { PasswordAnswer, PasswordQuestion } from '../../auth/password-check.ts'
 import type { CachedObject } from '../../cache/cached-object.ts'
+import type { ExplainAnswer } from '../../exchange/explain.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { SignInAnswer, SignInQuestion } from '../../policy/sign-ins.ts'
@@ -42,6 +43,8 @@ export interface PublisherEvents {
   passwordAsked(question: PasswordQuestion, answer: (answer: PasswordAnswer) => void): void
   /** A worker says what is stored. */
   cachedFound(id: number, objects: readonly CachedObject[], complete: boolean): void
+  /** A worker says what it would do with a request; null: it has no tables yet. */
+  explained(id: number, answer: ExplainAnswer | null): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -154,6 +157,7 @@ export class Publisher {
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)
     else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
+    else if (message.type === 'explained') this.#events.explained(message.id, message.answer)
     else if (message.type === 'cached') this.#events.cachedFound(message.id, message.objects, message.complete)
     else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
     else this.#settle()

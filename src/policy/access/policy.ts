@@ -2,6 +2,7 @@
  * `access`: who may come at all, by the client's address behind trusted proxies. It stands before everything that costs
  * something, and says nothing about who somebody is.
  */
+import { REASONS } from '../../lib/reason.ts'
 import { CidrSet } from '../../pattern/cidr.ts'
 import { type PolicyDefinition, planOnce } from '../definition.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
@@ -35,19 +36,26 @@ function accessFilter({ allow, deny }: AccessPlan): Filter {
     ...(deny.length === 0 ? [] : [`refuses ${listed(deny)}`]),
     ...(allow.length === 0 ? [] : [`lets pass ${listed(allow)}${deny.length === 0 ? ' alone' : ' of the others'}`]),
   ]
+  /** @returns why it is refused */
+  const judge = (clientAddress: string): string | undefined =>
+    denied.has(clientAddress)
+      ? 'the address is in access.deny'
+      : allowed === null || allowed.has(clientAddress)
+        ? undefined
+        : 'the address is not in access.allow'
   return {
     name: 'access',
     onRequest(x): RequestDecision {
-      const { clientAddress } = x
-      const detail = denied.has(clientAddress)
-        ? 'the address is in access.deny'
-        : allowed === null || allowed.has(clientAddress)
-          ? undefined
-          : 'the address is not in access.allow'
+      const detail = judge(x.clientAddress)
       if (detail === undefined) return undefined
       return { type: 'respond', response: { ...problemResponse('AddressDenied', x), detail } }
     },
-    explain: () => ({ filter: 'access', effect: parts.join(' and ') }),
+    explain({ clientAddress }) {
+      const refused = judge(clientAddress)
+      const effect = parts.join(' and ')
+      if (refused === undefined) return { filter: 'access', effect }
+      return { filter: 'access', effect: `${effect}: ${refused}`, status: REASONS.AddressDenied.status }
+    },
   }
 }
 

@@ -4,7 +4,9 @@
  */
 import { looseName } from '../../message/fields.ts'
 import { decodeFormText } from '../../pattern/query.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
+
+type Request = Pick<DryExchange, 'query' | 'request'>
 
 /** Exactly one of `header`, `cookie` and `query`. */
 export interface CredentialPlace {
@@ -35,7 +37,7 @@ export function searchedPlace(place: CredentialPlace): SearchedPlace {
 }
 
 /** @returns undefined where there is none; `'several'` where there is more than one, in one place or in two */
-export function findCredential(x: Exchange, places: readonly SearchedPlace[]): FoundCredential | 'several' | undefined {
+export function findCredential(x: Request, places: readonly SearchedPlace[]): FoundCredential | 'several' | undefined {
   let found: FoundCredential | undefined
   for (const place of places) {
     const texts = textsAt(x, place)
@@ -46,7 +48,7 @@ export function findCredential(x: Exchange, places: readonly SearchedPlace[]): F
   return found
 }
 
-function textsAt(x: Exchange, place: SearchedPlace): readonly string[] {
+function textsAt(x: Request, place: SearchedPlace): readonly string[] {
   const { header, cookie, query } = place
   if (header !== undefined) return headerTexts(x, header, place.schemePrefix)
   if (cookie !== undefined) return x.request.all('cookie').flatMap((field) => cookieTexts(field, cookie))
@@ -56,7 +58,7 @@ function textsAt(x: Exchange, place: SearchedPlace): readonly string[] {
 const NONE: readonly string[] = []
 
 /** Of a field with a scheme only those that have it: another scheme is another credential. */
-function headerTexts(x: Exchange, name: string, scheme: string): readonly string[] {
+function headerTexts(x: Request, name: string, scheme: string): readonly string[] {
   const fields = x.request.all(name)
   if (scheme === '' || fields.length === 0) return fields
   if (fields.length === 1) {
@@ -101,7 +103,7 @@ function queryTexts(query: string, name: string): string[] {
  *
  * @param found where it is known that there is a credential
  */
-export function removeCredentials(x: Exchange, place: SearchedPlace, found: boolean): void {
+export function removeCredentials(x: Request, place: SearchedPlace, found: boolean): void {
   const { header, schemePrefix, cookie, query } = place
   if (header !== undefined) {
     if (found || schemePrefix === '' || headerTexts(x, header, schemePrefix).length > 0)
@@ -114,7 +116,7 @@ export function removeCredentials(x: Exchange, place: SearchedPlace, found: bool
 }
 
 /** Leaves the credential that was judged, and no other spelling of its field that a backend may take for it. */
-export function keepCredential(x: Exchange, { text, place }: FoundCredential): void {
+export function keepCredential(x: Request, { text, place }: FoundCredential): void {
   const { header, scheme } = place
   if (header === undefined || /^[a-z0-9]+$/.test(header)) return
   const value = scheme === undefined ? text : `${scheme} ${text}`
@@ -122,7 +124,7 @@ export function keepCredential(x: Exchange, { text, place }: FoundCredential): v
   x.request.add(header, value)
 }
 
-function removeCookie(x: Exchange, name: string): void {
+function removeCookie(x: Request, name: string): void {
   const fields = x.request.all('cookie')
   if (fields.every((field) => cookieTexts(field, name).length === 0)) return
   const kept = fields

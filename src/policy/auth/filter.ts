@@ -7,8 +7,10 @@ import type { Reason } from '../../lib/reason.ts'
 import { type Fields, looseName } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
+import type { CredentialNames } from '../../pattern/concealed.ts'
 import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER, NOTE } from '../attribute.ts'
-import type { Exchange } from '../exchange.ts'
+import { ASSUMED_CREDENTIAL, type DryRun } from '../dry-run.ts'
+import type { DryExchange, Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
@@ -93,6 +95,13 @@ class Authentication {
     return [...this.#claimed, ...this.#readFirst, ...credentials]
   }
 
+  /** Where credentials are. */
+  get names(): CredentialNames {
+    const headers = this.#places.flatMap(({ header }) => (header === undefined ? [] : [header]))
+    const parameters = this.#places.flatMap(({ query }) => (query === undefined ? [] : [query]))
+    return { headers: new Set(headers), parameters: new Set(parameters) }
+  }
+
   get effect(): string {
     const wanted = this.#methods.map(({ auth }) => auth.wants)
     return `wants ${[...wanted, ...(this.#anonymous ? ['no credential'] : [])].join(', or ')}`
@@ -115,6 +124,18 @@ class Authentication {
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     return this.#await(x, method, found, method.auth.judge(text, x))
+  }
+
+  /** As a request that passes: its credential is neither verified nor known. */
+  rehearse(x: DryRun): void {
+    for (const name of this.#claimed) x.request.removeLoosely(name)
+    this.#pass(x)
+    const found = findCredential(x, this.#places)
+    if (found === undefined && this.#anonymous) return
+    const kept = found !== undefined && found !== 'several' && this.#readers.get(found.place)!.some(keeps)
+    if (!kept) for (const place of this.#places) removeCredentials(x, place, true)
+    x.set(CLAIMS, {})
+    x.set(ASSUMED_CREDENTIAL, { states: new Set(this.#claimed), places: this.names })
   }
 
   /** What the first method answers that has something to say. */
@@ -167,7 +188,7 @@ class Authentication {
     }
   }
 
-  #pass(x: Exchange): undefined {
+  #pass(x: DryExchange): undefined {
     for (const name of this.#readFirst) x.request.removeLoosely(name)
   }
 
@@ -219,6 +240,10 @@ class Authentication {
   }
 }
 
+function keeps({ auth }: Method): boolean {
+  return auth.kept
+}
+
 function reads({ from }: AuthMethod, place: CredentialPlace): boolean {
   return from.some((one) => samePlace(one, place))
 }
@@ -267,6 +292,11 @@ export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
     ...(sessions ? { sessions } : {}),
     onRequest: (x) => authentication.onRequest(x),
     ...(answers ? { onResponse: (x: Exchange, head: ResponseHead) => authentication.onResponse(x, head) } : {}),
-    explain: () => ({ filter: 'auth', effect }),
+    credentials: authentication.names,
+    explain: () => ({
+      filter: 'auth',
+      effect: `${effect}; not verified here: what follows is for one that is accepted`,
+    }),
+    rehearse: (x) => authentication.rehearse(x),
   }
 }

@@ -1,8 +1,9 @@
 /** Fetches a response anew while its stale one is served (RFC 5861 §3): nobody waits for it. */
+import { rangeText } from '../../cache/asked-range.ts'
 import { addValidators, dropConditions } from '../../cache/preconditions.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { BodySink } from '../../message/body.ts'
+import type { BodyWaker, LentSink } from '../../message/body.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { BackgroundExchange, BackgroundSink } from '../background.ts'
 import type { Exchange } from '../exchange.ts'
@@ -27,10 +28,15 @@ export function fetchInBackground(
       // A HEAD is answered by what is stored of a GET.
       method: x.method === 'HEAD' ? 'GET' : x.method,
       edit(fields) {
-        const { stale } = fetch
-        if (stale === null) return dropConditions(fields)
-        const { entry } = stale.hold
-        addValidators(fields, new StoredHead().at(entry.bytes, entry.headAt), stale.numbers)
+        const { stale, request } = fetch
+        if (stale === null) dropConditions(fields)
+        else {
+          const { entry } = stale.hold
+          addValidators(fields, new StoredHead().at(entry.bytes, entry.headAt), stale.numbers)
+        }
+        const { part } = request
+        if (part !== null) fields.set('range', `bytes=${rangeText(part.asked)}`)
+        if (part?.tag !== undefined) fields.set('if-range', part.tag)
       },
       ...(content === null ? {} : { body: content }),
       timeout: TIMEOUT,
@@ -41,7 +47,7 @@ export function fetchInBackground(
   else sink.exchange = begun
 }
 
-const NOBODY: BodySink = { write: () => true, end() {}, fail() {} }
+const NOBODY: LentSink & BodyWaker = { write: () => true, lend: () => true, end() {}, fail() {}, wake() {} }
 
 class FetchSink implements BackgroundSink {
   readonly #fetch: Fetch
@@ -63,12 +69,12 @@ class FetchSink implements BackgroundSink {
 
   #head({ status, fields, bodyLength }: ResponseHead): void {
     const outcome = this.#fetch.onHead(status, fields, bodyLength)
-    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, () => {})
+    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, NOBODY)
     else this.#end()
   }
 
   data(bytes: Buffer, start: number, end: number): boolean {
-    this.#step?.data(bytes.subarray(start, end))
+    this.#step?.lend(bytes, start, end)
     // What is too large to be stored is of no use to anybody.
     if (!this.#fetch.open) this.#end()
     return true

@@ -43,6 +43,11 @@ export function takeFields(request: Fields, names: readonly string[]): readonly 
   return taken
 }
 
+/** Of what was taken, the fields with these names. */
+export function putBack(request: Fields, names: readonly string[], taken: CachedRequest['conditions']): void {
+  for (const [name, value] of taken) if (names.includes(name)) request.add(name, value)
+}
+
 /** Puts the client's conditions back in place of those that validated what was stored. */
 export function restoreFields(request: Fields, names: readonly string[], taken: CachedRequest['conditions']): void {
   for (const name of names) request.remove(name)

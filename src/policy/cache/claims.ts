@@ -1,4 +1,5 @@
 /** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
+import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
 import {
   type Begun,
@@ -11,6 +12,7 @@ import {
 } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
 import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
@@ -20,7 +22,7 @@ import { KEY, type KeyRule } from './request-key.ts'
 import { encodeVary } from './vary-record.ts'
 
 /** Of a record that leads to variants: for as long as memory has room. */
-const FOREVER = Number.MAX_SAFE_INTEGER
+export const FOREVER = Number.MAX_SAFE_INTEGER
 const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 
 /** Where the variants of a key are. */
@@ -59,7 +61,7 @@ export function followOf(memory: ResponseMemory, key: EntryKey, { namespace }: K
   const begun = memory.begin(key, namespace, 0)
   if (typeof begun === 'string') return null
   if (begun.type === 'under-way') return begun
-  begun.fail()
+  begun.withdraw()
   return null
 }
 
@@ -122,6 +124,27 @@ export interface KeyedRequest {
 export interface Claiming extends KeyedRequest {
   recalled: Recalled | null
   claim: Claim | null
+}
+
+/** A request looks again at most so often, where what it has waited for is of no use to it. */
+export const MAX_ROUNDS = 3
+
+/** A request on its way through the cache. */
+export interface Asking extends Claiming {
+  round: number
+  /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
+  deadline: Milliseconds
+  /** What it has waited for has failed. */
+  failed: boolean
+  collapsed: boolean
+  /** What was missing of its range has been fetched for it. */
+  filled: boolean
+}
+
+export function askingOf(x: Exchange, rule: KeyRule): Asking {
+  const directives = requestDirectives(x.request)
+  const none = { content: null, recalled: null, claim: null }
+  return { x, rule, directives, ...none, round: 0, deadline: 0, failed: false, collapsed: false, filled: false }
 }
 
 /**

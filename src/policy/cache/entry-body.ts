@@ -27,30 +27,38 @@ export class SharedHold {
   }
 }
 
+/** Why a body ends before its end, for the log of who reads it; set before it does. */
+export interface BodyCut {
+  why: string | null
+}
+
 export class EntryBody implements BodySource {
   readonly length: number | undefined
   readonly #held: SharedHold
   readonly #from: number
   readonly #to: number
   readonly #fetch: FillUnderWay | null
+  readonly #cut: BodyCut | null
 
   /**
    * @param held released at the end
    * @param from first byte
    * @param to behind the last one; -1: where the body ends
    * @param fetch what writes it, and has been followed by nobody yet; null: it is whole
+   * @param cut null: where it is cut, the fetch of another request has failed
    */
-  constructor(held: SharedHold, from: number, to: number, fetch: FillUnderWay | null) {
+  constructor(held: SharedHold, from: number, to: number, fetch: FillUnderWay | null, cut: BodyCut | null = null) {
     const end = to === -1 ? held.entry.bodyBytes : to
     this.length = end === -1 ? undefined : end - from
     this.#held = held
     this.#from = from
     this.#to = to
     this.#fetch = fetch
+    this.#cut = cut
   }
 
   start(sink: BodySink): BodyControl {
-    const reader = new EntryReader(this.#held, this.#from, this.#to, this.#fetch, sink)
+    const reader = new EntryReader(this.#held, this.#from, this.#to, this.#fetch, this.#cut, sink)
     reader.resume()
     return reader
   }
@@ -60,17 +68,26 @@ class EntryReader implements BodyControl {
   readonly #held: SharedHold
   readonly #to: number
   readonly #fetch: FillUnderWay | null
+  readonly #cut: BodyCut | null
   readonly #sink: BodySink
   #at: number
   #over = false
   /** The sink takes no more for now. */
   #full = false
 
-  constructor(held: SharedHold, from: number, to: number, fetch: FillUnderWay | null, sink: BodySink) {
+  constructor(
+    held: SharedHold,
+    from: number,
+    to: number,
+    fetch: FillUnderWay | null,
+    cut: BodyCut | null,
+    sink: BodySink,
+  ) {
     this.#held = held
     this.#at = from
     this.#to = to
     this.#fetch = fetch
+    this.#cut = cut
     this.#sink = sink
     fetch?.follow(() => {
       if (!this.#full) this.#pump()
@@ -118,7 +135,7 @@ class EntryReader implements BodyControl {
       if (state === 'waiting' || state === 'filling') return
       // Nothing more comes, and its end has not: what is whole has a length, so without one it is not whole either, and
       // an end here would be a wrong body.
-      return this.#fail()
+      return this.#fail('UpstreamTruncated', this.#cut?.why ?? undefined)
     }
   }
 

@@ -1,60 +1,219 @@
 /** What the cache would do with a request, by which key, and why. */
+import { hash } from 'node:crypto'
 import { requestDirectives } from '../../cache/cache-control.ts'
+import {
+  type CacheExplanation,
+  type CacheVerdictName,
+  type StoreExplanation,
+  WHY,
+} from '../../cache/cache-explanation.ts'
+import type { CacheNumbers } from '../../cache/cache-numbers.ts'
+import { describeStored } from '../../cache/cached-object.ts'
 import { describeKey } from '../../cache/key-text.ts'
+import { FIXED_LABELS } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeMissing, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { isTag } from '../../cache/tags.ts'
+import { writeVariant } from '../../cache/vary.ts'
+import type { RequestDirectives, ReuseVerdict } from '../../cache/verdicts.ts'
+import { Fields } from '../../message/fields.ts'
+import type { CredentialNames } from '../../pattern/concealed.ts'
+import { ASSUMED_CREDENTIAL } from '../dry-run.ts'
 import type { DryExchange } from '../exchange.ts'
 import type { Explanation } from '../filter.ts'
 import type { FilterServices } from '../services.ts'
 import { bypassOf } from './bypass.ts'
-import { Lookups } from './lookup.ts'
+import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
-import { KEY, type RequestKeys } from './request-key.ts'
+import { labelsOf } from './purged.ts'
+import { aboutOf, type RecalledResponse, Recalls } from './recall.ts'
+import { KEY, type KeyRule, type RequestKeys } from './request-key.ts'
+import { StoredParts } from './stored-parts.ts'
 import { resultOf } from './words.ts'
 
-/** Without an effect: the request and what is stored stay as they are. */
-export function explainCache(
-  x: DryExchange,
-  plan: CachePlan,
-  keys: RequestKeys,
-  { cache, clock }: Pick<FilterServices, 'cache' | 'clock'>,
-): Explanation {
+/** Shown of a response. */
+const MAX_TAG_NAMES = 32
+const DIGEST_LENGTH = 32
+const IDENTITY = /^(?:consumer$|claim:)/
+
+export interface ExplainedCache {
+  readonly plan: CachePlan
+  readonly keys: RequestKeys
+  readonly services: Pick<FilterServices, 'cache' | 'clock'>
+}
+
+/** What is known of a request before anything is looked for. */
+interface Asked extends ExplainedCache {
+  readonly x: DryExchange
+  readonly directives: RequestDirectives
+  /** Where a credential may be. */
+  readonly hidden: CredentialNames | undefined
+}
+
+/** What was found of it in a store. */
+interface Found {
+  readonly numbers: CacheNumbers
+  readonly bodyBytes: number
+  readonly tags: number
+  readonly head: Buffer
+}
+
+/** The request and what is stored stay as they are, but that a look counts as a use. */
+export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation {
+  const { plan, keys, services } = cache
   const bypass = bypassOf(plan.bypass)(x)
-  if (bypass !== null) return passes(bypass)
+  if (bypass !== null) return told({ ...verdictOf(bypass), stores: [] })
   const { method, origin, originalPath, path, query, upstreamHost } = x
   const target = { method, origin, originalPath, path, query, upstreamHost }
-  if (!keys.selectQuery(target)) return passes('bypass Query')
-  if (method === 'QUERY') return { filter: 'cache', effect: 'has the content of the request in its key' }
-  if (!keys.write(x, keys.rule(x), null, target)) return passes('bypass KeyTooLong')
-  const now = clock.wall()
-  const found = new Lookups(cache.memory, cache.purges).find(x, now)
+  if (!keys.selectQuery(target)) return told({ ...verdictOf('bypass Query'), stores: [] })
+  if (method === 'QUERY') return told(unknown('the content of the request is part of its key (RFC 10008 §2.7)'))
+  const assumed = x.get(ASSUMED_CREDENTIAL)
+  const identity = assumed && plan.by.find((selector) => IDENTITY.test(selector))
+  const rule = keys.rule(x)
+  if (!keys.write(x, rule, null, target)) return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
+  const asked: Asked = { ...cache, x, directives: requestDirectives(x.request), hidden: assumed?.places }
+  if (identity !== undefined)
+    return told({
+      ...unknown(`the key has ${identity} of the credential, which is not verified here`),
+      ...keyOf(asked),
+    })
+  const now = services.clock.wall()
+  const { memory, purges } = services.cache
+  const lookups = new Lookups(memory, purges)
+  const parts = new StoredParts(memory, lookups)
+  const found = lookups.find(x, now)
+  if (found.entry === null && method === 'GET' && x.request.has('range')) parts.cover(x, found, now)
+  // What would be stored of a range has a key of its own.
+  if (found.entry === null && !asked.directives.onlyIfCached) parts.place(x, found, now)
   try {
-    const key = describeKey(KEY.copy())
-    const directives = requestDirectives(x.request)
-    const { entry } = found
-    const verdict =
-      entry === null
-        ? judgeMissing(directives, reuseVerdict())
-        : judgeReuse(found.numbers, directives, now, reuseVerdict())
-    const { outcome, reason, age, ttl } = verdict
-    if (outcome === 'GatewayTimeout') return { filter: 'cache', effect: `has nothing usable under ${key}`, status: 504 }
-    if (entry === null || outcome === 'Validate') {
-      const why = resultOf(found, reason)
-      const how = entry === null ? 'asks the origin' : `asks the origin whether what is ${age} s old is current`
-      return { filter: 'cache', effect: `${how} (${why}): ${key}` }
-    }
-    const { status } = new StoredHead().at(entry.bytes, entry.headAt)
-    return {
-      filter: 'cache',
-      effect: `answers by what is stored (${reason}), ${age} s old, ${ttl} s left: ${key}`,
-      status,
-    }
+    return explainFound(asked, rule, found, now)
   } finally {
-    cache.memory.leave()
+    memory.leave()
   }
 }
 
-function passes(why: CacheResult): Explanation {
-  return { filter: 'cache', effect: `lets the request pass (${why})` }
+function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): Explanation {
+  const { x, directives, plan, services } = asked
+  const { entry, names, state, numbers } = found
+  const stated = names?.find((name) => x.get(ASSUMED_CREDENTIAL)?.states.has(name))
+  const memory: StoreExplanation = { store: 'Memory', state: entry !== null ? 'found' : stateOf(state) }
+  const about = { ...keyOf(asked), ...(names !== null && { vary: names }), stores: [memory] }
+  if (stated !== undefined)
+    return told({ ...about, ...unknown(`responses vary by ${stated}, which the credential states`), stores: [memory] })
+  const here: Found | null =
+    entry === null
+      ? null
+      : {
+          numbers,
+          bodyBytes: entry.bodyBytes,
+          tags: labelsOf(entry).length - FIXED_LABELS,
+          head: Buffer.from(entry.bytes.subarray(entry.headAt, entry.headAt + entry.headBytes)),
+        }
+  const verdict =
+    here === null ? judgeMissing(directives, reuseVerdict()) : judgeReuse(numbers, directives, now, reuseVerdict())
+  const result = resultOf(found, verdict.reason)
+  const said = told({
+    ...about,
+    ...judged(asked, here, verdict, { result, part: found.part !== null }, 'hit Memory', now),
+  })
+  // Parts are in the memory alone.
+  const archive = found.part !== null && entry !== null ? undefined : services.cache.archives.of(plan.store)
+  if (archive === undefined) return said
+  const recalls = new Recalls(archive, plan.store !== 'Redis', services.cache, services.clock)
+  const primary = KEY.copy().subarray(0, found.primaryLength)
+  const url = aboutOf(x, found).url
+  const recall = { rule, primary: { bytes: primary, length: primary.length }, fields: x.request, url, known: null }
+  const complete = async (): Promise<Explanation> => {
+    const { ticket, found: away } = await recalls.ask(recall)
+    const store = ticket?.archive ?? (plan.store === 'File' ? 'File' : 'Redis')
+    const there = ticket === null ? 'away' : away === null ? 'nothing' : 'found'
+    const stores: StoreExplanation[] = [memory, { store, state: there }]
+    if (away === null || verdict.outcome === 'Fresh' || verdict.outcome === 'StaleWhileRevalidate')
+      return { ...said, cache: { ...said.cache!, stores } }
+    return told({ ...archived(asked, primary, away), stores })
+  }
+  return { ...said, complete }
+}
+
+/** As the archive has it: the memory has nothing, or something stale. */
+function archived(asked: Asked, primary: Uint8Array, { hit, response, numbers, names }: RecalledResponse) {
+  const now = asked.services.clock.wall()
+  KEY.begin(primary)
+  if (names !== null) writeVariant(KEY, names, asked.x.request)
+  const verdict = judgeReuse(numbers, asked.directives, now, reuseVerdict())
+  const tags = response.labels.length - FIXED_LABELS
+  const found: Found = { numbers, bodyBytes: hit.bodyBytes, tags, head: response.head }
+  const result = `miss ${verdict.reason}` as CacheResult
+  const about = { ...keyOf(asked), ...(names !== null && { vary: names }) }
+  return { ...about, ...judged(asked, found, verdict, { result, part: false }, 'hit Archive', now) }
+}
+
+/** @param miss where the origin is asked, perhaps for a part. @param hit where it is not: what is stored is fresh */
+function judged(
+  { x, directives, plan }: Asked,
+  found: Found | null,
+  verdict: ReuseVerdict,
+  { result: miss, part }: { readonly result: CacheResult; readonly part: boolean },
+  hit: CacheResult,
+  now: number,
+): Omit<CacheExplanation, 'stores'> {
+  const stored = found === null ? {} : { stored: storedOf(found, plan, now, verdict.ttl) }
+  const { outcome } = verdict
+  if (outcome === 'Fresh') return { ...verdictOf(hit), ...stored }
+  if (outcome === 'StaleWhileRevalidate') return { ...verdictOf('stale StaleWhileRevalidate'), ...stored }
+  if (outcome === 'Stale') return { ...verdictOf('stale MaxStale'), ...stored }
+  if (outcome === 'GatewayTimeout') return { ...verdictOf('refused OnlyIfCached'), ...stored }
+  if (directives.noStore) return { ...verdictOf('bypass RequestNoStore'), ...stored }
+  if (found === null && !part && x.method === 'GET' && x.request.has('range')) return verdictOf('bypass Range')
+  if (found === null) return verdictOf(miss)
+  return { ...verdictOf(miss), verdict: 'validate', ...stored }
+}
+
+function storedOf(
+  { numbers, bodyBytes, tags, head }: Found,
+  plan: CachePlan,
+  now: number,
+  left: number,
+): NonNullable<CacheExplanation['stored']> {
+  const fields = new StoredHead().at(head, 0).fields(new Fields())
+  const words = plan.tags === undefined ? [] : fields.all(plan.tags).flatMap((line) => line.split(/[ \t,]+/))
+  const tagNames = [...new Set(words.filter((word) => word !== '' && isTag(word)))].slice(0, MAX_TAG_NAMES)
+  return { ...describeStored(numbers, { bodyBytes, purged: false, tags, now }), left, tagNames }
+}
+
+function stateOf(state: Lookup['state']): StoreExplanation['state'] {
+  return state === 'purged' || state === 'uncacheable' ? state : 'nothing'
+}
+
+/** Of the key in `KEY`. */
+function keyOf({ hidden }: Asked): Pick<CacheExplanation, 'key' | 'keyDigest'> {
+  const key = KEY.copy()
+  return { key: describeKey(key, hidden), keyDigest: hash('sha256', key, 'hex').slice(0, DIGEST_LENGTH) }
+}
+
+function verdictOf(result: CacheResult): Pick<CacheExplanation, 'verdict' | 'result' | 'why'> {
+  const verdict = result.slice(0, result.indexOf(' ')) as CacheVerdictName
+  return { verdict, result, why: WHY[result] }
+}
+
+function unknown(why: string): Pick<CacheExplanation, 'verdict' | 'why' | 'stores'> {
+  return { verdict: 'unknown', why, stores: [] }
+}
+
+const EFFECTS: Readonly<Record<CacheVerdictName, string>> = {
+  hit: 'answers by what is stored',
+  stale: 'answers by what is stored',
+  validate: 'asks the origin whether what is stored is current',
+  miss: 'asks the origin',
+  bypass: 'lets the request pass',
+  refused: 'refuses',
+  unknown: 'cannot be known',
+}
+
+function told(cache: CacheExplanation): Explanation {
+  const { verdict, result = verdict, stored } = cache
+  const answers = verdict === 'hit' || verdict === 'stale'
+  const status = verdict === 'refused' ? 504 : answers ? stored?.status : undefined
+  return { filter: 'cache', effect: `${EFFECTS[verdict]} (${result})`, ...(status !== undefined && { status }), cache }
 }

@@ -5,7 +5,7 @@
  */
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { GatewayError } from '../../lib/error.ts'
-import type { BodyControl, BodySink, BodySource } from '../../message/body.ts'
+import type { BodyControl, BodySink, BodySource, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
@@ -43,7 +43,7 @@ export function fetchAnew(
   return promise
 }
 
-class Relay implements BackgroundSink, BodySource, BodyControl, BodySink {
+class Relay implements BackgroundSink, BodySource, BodyControl, BodyWaker, LentSink {
   readonly #fetch: Fetch
   readonly #answered: (response: LocalResponse) => void
   readonly #failed: (error: GatewayError) => void
@@ -78,16 +78,24 @@ class Relay implements BackgroundSink, BodySource, BodyControl, BodySink {
     this.#hasHead = true
     this.length = bodyLength
     const stored = this.#fetch.onHead(status, fields, bodyLength).type === 'stored'
-    if (stored) this.#step = new FillStep(this.#fetch, this, () => this.exchange?.resume())
+    if (stored) this.#step = new FillStep(this.#fetch, this, this)
     this.#answered({ status, fields, body: bodyLength === 0 ? null : this })
   }
 
   data(bytes: Buffer, start: number, end: number): boolean {
-    const chunk = Buffer.from(bytes.subarray(start, end))
-    return this.#step === null ? this.write(chunk) : this.#step.data(chunk)
+    return this.#step === null ? this.lend(bytes, start, end) : this.#step.lend(bytes, start, end)
+  }
+
+  wake(): void {
+    this.exchange?.resume()
   }
 
   // ---- to the client ----
+
+  /** What waits stays. */
+  lend(bytes: Buffer, start: number, end: number): boolean {
+    return this.write(Buffer.from(bytes.subarray(start, end)))
+  }
 
   write(chunk: Uint8Array): boolean {
     this.#waiting.push(chunk)

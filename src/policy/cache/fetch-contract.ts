@@ -7,8 +7,10 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { SharedHold } from './entry-body.ts'
+import type { PartPlace } from './part-place.ts'
 import type { KeepRequest, Recalls } from './recall.ts'
 import type { KeyRule } from './request-key.ts'
+import type { StoredParts } from './stored-parts.ts'
 
 /** What is known of the request, so that it can be judged when the exchange is over. */
 export interface FetchRequest {
@@ -22,6 +24,8 @@ export interface FetchRequest {
   readonly recordSerial: number
   /** Serial of what was found under the key. */
   readonly seen: number
+  /** The key is that of a part, of which a range is asked for; null: of a whole. */
+  readonly part: PartPlace | null
   readonly storing: StoringRequest
   /** For purges. */
   readonly labelled: LabelledObject
@@ -54,6 +58,7 @@ export type HeadOutcome =
 export interface FetchServices {
   readonly cache: CacheServices
   readonly recalls: Recalls | null
+  readonly parts: StoredParts
   readonly rules: CacheRules
   readonly maxObjectBytes: number
   /** Labels of the tags in a response; null: more than an object may have. */

@@ -27,7 +27,7 @@ export class FetchRequests {
   of({ x, rule, content, recalled }: KeyedRequest, found: Lookup): FetchRequest {
     x.request.detach()
     const key = keyCopy()
-    const { primaryLength, names, recordSerial, seen, entry, numbers } = found
+    const { primaryLength, names, recordSerial, seen, part, entry, numbers } = found
     const validated = entry === null ? null : numbers.received
     const primary = key.bytes.subarray(0, primaryLength)
     return {
@@ -37,6 +37,7 @@ export class FetchRequests {
       names,
       recordSerial,
       seen,
+      part,
       storing: this.storing(x, content),
       origin: originOf(x),
       labelled: {

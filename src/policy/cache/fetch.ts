@@ -11,9 +11,16 @@ import {
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
 import { encodeHead } from '../../cache/encode-head.ts'
+import { isWhole } from '../../cache/partial-content.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import { EntryKind, type Fill, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
+import {
+  type EntryKey,
+  EntryKind,
+  type Fill,
+  type ResponseMemory,
+  type StoredEntry,
+} from '../../cache/response-memory.ts'
 import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
@@ -21,10 +28,15 @@ import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation
 import { uniteVary, varyOf } from '../../cache/vary.ts'
 import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
-import { fillOf, recordOf, toVariant } from './claims.ts'
-import type { SharedHold } from './entry-body.ts'
+import { fillOf, recordOf, toVariant, type VariantPlace } from './claims.ts'
+import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
+import { FillStep, type FillTarget } from './fill-step.ts'
+import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
+import { PartMerges } from './part-merges.ts'
+import { type PartPlace, partIn, partOf } from './part-place.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
@@ -41,8 +53,6 @@ const OF_THE_REQUEST: ReadonlySet<StoreReason> = new Set<StoreReason>([
   'Credentials',
 ])
 
-/** Bytes of a body that are copied in one turn. */
-const COPY_BUDGET = 1024 * 1024
 const NO_BYTES = new Uint8Array(0)
 const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
 /** The same bytes. */
@@ -52,7 +62,7 @@ const LABELS = new Float64Array(MAX_LABELS)
 const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
-export class Fetch {
+export class Fetch implements BodyTee, FillTarget {
   readonly request: FetchRequest
   readonly #services: FetchServices
   readonly #memory: ResponseMemory
@@ -61,6 +71,13 @@ export class Fetch {
   #fill: Fill | null
   /** Of the fields that choose the variant; null: none does. */
   #names: readonly string[] | null
+  /** Where a claim is asked for again: the key of the request, or that of the whole. */
+  #key: EntryKey
+  #seen: number
+  /** Of a body that is stored in part; null: it is the whole. */
+  #part: NewPart | null = null
+  /** The key of the whole. */
+  #whole: EntryKey
   stale: StaleResponse | null
 
   constructor(request: FetchRequest, services: FetchServices, fill: Fill | null, stale: StaleResponse | null) {
@@ -70,6 +87,9 @@ export class Fetch {
     this.#purges = services.cache.purges
     this.#fill = fill
     this.#names = request.names
+    this.#key = request.key
+    this.#seen = request.seen
+    this.#whole = request.part === null ? request.key : { bytes: request.key.bytes, length: request.part.wholeLength }
     this.stale = stale
   }
 
@@ -86,6 +106,7 @@ export class Fetch {
   onHead(status: number, fields: Fields, bodyLength: number | undefined): HeadOutcome {
     const { request } = this
     const received = this.#services.wall()
+    if (request.part !== null) this.#services.parts.judge(this.#wholeKey, status, fields, request.sent)
     if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
     const verdict = judgeStoring(
       request.storing,
@@ -107,17 +128,23 @@ export class Fetch {
     bodyLength: number | undefined,
     now: Milliseconds,
   ): StoreReason {
-    const bytes = bodyLength ?? -1
     if (!store) return this.#refuse(reason, status)
-    // Parts of a body are not put together.
-    if (status === 206) return this.#refuse('Partial', status)
+    const { part: place } = this.request
+    const part = status === 206 && place !== null ? partIn(place, fields, bodyLength) : null
+    if (status === 206 && part === null) return this.#refuse('Partial', status)
+    // All bytes are the whole (RFC 9110 §15.3.7.3).
+    const isPart = part !== null && !isWhole(part)
+    const bytes = part === null ? (bodyLength ?? -1) : part.last - part.first + 1
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
     const tags = this.#services.tagsOf(this.request.origin, fields)
     if (tags === null) return this.#refuse('TooLarge', status)
     const vary = varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
-    const head = encodeHead(status, fields, excluded, dateText(now))
+    if (part !== null && !isPart) becomeWhole(numbers)
+    const head = encodeHead(numbers.status, fields, excluded, dateText(now))
     if (head === null) return this.#refuse('TooLarge', status)
+    if (isPart) this.#part = newPart(part, place!, fields, this.request.sent, numbers)
+    else if (place !== null) this.#claimWhole(place)
     this.#fill ??= this.#lateClaim()
     if (this.#fill === null) return 'NoRoom'
     if (vary.type === 'names' && !this.#toVariant(vary.names)) return 'NoRoom'
@@ -157,7 +184,20 @@ export class Fetch {
 
   /** The request was sent without a claim, and its response can be stored all the same. */
   #lateClaim(): Fill | null {
-    return fillOf(this.#memory.begin(this.request.key, this.request.rule.namespace, this.request.seen))
+    return fillOf(this.#memory.begin(this.#key, this.request.rule.namespace, this.#seen))
+  }
+
+  get #wholeKey(): WholeKey {
+    return { rule: this.request.rule, key: this.#whole }
+  }
+
+  /** A range was asked for, and the response is the whole: who waits for the range looks again. */
+  #claimWhole({ wholeSeen }: PartPlace): void {
+    const claim = this.#fill
+    this.#key = this.#whole
+    this.#seen = wholeSeen
+    this.#fill = this.#lateClaim()
+    claim?.withdraw()
   }
 
   /**
@@ -172,8 +212,21 @@ export class Fetch {
     const { rule, recordSerial, began, key, primaryLength, storing } = request
     const primary = { bytes: key.bytes, length: primaryLength }
     const { fields } = storing
-    const place = { memory: this.#memory, rule, primary, names: request.names, recordSerial, began, fields }
-    this.#fill = toVariant(this.#fill!, place, united)
+    const place: VariantPlace = {
+      memory: this.#memory,
+      rule,
+      primary,
+      names: request.names,
+      recordSerial,
+      began,
+      fields,
+    }
+    if (this.#part === null) this.#fill = toVariant(this.#fill!, place, united)
+    else {
+      const part = toPartVariant(this.#fill!, place, request.part!, united)
+      this.#whole = part.whole
+      this.#fill = part.fill
+    }
     this.#names = united
     return this.#fill !== null
   }
@@ -205,8 +258,10 @@ export class Fetch {
 
   /** RFC 9111 §4.3.4: the stored response gets what the newer head says. */
   #validated(stale: StaleResponse, fields: Fields, received: Milliseconds): HeadOutcome {
-    const stored = HEAD.at(stale.hold.entry.bytes, stale.hold.entry.headAt)
-    const isSame = judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
+    const { entry } = stale.hold
+    const stored = HEAD.at(entry.bytes, entry.headAt)
+    // What was taken back meanwhile is not there to be confirmed.
+    const isSame = !entry.gone && judgeNotModified(stored, stale.numbers, fields, received) === 'Update'
     if (isSame && makesStrong(stored, fields)) fields.remove('etag')
     const update = isSame ? this.#update(stored, fields, received) : null
     if (update === null) {
@@ -244,7 +299,7 @@ export class Fetch {
   /** The head of the response to a HEAD (RFC 9111 §4.3.5): it updates what is stored of a GET, or makes it stale. */
   onProbe(status: number, fields: Fields): void {
     const { stale } = this
-    if (status !== 200 || stale === null) return
+    if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
     if (stored.status !== 200) return
@@ -270,13 +325,19 @@ export class Fetch {
       return false
     }
     if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
+    const { part } = this.request
+    const kept = part === null ? null : partOf(HEAD.at(head, 0))
+    if (kept !== null) this.#part = newPart(kept, part!, fields, this.request.sent, verdict.numbers)
     const fill = this.#fill
     this.#fill = null
-    copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
-    return true
+    return copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
   }
 
   // ---- as the target of a FillStep ----
+
+  tee(sink: LentSink, source: BodyWaker): FillStep {
+    return new FillStep(this, sink, source)
+  }
 
   get fill(): Fill {
     return this.#fill!
@@ -302,6 +363,11 @@ export class Fetch {
    * @param validated its body is that of the stale response
    */
   #end(fill: Fill, validated: boolean): void {
+    if (this.#part !== null) {
+      // Parts are in the memory alone.
+      if (fill.end()) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
+      return
+    }
     const { keep } = this.request
     const { recalls } = this.#services
     if (keep === null || recalls === null) fill.end()
@@ -326,11 +392,4 @@ export class Fetch {
     this.stale?.hold.release()
     this.stale = null
   }
-}
-
-function copyBody(fill: Fill, from: SharedHold, nextTurn: (run: () => void) => void, end: () => void): void {
-  const done = fill.copy(from.entry, COPY_BUDGET)
-  if (done === false) return nextTurn(() => copyBody(fill, from, nextTurn, end))
-  from.release()
-  if (done === true) end()
 }

@@ -4,11 +4,13 @@
  */
 import type { Fill, HeldEntry } from '../../cache/response-memory.ts'
 import { GatewayError } from '../../lib/error.ts'
-import type { BodySink, BodyStep } from '../../message/body.ts'
+import type { BodyWaker, LentBodyStep, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 
 /** Bytes that are copied in one turn for a slow client. */
 const PIECE = 64 * 1024
+/** Lent to whoever sends them on. */
+const PIECE_BYTES = Buffer.allocUnsafeSlow(PIECE)
 
 export interface FillTarget {
   readonly fill: Fill
@@ -22,10 +24,10 @@ export interface FillTarget {
   fail(): void
 }
 
-export class FillStep implements BodyStep {
+export class FillStep implements LentBodyStep {
   readonly #target: FillTarget
-  readonly #sink: BodySink
-  readonly #resume: () => void
+  readonly #sink: LentSink
+  readonly #source: BodyWaker
   /** Bytes of the body so far, all of which are stored as long as {@link #stores}. */
   #received = 0
   #stores = true
@@ -33,29 +35,40 @@ export class FillStep implements BodyStep {
   #behind: HeldEntry | null = null
   #given = 0
   /** Received behind what is stored. */
-  readonly #pending: Uint8Array[] = []
+  #pending: Uint8Array[] | null = null
   #pendingBytes = 0
   #tooLarge = false
   #ended = false
   #trailers: Fields | null = null
 
-  constructor(target: FillTarget, sink: BodySink, resume: () => void) {
+  constructor(target: FillTarget, sink: LentSink, source: BodyWaker) {
     this.#target = target
     this.#sink = sink
-    this.#resume = resume
+    this.#source = source
   }
 
   data(chunk: Uint8Array): boolean {
-    const stored = this.#store(chunk)
-    this.#received += chunk.length
-    if (this.#behind !== null) {
-      if (stored) return true
-      // Its source has been told to stop, and may still have some.
-      this.#pending.push(chunk)
-      this.#pendingBytes += chunk.length
-      return false
-    }
-    if (this.#sink.write(chunk)) return true
+    const stored = this.#store(chunk, 0, chunk.length)
+    if (this.#behind !== null) return stored || this.#wait(chunk)
+    return this.#sink.write(chunk) || this.#fallsBehind(stored)
+  }
+
+  lend(bytes: Buffer, start: number, end: number): boolean {
+    const stored = this.#store(bytes, start, end)
+    if (this.#behind !== null) return stored || this.#wait(Buffer.from(bytes.subarray(start, end)))
+    return this.#sink.lend(bytes, start, end) || this.#fallsBehind(stored)
+  }
+
+  /** Its source is told to stop, and may still have some. */
+  #wait(chunk: Uint8Array): false {
+    this.#pending ??= []
+    this.#pending.push(chunk)
+    this.#pendingBytes += chunk.length
+    return false
+  }
+
+  /** The sink takes no more for now. @returns whether its source may go on */
+  #fallsBehind(stored: boolean): boolean {
     if (!stored || !this.#stores) return false
     this.#behind = this.#target.fill.hold()
     this.#given = this.#received
@@ -75,15 +88,14 @@ export class FillStep implements BodyStep {
 
   drained(): void {
     const held = this.#behind
-    if (held === null) return this.#resume()
+    if (held === null) return this.#source.wake()
     const until = this.#received - this.#pendingBytes
     while (this.#given < until) {
-      const piece = Buffer.allocUnsafe(Math.min(PIECE, until - this.#given))
-      const copied = held.copyBody(this.#given, piece, 0, piece.length)
+      const copied = held.copyBody(this.#given, PIECE_BYTES, 0, Math.min(PIECE, until - this.#given))
       // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
       if (copied === 0) return this.#lost()
       this.#given += copied
-      if (!this.#sink.write(piece.subarray(0, copied))) return
+      if (!this.#sink.lend(PIECE_BYTES, 0, copied)) return
     }
     this.#caughtUp()
   }
@@ -95,7 +107,7 @@ export class FillStep implements BodyStep {
     }
     this.#behind?.release()
     this.#behind = null
-    this.#pending.length = 0
+    this.#pending = null
   }
 
   #lost(): void {
@@ -106,24 +118,26 @@ export class FillStep implements BodyStep {
   #caughtUp(): void {
     this.#behind!.release()
     this.#behind = null
-    if (this.#pending.length > 0) {
-      const pending = this.#pending.splice(0)
+    const pending = this.#pending
+    if (pending !== null) {
+      this.#pending = null
       this.#pendingBytes = 0
       let room = true
       for (const chunk of pending) room = this.#sink.write(chunk)
-      if (room && !this.#ended) this.#resume()
+      if (room && !this.#ended) this.#source.wake()
     }
     if (this.#ended) this.#sink.end(this.#trailers)
   }
 
   /** @returns false: the bytes are not stored */
-  #store(chunk: Uint8Array): boolean {
+  #store(bytes: Uint8Array, start: number, end: number): boolean {
+    this.#received += end - start
     if (!this.#stores) return false
     const { fill, maxBytes } = this.#target
-    this.#tooLarge = this.#received + chunk.length > maxBytes
+    this.#tooLarge = this.#received > maxBytes
     // Who reads along gets all of it, as far as there is room.
     if (this.#tooLarge && !fill.followed) fill.fail()
-    else if (fill.write(chunk, 0, chunk.length)) return true
+    else if (fill.write(bytes, start, end)) return true
     this.#stores = false
     this.#target.lost(this.#tooLarge)
     return false

@@ -9,6 +9,7 @@ import type { Filter } from '../filter.ts'
 import type { PolicySet } from '../policy-set.ts'
 import type { FilterServices } from '../services.ts'
 import { explainCache } from './explain.ts'
+import { invalidate } from './invalidate.ts'
 import { OriginResponses } from './origin-responses.ts'
 import type { CachePlan } from './plan.ts'
 import { RequestKeys } from './request-key.ts'
@@ -25,10 +26,11 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     name: 'cache',
     onRequest: (x) => requests.onRequest(x),
     onResponse: (x, head, local) => responses.onResponse(x, head, local),
-    responseBody: (x) => responses.bodyStep(x),
+    responseBody: (x) => responses.bodyTee(x),
+    onUnsafeResponse: (x, head, route) => invalidate(x, head, services, route),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
-    explain: (x) => explainCache(x, plan, keys, services),
+    explain: (x) => explainCache(x, { plan, keys, services }),
   }
 }
 

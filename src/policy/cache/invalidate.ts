@@ -12,15 +12,26 @@ import type { FilterServices } from '../services.ts'
 /** Identities of purges are numbers of so many bits. */
 const ID_BITS = 52
 
-export function invalidate(x: Exchange, { status, fields }: ResponseHead, services: FilterServices): void {
+/**
+ * @param route whose namespace has the stored responses; where the request went through a rule of another namespace,
+ *   that one's Backend makes nothing invalid but the URL of the request
+ */
+export function invalidate(
+  x: Exchange,
+  { status, fields }: ResponseHead,
+  services: FilterServices,
+  route: string = x.route,
+): void {
   if (!invalidates(x.method, status)) return
-  const namespace = namespaceLabel(x.route.slice(0, x.route.indexOf('/')))
+  const owner = namespaceOf(route)
+  const namespace = namespaceLabel(owner)
   const purge = (what: Partial<PurgeRecord>): void => {
     const id = 1 + Math.floor(services.random() * 2 ** ID_BITS)
     services.cache.purges.append({ ...PLAIN, kind: 'label', ...what, namespace, id })
   }
   const purgeUrl = (path: string, query: string | undefined): void => purge(urlPurge(x.host, path, query))
   purgeUrl(x.originalPath, x.query)
+  if (owner !== namespaceOf(x.route)) return
   const { scheme, host, port } = x.origin
   const path = urlText('', x.originalPath, x.query)
   for (const other of invalidatedPaths({ scheme, host: authorityOf(scheme, host, port), path }, fields)) {
@@ -30,4 +41,8 @@ export function invalidate(x: Exchange, { status, fields }: ResponseHead, servic
   }
   const origin = `${scheme}://${authorityOf(scheme, host, port)}`
   for (const group of invalidatedGroups(x.method, status, fields)) purge({ label: groupLabel(origin, group) })
+}
+
+function namespaceOf(route: string): string {
+  return route.slice(0, route.indexOf('/'))
 }

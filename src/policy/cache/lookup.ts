@@ -5,6 +5,7 @@ import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } fro
 import { writeVariant } from '../../cache/vary.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { DryExchange } from '../exchange.ts'
+import type { PartPlace } from './part-place.ts'
 import { judgePurges } from './purged.ts'
 import { KEY } from './request-key.ts'
 import { decodeVary } from './vary-record.ts'
@@ -24,6 +25,10 @@ export interface Lookup {
   seen: number
   /** What is there was purged, or says that responses cannot be stored. */
   state: 'none' | 'found' | 'purged' | 'uncacheable'
+  /** A part was found, or would be stored, under the key in `KEY`; null: it is the key of a whole. */
+  part: PartPlace | null
+  /** Parts are stored, though no whole. */
+  partial: boolean
 }
 
 const FOUND: Lookup = {
@@ -34,6 +39,8 @@ const FOUND: Lookup = {
   recordSerial: 0,
   seen: 0,
   state: 'none',
+  part: null,
+  partial: false,
 }
 
 export class Lookups {
@@ -56,6 +63,8 @@ export class Lookups {
     found.recordSerial = 0
     found.seen = 0
     found.state = 'none'
+    found.part = null
+    found.partial = false
     found.primaryLength = KEY.length
     let entry = this.#memory.find(KEY)
     if (entry !== null && entry.kind === EntryKind.Vary) {

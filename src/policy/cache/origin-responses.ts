@@ -9,7 +9,7 @@ import { StoredHead } from '../../cache/stored-head.ts'
 import type { ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { REASONS } from '../../lib/reason.ts'
-import type { BodyStepFactory } from '../../message/body.ts'
+import type { BodyTee, LentSink } from '../../message/body.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
@@ -138,8 +138,8 @@ export class OriginResponses {
     head.fields.add('cache-status', this.#member(x, { forwarded }, x.cacheResult))
   }
 
-  #mayServe({ directives }: CachedRequest, { numbers }: StaleResponse): boolean {
-    return mayServeOnError(numbers, directives, this.#services.clock.wall())
+  #mayServe({ directives }: CachedRequest, { hold, numbers }: StaleResponse): boolean {
+    return !hold.entry.gone && mayServeOnError(numbers, directives, this.#services.clock.wall())
   }
 
   #serveStale(
@@ -186,18 +186,13 @@ export class OriginResponses {
     return this.#services.cache.settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : {}
   }
 
-  bodyStep(x: Exchange): BodyStepFactory | undefined {
+  bodyTee(x: Exchange): BodyTee | undefined {
     const request = x.get(CACHED_REQUEST)
     const fetch = request?.fetch
     if (fetch == null || !request!.stored) return undefined
     request!.reading = true
-    if (!request!.unsent) return (sink, resume) => new FillStep(fetch, sink, resume)
-    return (sink, resume) =>
-      new FillStep(
-        fetch,
-        { write: () => true, end: (trailers) => sink.end(trailers), fail: (error) => sink.fail(error) },
-        resume,
-      )
+    if (!request!.unsent) return fetch
+    return { tee: (sink, source) => new FillStep(fetch, ended(sink), source) }
   }
 
   /** Who waits for the response, or finds it stored, does not lose it because its client has left. */
@@ -216,6 +211,16 @@ export class OriginResponses {
     request.probe?.release()
     x.cacheResult = request.result
     this.#services.cache.counts.request(request.result)
+  }
+}
+
+/** Of a body that its client has: it gets the end alone. */
+function ended(sink: LentSink): LentSink {
+  return {
+    write: () => true,
+    lend: () => true,
+    end: (trailers) => sink.end(trailers),
+    fail: (error) => sink.fail(error),
   }
 }
 

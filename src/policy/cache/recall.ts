@@ -18,7 +18,7 @@ import {
 } from '../../cache/cache-numbers.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import type { ArchiveHit, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
+import type { ArchiveHit, ArchiveReader, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
 import {
   type EntryHead,
   type EntryKey,
@@ -34,7 +34,8 @@ import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
+import { patienceFor } from './fetch-rest.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
 
@@ -173,6 +174,7 @@ export class Recalls {
    * Begins to write it into the memory: who waits reads along.
    *
    * @param keep whether it is found there afterwards
+   * @param rest goes on with a long body that the archive gives no more of, behind so many bytes
    * @returns null: it has no room, and the fill has failed
    */
   pour(
@@ -180,6 +182,7 @@ export class Recalls {
     fill: Fill,
     keep: boolean,
     follow: () => FillUnderWay | null,
+    rest: (from: number) => void,
   ): { readonly held: HeldEntry; readonly fetch: FillUnderWay | null } | null {
     writeNumbers(NUMBERS_VIEW, 0, numbers)
     const { labels, head } = response
@@ -201,7 +204,7 @@ export class Recalls {
     const { whole } = hit
     if (whole === null) {
       const fetch = follow()
-      void copy(hit, fill, keep)
+      void copy(hit.read(0, hit.bodyBytes, patienceFor(head)), fill, keep, rest)
       return { held, fetch }
     }
     if (fill.write(whole, 0, whole.length)) {
@@ -271,7 +274,7 @@ export class Recalls {
 }
 
 /** Of a request and what the memory has for it, in the turn of the lookup. */
-export function aboutOf(x: Exchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
+export function aboutOf(x: DryExchange, { entry, numbers }: Lookup): Pick<RecallRequest, 'known' | 'url'> {
   const { host, originalPath, query } = x
   const url = (): string => urlText(host, originalPath, query)
   if (entry === null) return { known: null, url }
@@ -312,14 +315,15 @@ function variantKey(primary: Uint8Array, names: readonly string[], fields: Field
 }
 
 /** A long body, as it comes. */
-async function copy(hit: ArchiveHit, fill: Fill, keep: boolean): Promise<void> {
-  const reader = hit.read(0, hit.bodyBytes)
+async function copy(reader: ArchiveReader, fill: Fill, keep: boolean, rest: (from: number) => void): Promise<void> {
+  let written = 0
   try {
-    for (let piece = await reader.next(); piece !== null; piece = await reader.next())
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
       if (!fill.write(piece, 0, piece.length)) return reader.close()
+      written += piece.length
+    }
     fill.end(keep)
   } catch {
-    // Those who read along have a part of it, and cannot be given the rest.
-    fill.fail()
+    rest(written)
   }
 }

@@ -1,15 +1,13 @@
 /** The way in: what is stored for a request, or who fetches it. */
-import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
-import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
+import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
@@ -17,55 +15,49 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
-import { CACHED_REQUEST, type CachedRequest, takeFields } from './cached-request.ts'
-import { type Claim, type Claiming, claimFor, claimOf, followOf, placeOf } from './claims.ts'
-import { SharedHold } from './entry-body.ts'
+import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
+import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, MAX_ROUNDS, placeOf } from './claims.ts'
+import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
+
 import { FetchRequests, staleOf } from './fetch-request.ts'
+import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { readRequestAlone, repeatableOf } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
+import { StoredParts } from './stored-parts.ts'
 import { labelsOf } from './tags.ts'
-import { forwardedOf, hitOf, keyTextOf, resultOf } from './words.ts'
+import { forwardedOf, hitOf, keyTextOf, PARTIAL, resultOf } from './words.ts'
 
-/** A request looks again at most so often, where what it has waited for is of no use to it. */
-const MAX_ROUNDS = 3
+type Decision = RequestDecision | Promise<RequestDecision>
+
+/** What a request for a part asks the origin for, whatever else it validates. */
+const RANGE_FIELDS = ['range', 'if-range']
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
 const NO_CONDITIONS: CachedRequest['conditions'] = Object.freeze([])
 const NOTHING = Object.freeze({})
 
-/** A request on its way through the cache. */
-interface Asking extends Claiming {
-  round: number
-  /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
-  deadline: Milliseconds
-  /** What it has waited for has failed. */
-  failed: boolean
-  collapsed: boolean
-}
-
-function isUsable({ outcome }: ReuseVerdict): boolean {
-  return outcome === 'Fresh' || outcome === 'Stale' || outcome === 'StaleWhileRevalidate'
-}
-
 export class ResponseCache {
   readonly #keys: RequestKeys
   readonly #services: FilterServices
   readonly #cache: CacheServices
   readonly #lookups: Lookups
+  readonly #parts: StoredParts
   readonly #bypassOf: (x: Exchange) => CacheResult | null
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
   /** No client gets another response than others for the same request. */
   readonly #repeats: boolean
+  readonly #ranges: RangeRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
     const { cache, clock, timers } = services
@@ -73,6 +65,7 @@ export class ResponseCache {
     this.#services = services
     this.#cache = cache
     this.#lookups = new Lookups(cache.memory, cache.purges)
+    this.#parts = new StoredParts(cache.memory, this.#lookups)
     this.#bypassOf = bypassOf(plan.bypass)
     this.#repeats = readRequestAlone(plan.by) && readRequestAlone(plan.bypass)
     const archive = cache.archives.of(plan.store)
@@ -80,6 +73,7 @@ export class ResponseCache {
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
     this.#fetching = {
       recalls: this.#recalls,
+      parts: this.#parts,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
@@ -87,9 +81,17 @@ export class ResponseCache {
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
+    this.#ranges = new RangeRequests(this.#fetching, this.#lookups, this.#requests, services, {
+      look: (asking) => this.#look(asking),
+      alone: (asking, result) => this.#alone(asking, result),
+      follow: (asking, fetch) => this.#follow(asking, fetch),
+      serveHeld: (asking, held, fetch) => this.#serveHeld(asking, held, fetch, 'hit Collapsed'),
+      detail: (x, result) => this.#detail(x, result),
+      tell: (x, result) => this.#tell(x, result),
+    })
   }
 
-  onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
+  onRequest(x: Exchange): Decision {
     const bypass = this.#bypassOf(x)
     if (bypass !== null) {
       this.#tell(x, bypass)
@@ -99,18 +101,7 @@ export class ResponseCache {
       this.#tell(x, 'bypass Query')
       return undefined
     }
-    const asking: Asking = {
-      x,
-      rule: this.#keys.rule(x),
-      directives: requestDirectives(x.request),
-      content: null,
-      round: 0,
-      deadline: 0,
-      failed: false,
-      collapsed: false,
-      recalled: null,
-      claim: null,
-    }
+    const asking = askingOf(x, this.#keys.rule(x))
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
@@ -121,7 +112,7 @@ export class ResponseCache {
   }
 
   /** Ends in this turn unless the request waits for another one. */
-  #look(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #look(asking: Asking): Decision {
     const { x, rule, directives } = asking
     if (!this.#keys.write(x, rule, asking.content)) {
       this.#tell(x, 'bypass KeyTooLong')
@@ -129,13 +120,14 @@ export class ResponseCache {
     }
     const now = this.#services.clock.wall()
     const found = this.#lookups.find(x, now)
+    if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
     const { entry } = found
     try {
       if (entry === null) return this.#fetch(asking, found, 'NotStored')
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)
       switch (verdict.outcome) {
         case 'Fresh':
-          return this.#serve(asking, found, entry, hitOf(asking.recalled?.found != null, asking.collapsed))
+          return this.#serve(asking, found, entry, hitOf(asking))
         case 'Stale':
           return this.#serve(asking, found, entry, 'stale MaxStale')
         case 'StaleWhileRevalidate':
@@ -166,7 +158,7 @@ export class ResponseCache {
       numbers: found.numbers,
       age,
       now: this.#services.clock.wall(),
-      status: { ttl, collapsed, ...this.#detail(x, result) },
+      status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...this.#detail(x, result) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
       randomBytes: this.#services.randomBytes,
@@ -191,13 +183,22 @@ export class ResponseCache {
   }
 
   /** The origin is asked, by this request or by one that is under way. */
-  #fetch(asking: Asking, found: Lookup, why: ReuseReason): RequestDecision | Promise<RequestDecision> {
-    const claim = this.#recalls === null ? null : claimOf(asking, found, this.#cache.memory)
+  #fetch(asking: Asking, found: Lookup, why: ReuseReason): Decision {
+    // Parts are in the memory alone.
+    const claim = this.#recalls === null || found.part !== null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
     if (found.entry === null && asking.directives.onlyIfCached) {
       claim?.fill.withdraw()
       return this.#refuse(asking.x)
     }
+    if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
+      claim?.fill.withdraw()
+      return this.#ranges.decide(asking, found) ?? this.#ask(asking, found, why, null)
+    }
+    return this.#ask(asking, found, why, claim)
+  }
+
+  #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
     const result = resultOf(found, why)
     const alone = this.#reasonAlone(asking, found, why)
     if (alone !== null) {
@@ -238,14 +239,25 @@ export class ResponseCache {
     const now = this.#services.clock.wall()
     // Where the memory is no tier of its own it keeps what is to be validated, and nothing else.
     const keep = recalls.keepsInMemory || judgeReuse(response.numbers, directives, now, VERDICT).outcome !== 'Fresh'
-    const poured = recalls.pour(response, target.fill, keep, () => followOf(this.#cache.memory, target.key, rule))
+    const { fill } = target
+    const { head } = response.response
+    const { bodyBytes } = response.hit
+    const cut: BodyCut = { why: null }
+    const lost = (why: string): void => void (cut.why = `the archive gives no more of it, and ${why}`)
+    const poured = recalls.pour(
+      response,
+      fill,
+      keep,
+      () => followOf(this.#cache.memory, target.key, rule),
+      (from) => fetchRest(x, { fill, head, from, bodyBytes, keep, lost }, asking.content, this.#services),
+    )
     if (poured !== null && (!keep || poured.fetch !== null))
-      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive')
+      return this.#serveHeld(asking, poured.held, poured.fetch, 'hit Archive', cut)
     poured?.held.release()
     return this.#look(asking)
   }
 
-  #again(asking: Asking): RequestDecision | Promise<RequestDecision> {
+  #again(asking: Asking): Decision {
     this.#cache.memory.leave()
     return this.#look(asking)
   }
@@ -253,12 +265,12 @@ export class ResponseCache {
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
     { x, directives, content, round, failed }: Asking,
-    { state, numbers, entry }: Lookup,
+    { state, numbers, entry, part }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
     if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
     if (x.method === 'HEAD') return { stores: false }
-    if (x.request.has('range') && entry === null) return { result: 'bypass Range', stores: false }
+    if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
     if (state === 'uncacheable') return { stores: true }
     if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
     // What each request has to ask the origin for is fetched for one alone.
@@ -279,6 +291,7 @@ export class ResponseCache {
       const { entry } = stale.hold
       addValidators(x.request, HEAD.at(entry.bytes, entry.headAt), stale.numbers)
     }
+    if (found.part !== null) putBack(x.request, RANGE_FIELDS, conditions)
     const fetch =
       claim === 'never'
         ? null
@@ -337,7 +350,7 @@ export class ResponseCache {
   }
 
   /** Another request's response has begun. */
-  #readAlong(asking: Asking, fetch: FillUnderWay): RequestDecision | Promise<RequestDecision> {
+  #readAlong(asking: Asking, fetch: FillUnderWay): Decision {
     const held = fetch.hold()
     if (held !== null) return this.#serveHeld(asking, held, fetch, 'hit Collapsed')
     // It has ended in this moment, in another worker, so it is there as a whole; or memory is left with no room for it.
@@ -347,7 +360,13 @@ export class ResponseCache {
   }
 
   /** @param fetch what writes it; null: it is whole */
-  #serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay | null, result: CacheResult): RequestDecision {
+  #serveHeld(
+    asking: Asking,
+    held: HeldEntry,
+    fetch: FillUnderWay | null,
+    result: CacheResult,
+    cut: BodyCut | null = null,
+  ): RequestDecision {
     const { x, directives, collapsed } = asking
     const now = this.#services.clock.wall()
     readNumbers(held.view, held.numbersAt, NUMBERS)
@@ -364,9 +383,11 @@ export class ResponseCache {
       status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
       hold: new SharedHold(held),
       fetch,
+      cut,
       randomBytes: this.#services.randomBytes,
     })
-    if (response === null) return undefined
+    // It has less than was asked for.
+    if (response === null) return this.#alone(asking, 'miss NotShared')
     this.#tell(x, result)
     return { type: 'respond', response }
   }

@@ -4,6 +4,7 @@ import { judgeAnswer, toNotModified, toParts, toUnsatisfiable } from '../../cach
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
 import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
 import { BOUNDARY_BYTES, multipartOf } from '../../cache/multipart.ts'
+import type { Part } from '../../cache/partial-content.ts'
 import type { ByteRange } from '../../cache/ranges.ts'
 import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
@@ -13,7 +14,8 @@ import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import { inPieces, type LocalResponse } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
-import { EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
+import { type BodyCut, EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
+import { partOf } from './part-place.ts'
 
 /** The token that stands for this cache in Cache-Status. */
 export const CACHE_NAME = 'headgate'
@@ -36,6 +38,8 @@ export interface ServedEntry {
   readonly hold: SharedHold | null
   /** What writes the body. */
   readonly fetch: FillUnderWay | null
+  /** Of that, where it may end before its end for a reason of its own. */
+  readonly cut?: BodyCut | null
   randomBytes(length: number): Uint8Array
 }
 
@@ -43,8 +47,13 @@ export interface ServedEntry {
 export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
   const { entry, numbers, head: other, now } = served
   const head = other === undefined ? HEAD.at(entry.bytes, entry.headAt) : HEAD.at(other, 0)
-  const length = entry.bodyBytes === -1 ? undefined : entry.bodyBytes
-  const answer = judgeAnswer(x.method, x.request, { head, numbers, length, part: null }, now)
+  const part = head.status === 206 ? partOf(head) : null
+  if (head.status === 206 && part === null) {
+    release(served)
+    return null
+  }
+  const length = part !== null ? part.complete : entry.bodyBytes === -1 ? undefined : entry.bodyBytes
+  const answer = judgeAnswer(x.method, x.request, { head, numbers, length, part }, now)
   const fields = head.fields(new Fields())
   switch (answer.type) {
     case 'Forward':
@@ -58,8 +67,12 @@ export function serve(x: Exchange, served: ServedEntry): LocalResponse | null {
       return unsatisfiable(fields, served, length!)
     case 'Parts':
       // Several parts are read one after the other: of what is being written only the whole is.
-      if (answer.ranges.length > 1 && served.fetch !== null) return whole(x, head, fields, served)
-      return partial(head, fields, served, answer.ranges, length!, x.request.has('if-range'))
+      if (answer.ranges.length > 1 && served.fetch !== null) {
+        if (part === null) return whole(x, head, fields, served)
+        release(served)
+        return null
+      }
+      return partial(head, fields, served, answer.ranges, part ?? ofWhole(length!), x.request.has('if-range'))
     case 'Whole':
       return whole(x, head, fields, served)
   }
@@ -78,7 +91,7 @@ function withoutBody(status: number, fields: Fields, served: ServedEntry): Local
 }
 
 /** The fields point into memory that others may get behind this turn. */
-function finished(fields: Fields, { age, status }: ServedEntry): Fields {
+export function finished(fields: Fields, { age, status }: Pick<ServedEntry, 'age' | 'status'>): Fields {
   fields.detach()
   if (age >= 0) fields.addOwn('age', String(age))
   fields.addOwn('cache-status', cacheStatusMember(CACHE_NAME, status))
@@ -98,13 +111,13 @@ function partial(
   fields: Fields,
   served: ServedEntry,
   ranges: readonly ByteRange[],
-  length: number,
+  { first: start, complete: length }: Part,
   ifRange: boolean,
 ): LocalResponse {
   const [only] = ranges
   if (ranges.length === 1 && only !== undefined) {
     toParts(head, fields, ranges, length, null, ifRange)
-    const body = bodyOf(served, only.first, only.last + 1)
+    const body = bodyOf(served, only.first - start, only.last + 1 - start)
     return { status: 206, fields: finished(fields, served), body, ofBackend: true }
   }
   const boundary = Buffer.from(served.randomBytes(BOUNDARY_BYTES)).toString('hex')
@@ -114,7 +127,7 @@ function partial(
   const sources: BodySource[] = []
   for (const { before, first, last } of multipart.parts) {
     sources.push(inPieces(before))
-    const part = bodyOf({ ...served, hold: served.hold?.retain() ?? null }, first, last + 1)
+    const part = bodyOf({ ...served, hold: served.hold?.retain() ?? null }, first - start, last + 1 - start)
     sources.push(part instanceof Uint8Array ? inPieces(part) : part)
   }
   sources.push(inPieces(multipart.after))
@@ -122,9 +135,11 @@ function partial(
   return { status: 206, fields: own, body: new JoinedBody(sources, multipart.length), ofBackend: true }
 }
 
+const ofWhole = (complete: number): Part => ({ first: 0, last: complete - 1, complete })
+
 /** @param to behind the last byte; -1: the end */
-function bodyOf({ entry, hold, fetch }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
-  if (hold !== null) return new EntryBody(hold, from, to, fetch)
+function bodyOf({ entry, hold, fetch, cut }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
+  if (hold !== null) return new EntryBody(hold, from, to, fetch, cut)
   const end = to === -1 ? entry.bodyBytes : to
   const bytes = Buffer.allocUnsafe(end - from)
   // What is not copied is whatever the memory had before.

@@ -5,24 +5,31 @@ import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
 import { authorityOf } from '../../pattern/host.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Asking } from './claims.ts'
 import type { Lookup } from './lookup.ts'
 
-export function resultOf({ state, names, entry }: Lookup, why: ReuseReason): CacheResult {
+export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseReason): CacheResult {
   if (state === 'purged') return 'miss Purged'
   if (state === 'uncacheable') return 'miss Uncacheable'
+  if (entry === null && partial) return 'miss Partial'
   if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
 
+/** A part was stored, and the rest of the range is fetched. */
+export const PARTIAL = Object.freeze({ forwarded: 'partial' } as const)
+
 /** Of a response that is served without asking the origin. */
-export function hitOf(fromArchive: boolean, collapsed: boolean): CacheResult {
-  if (fromArchive) return 'hit Archive'
+export function hitOf({ recalled, collapsed, filled }: Asking): CacheResult {
+  if (filled) return 'miss Partial'
+  if (recalled?.found != null) return 'hit Archive'
   return collapsed ? 'hit Collapsed' : 'hit Memory'
 }
 
 /** RFC 9211 §2.2. */
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'
+  if (result === 'miss Partial') return 'partial'
   if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
     ? 'request'

@@ -3,7 +3,7 @@
 import { GatewayError } from '../../lib/error.ts'
 import { type Fields, looseName } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
-import type { Exchange } from '../exchange.ts'
+import type { DryExchange } from '../exchange.ts'
 import type { HeaderEdits, HeaderValue } from '../policy-set.ts'
 import type { FilterDefinition } from '../registry.ts'
 import { compileTemplate, MAX_RENDERED, type Template, type TemplateSide } from '../variables.ts'
@@ -45,7 +45,7 @@ class CompiledEdits {
     this.#away = this.#loosely ? away.map(looseName) : away
   }
 
-  apply(fields: Fields, x: Exchange, head: ResponseHead | null): void {
+  apply(fields: Fields, x: DryExchange, head: ResponseHead | null): void {
     const set = values(this.#set, x, head)
     const add = values(this.#add, x, head)
     for (const name of this.#away) {
@@ -80,7 +80,7 @@ function checkedName(name: string): string {
 }
 
 /** The values of this exchange, or null where all are constant. */
-function values(edits: readonly Edit[], x: Exchange, head: ResponseHead | null): string[] | null {
+function values(edits: readonly Edit[], x: DryExchange, head: ResponseHead | null): string[] | null {
   let all: string[] | null = null
   let length = 0
   for (let i = 0; i < edits.length; i++) {
@@ -130,6 +130,7 @@ export const requestHeaders: FilterDefinition = {
         return undefined
       },
       explain: () => ({ filter: 'request-headers', effect: `${describe(described)} on the request` }),
+      rehearse: (x) => edits.apply(x.request, x, null),
     }
   },
 }

@@ -38,6 +38,7 @@ export const identityHeaders: FilterDefinition = {
         return undefined
       },
       explain: () => ({ filter: 'identity-headers', effect }),
+      rehearse: (x) => x.request.removeAllLoosely(names),
     }
   },
 }

@@ -7,36 +7,36 @@ import { ArchiveError } from '../../cache/response-archive.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
-export interface PieceQueueBounds {
-  /** Asked for at a time, by all readers of a worker. */
-  readonly inFlight: number
-  /** From when a piece is wanted. */
-  readonly patience: Milliseconds
-}
-
 /** Between two tries. */
 const PAUSE: Milliseconds = 50
 
 export class PieceQueue {
-  readonly #bounds: PieceQueueBounds
+  readonly #most: number
   readonly #time: Pick<TimerClock, 'after' | 'monotonic'>
   readonly #queue = new FairQueue()
   readonly #waiting = new Map<string, () => void>()
   #serial = 0
   #inFlight = 0
 
-  constructor(bounds: PieceQueueBounds, time: Pick<TimerClock, 'after' | 'monotonic'>) {
-    this.#bounds = bounds
+  /** @param most asked for at a time, by all readers of a worker */
+  constructor(most: number, time: Pick<TimerClock, 'after' | 'monotonic'>) {
+    this.#most = most
     this.#time = time
   }
 
   /**
    * @param read rejects where it may be had later
+   * @param patience from when the piece is wanted
    * @param wanted false: nobody waits for it any more
    * @throws {ArchiveError} rejects with it when it cannot be had
    */
-  async read<Piece>(owner: string, read: () => Promise<Piece>, wanted: () => boolean): Promise<Piece> {
-    const until = this.#time.monotonic() + this.#bounds.patience
+  async read<Piece>(
+    owner: string,
+    read: () => Promise<Piece>,
+    patience: Milliseconds,
+    wanted: () => boolean,
+  ): Promise<Piece> {
+    const until = this.#time.monotonic() + patience
     for (;;) {
       await this.#turn(owner)
       if (!wanted()) {
@@ -56,7 +56,7 @@ export class PieceQueue {
   }
 
   #turn(owner: string): Promise<void> | undefined {
-    if (this.#inFlight < this.#bounds.inFlight) {
+    if (this.#inFlight < this.#most) {
       this.#inFlight++
       return undefined
     }

@@ -1,5 +1,6 @@
 /** Reads a part of a body, piece by piece, a little ahead of who takes it. */
 import { ArchiveError, type ArchiveReader } from '../../cache/response-archive.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { PieceQueue } from './piece-queue.ts'
 import type { PieceName, Records } from './records.ts'
 import { openPiece, PIECE_BYTES, type RecordBody } from './sealed-record.ts'
@@ -16,6 +17,8 @@ export interface PieceSource {
   readonly body: RecordBody
   /** The first one, which came with the record. */
   readonly first: Buffer
+  /** Hears of a piece that is not there any more. */
+  gone(): void
   /** Hears of a piece that was there and cannot be used. */
   foreign(): void
   read(bytes: number): void
@@ -24,14 +27,16 @@ export interface PieceSource {
 export class PieceReader implements ArchiveReader {
   readonly #source: PieceSource
   readonly #to: number
+  readonly #patience: Milliseconds
   #at: number
   /** Index of the next piece to be asked for. */
   #next: number
   #closed = false
   readonly #ahead: Promise<Buffer>[] = []
 
-  constructor(source: PieceSource, from: number, to: number) {
+  constructor(source: PieceSource, from: number, to: number, patience: Milliseconds) {
     this.#source = source
+    this.#patience = patience
     this.#to = Math.min(to, source.body.bytes)
     this.#at = Math.max(0, from)
     this.#next = Math.floor(this.#at / PIECE_BYTES)
@@ -65,13 +70,16 @@ export class PieceReader implements ArchiveReader {
   }
 
   async #piece(index: number): Promise<Buffer> {
-    const { records, queue, name, key, identity, body, first, foreign, read } = this.#source
+    const { records, queue, name, key, identity, body, first, gone, foreign, read } = this.#source
     if (index === 0) return first
     return await queue.read(
       name.owner,
       async () => {
         const sealed = await records.readPiece(name, index)
-        if (sealed === null) throw new ArchiveError('a part of the body is gone')
+        if (sealed === null) {
+          gone()
+          throw new ArchiveError('a part of the body is gone')
+        }
         const piece = openPiece(key, identity, body, index, sealed)
         if (piece === undefined) {
           foreign()
@@ -80,6 +88,7 @@ export class PieceReader implements ArchiveReader {
         read(piece.length)
         return piece
       },
+      this.#patience,
       () => !this.#closed,
     )
   }

@@ -32,6 +32,7 @@ import {
   RecordFault,
   type Records,
   type Stamp,
+  TOKEN_AT,
   TOKEN_BYTES,
 } from './records.ts'
 import {
@@ -45,6 +46,7 @@ import {
   sealResponse,
   sealVary,
 } from './sealed-record.ts'
+import { sameVary, type Variant, variantAt, variantOf } from './variant.ts'
 
 export interface RecordArchiveOptions {
   readonly name: 'Redis' | 'File'
@@ -57,6 +59,8 @@ export interface RecordArchiveOptions {
   /** Of a find, with all its steps. */
   readonly deadline: Milliseconds
   readonly maxBodyBytes: number
+  /** Of bodies put at a time, a longer one alone: until it is put each stays in memory, however long that takes. */
+  readonly maxPutBytes: number
   /** For the metrics. */
   readonly count?: (outcome: ArchiveOutcome) => void
 }
@@ -68,13 +72,6 @@ const PIECES = { inFlight: 32, patience: 3_000 } as const
 const GUESSED_BYTES = 1_024 * 1_024
 const GUESSED_FOR: Milliseconds = 3_600_000
 const MAX_TTL: Milliseconds = 30 * 86_400_000
-
-interface Variant {
-  readonly name: string
-  readonly identity: Buffer
-  /** The key as `variantOf` gave it. */
-  readonly key: Uint8Array
-}
 
 interface Ticket extends ArchiveTicket {
   readonly keys: RecordKeys
@@ -106,6 +103,7 @@ export class RecordArchive implements ResponseArchive {
   readonly #queue: PieceQueue
   readonly #guesses: OwnedLru<OpenedVary>
   readonly #puts = new OwnerPlaces(() => MAX_PUTS - this.#puts.taken)
+  #putBytes = 0
   #master: Uint8Array | undefined
   #keys = new RecordKeys(new Uint8Array(32))
   readonly #counts: Counts = {
@@ -124,7 +122,7 @@ export class RecordArchive implements ResponseArchive {
     this.#options = options
     this.name = options.name
     this.maxBodyBytes = options.maxBodyBytes
-    this.#queue = new PieceQueue(PIECES, options.time)
+    this.#queue = new PieceQueue(PIECES.inFlight, options.time)
     this.#guesses = new OwnedLru(GUESSED_BYTES, options.time)
   }
 
@@ -218,7 +216,11 @@ export class RecordArchive implements ResponseArchive {
       identity,
       body,
       first,
-      foreign: () => this.#count('foreign'),
+      gone: () => this.#forget(ticket, body.token),
+      foreign: () => {
+        this.#count('foreign')
+        this.#forget(ticket, body.token)
+      },
       read: (bytes: number) => void (counts.readBytes += bytes),
     }
     const hit: ArchiveHit = {
@@ -229,9 +231,22 @@ export class RecordArchive implements ResponseArchive {
       vary: ticket.variant === null ? null : ticket.vary!.vary,
       bodyBytes: body.bytes,
       whole: pieces === 0 ? first : null,
-      read: (from, to) => new PieceReader(source, from, to),
+      read: (from, to, patience = PIECES.patience) => new PieceReader(source, from, to, patience),
     }
     return hit
+  }
+
+  /** A piece of it is gone or spoilt: it would end early for everybody. Nobody waits for that. */
+  #forget({ owner, root, variant }: Ticket, token: Uint8Array): void {
+    const { records } = this.#options
+    const forget = async (): Promise<void> => {
+      const found = await records.find(owner, root, variant?.name ?? null)
+      const record = prefixOf(variant === null ? found.root : found.variant)
+      const there = record.subarray(TOKEN_AT, TOKEN_AT + TOKEN_BYTES)
+      // Else another one has taken its place.
+      if (Buffer.compare(there, token) === 0) await records.remove(owner, root)
+    }
+    forget().catch(() => {})
   }
 
   #none(ticket: Ticket, foreign: boolean): ArchiveAnswer {
@@ -249,13 +264,17 @@ export class RecordArchive implements ResponseArchive {
       ttl > 0
     if (!fits) return this.#settled('refused')
     if (this.#ended(ticket)) return this.#settled('late')
-    if (this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
+    const { bytes } = source
+    const hasRoom = this.#putBytes === 0 || this.#putBytes + bytes <= this.#options.maxPutBytes
+    if (!hasRoom || this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
+    this.#putBytes += bytes
     try {
       return this.#settled(await this.#put(ticket, record, source))
     } catch (error) {
       return this.#settled(error instanceof RecordFault ? error.reason : 'broken')
     } finally {
       this.#puts.giveBack(ticket.owner)
+      this.#putBytes -= bytes
     }
   }
 
@@ -372,26 +391,6 @@ export class RecordArchive implements ResponseArchive {
       step().then(resolve, reject).finally(cancel)
     })
   }
-}
-
-function variantOf(
-  keys: RecordKeys,
-  key: ArchiveKey,
-  identity: Buffer,
-  { token, vary }: OpenedVary,
-): Variant | undefined {
-  const variant = key.variantOf(vary)
-  return variant === undefined ? undefined : variantAt(keys, identity, token, variant)
-}
-
-/** With the token of its vary record: what belonged to another one before is never found beside it. */
-function variantAt(keys: RecordKeys, primary: Buffer, token: Uint8Array, key: Uint8Array): Variant {
-  const identity = identityOf(primary, token, key)
-  return { name: keys.name(identity), identity, key }
-}
-
-function sameVary(a: OpenedVary, b: OpenedVary): boolean {
-  return Buffer.compare(a.token, b.token) === 0 && Buffer.compare(a.vary, b.vary) === 0
 }
 
 function faultOf(error: unknown): ArchiveFault {

@@ -11,13 +11,18 @@ const FIRST_ROOM = 64
 
 export class Circuit {
   readonly #most: number
+  readonly #mostFailures: number
   #closed = false
   #failures = 0
   #room = FIRST_ROOM
 
-  /** @param most calls in flight */
-  constructor(most: number) {
+  /**
+   * @param most calls in flight
+   * @param failures in a row that open it
+   */
+  constructor(most: number, failures = FAILURES) {
     this.#most = most
+    this.#mostFailures = failures
   }
 
   /** Whether it is asked. */
@@ -48,7 +53,7 @@ export class Circuit {
 
   /** @returns whether that was one too many: it is open from now on */
   failed(): boolean {
-    if (!this.#closed || ++this.#failures < FAILURES) return false
+    if (!this.#closed || ++this.#failures < this.#mostFailures) return false
     this.#closed = false
     return true
   }

@@ -7,88 +7,24 @@
 
 import { decodePurge, encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
-import type { PurgeReach, PurgeStore, PurgeStoreEvents } from '../purge-store.ts'
+import type { OtherReplicas, PurgeReach, PurgeStore, PurgeStoreEvents } from '../purge-store.ts'
+import { APPEND, PURGE_KEYS, READ, RENEW } from './purge-scripts.ts'
 import type { RedisAccess } from './redis-access.ts'
-import { RedisScript } from './redis-script.ts'
+import type { RedisScript } from './redis-script.ts'
+import { KNOWN_FOR, ReplicaList } from './replica-list.ts'
 import { StreamWait } from './stream-wait.ts'
 
 /** Between two looks at what is new, while it cannot be waited for. */
 const EVERY: Milliseconds = 30
 /** And at least so often: nothing is heard of a history that was emptied. */
 const AT_LEAST: Milliseconds = 250
-/** How often a replica says that it is there; one that has not for three of them is not waited for. */
-const HEARTBEAT: Milliseconds = 5_000
+/** How often a replica says that it is there. */
+const HEARTBEAT: Milliseconds = 2_000
 const REACH_WITHIN: Milliseconds = 1_000
 /** Entries that Redis keeps; a replica that was away for more than those knows that it missed some. */
 const KEPT = 65_536
 const PAGE = 256
 const BETWEEN_PAGES: Milliseconds = 10
-
-/** One slot of a cluster. */
-const KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas'] as const
-
-const HISTORY = `
-local history = redis.call('HGET', KEYS[2], 'id')
-if not history then
-  history = ARGV[1]
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[2], 'id', history, 'last', '0')
-end
-local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
-`
-
-/** ARGV: an identity if it has none, entries that are kept, records. Returns identity and last place. */
-const APPEND = new RedisScript(`${HISTORY}
-for i = 3, #ARGV do
-  last = last + 1
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', last), 'r', ARGV[i])
-end
-redis.call('HSET', KEYS[2], 'last', string.format('%.0f', last))
-return {history, string.format('%.0f', last)}
-`)
-
-/**
- * ARGV: an identity if it has none, place that is known, most entries, own name, milliseconds, whether it says that it
- * is there. Returns identity, last place, first place that is kept, and entries from the known one on, with it.
- */
-const READ = new RedisScript(`${HISTORY}
-if ARGV[6] == '1' then
-  redis.call('HSET', KEYS[3], ARGV[4], history .. ' ' .. ARGV[2] .. ' ' .. redis.call('TIME')[1])
-  redis.call('PEXPIRE', KEYS[3], ARGV[5])
-end
-local from = tonumber(ARGV[2])
-local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
-local reply = {history, string.format('%.0f', last), first[1] and first[1][1] or ''}
-if from == last and from == 0 then return reply end
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f-0', from), '+', 'COUNT', ARGV[3])) do
-  reply[#reply + 1] = entry[1]
-  reply[#reply + 1] = entry[2][2]
-end
-return reply
-`)
-
-/** ARGV: identity that has lost entries, the new one. */
-const RENEW = new RedisScript(`
-if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1], KEYS[3])
-redis.call('HSET', KEYS[2], 'id', ARGV[2], 'last', '0')
-return 1
-`)
-
-/** ARGV: seconds after which a replica is gone. Returns what replicas have said. */
-const REPLICAS = new RedisScript(`
-local now = tonumber(redis.call('TIME')[1])
-local said = redis.call('HGETALL', KEYS[3])
-local reply = {}
-for i = 1, #said, 2 do
-  local at = tonumber(string.match(said[i + 1], '%d+$') or '0')
-  if now - at > tonumber(ARGV[1]) then redis.call('HDEL', KEYS[3], said[i]) else reply[#reply + 1] = said[i + 1] end
-end
-return reply
-`)
-
-/** ARGV: own name. */
-const LEAVE = new RedisScript(`return redis.call('HDEL', KEYS[3], ARGV[1])`)
 
 export interface PurgeStreamEdges {
   readonly redis: Pick<RedisAccess, 'run' | 'config' | 'keyPrefix'>
@@ -96,6 +32,7 @@ export interface PurgeStreamEdges {
   readonly random: Random
   /** Of this process; nobody else has it. */
   readonly name: string
+  readonly others: OtherReplicas
 }
 
 /** What of the history an earlier control thread of this process has told. */
@@ -118,6 +55,7 @@ export class PurgeStream implements PurgeStore {
   #saidPosition = -1
   #reading: Promise<void> | undefined
   readonly #wait: StreamWait
+  readonly #replicas: ReplicaList
   /** That is being waited for; one at a time. */
   #hint: Promise<boolean> | undefined
   #stopTimer: () => void = () => {}
@@ -129,6 +67,7 @@ export class PurgeStream implements PurgeStore {
     this.#edges = edges
     this.#events = events
     this.#wait = new StreamWait(edges.time)
+    this.#replicas = new ReplicaList(edges)
     this.#next()
   }
 
@@ -143,19 +82,21 @@ export class PurgeStream implements PurgeStore {
     const until = time.monotonic() + REACH_WITHIN
     for (;;) {
       const place = this.#places.get(id)
-      const said = place === undefined ? [] : await this.#replicas()
-      const reached = said.filter(({ history, position }) => history === this.#history && position >= place!).length
-      if ((place !== undefined && reached === said.length) || time.monotonic() >= until || this.#stopped)
-        return { replicas: said.length, reached }
+      const members = place === undefined ? undefined : await this.#replicas.members(this.#history, place)
+      const all = members?.every(({ acts }) => acts) === true
+      if (all || time.monotonic() >= until || this.#stopped)
+        return { members: members ?? [], complete: members !== undefined }
       await this.#pause(EVERY)
     }
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true
     this.#stopTimer()
     this.#wait.stop()
-    void this.#run(LEAVE, [this.#edges.name]).catch(() => {})
+    // What it says of itself would come behind.
+    await this.#reading
+    await this.#replicas.forget([this.#edges.name])
   }
 
   #pause(duration: Milliseconds): Promise<void> {
@@ -178,7 +119,7 @@ export class PurgeStream implements PurgeStore {
       return
     }
     this.#stopTimer = time.after(AT_LEAST, look)
-    this.#hint ??= this.#wait.next(config, redis.keyPrefix + KEYS[0], `${this.#position}-0`).finally(() => {
+    this.#hint ??= this.#wait.next(config, redis.keyPrefix + PURGE_KEYS[0], `${this.#position}-0`).finally(() => {
       this.#hint = undefined
     })
     void this.#hint.then((waited) => {
@@ -206,11 +147,12 @@ export class PurgeStream implements PurgeStore {
 
   async #readAll(): Promise<void> {
     while (!this.#stopped) {
-      const { time, name } = this.#edges
+      const { time, name, others } = this.#edges
       const now = time.monotonic()
       const says = now - this.#saidAt >= HEARTBEAT || this.#saidPosition !== this.#position
       const said = this.#position
-      const args = [this.#identity(), said, PAGE, name, 3 * HEARTBEAT, says && this.#began ? 1 : 0]
+      const how = !says || !this.#began ? 0 : this.#saidAt === Number.NEGATIVE_INFINITY ? 2 : 1
+      const args = [this.#identity(), said, PAGE, name, KNOWN_FOR, how, others.own]
       const page = pageOf(await this.#run(READ, args))
       if (this.#stopped) return
       if (says && this.#began) [this.#saidAt, this.#saidPosition] = [now, said]
@@ -248,6 +190,8 @@ export class PurgeStream implements PurgeStore {
   #begin(history: number, first: number, missed: boolean): void {
     const resumed = history === this.#history
     if (!resumed) {
+      // Its places may be below the one behind which it waits.
+      this.#wait.restart()
       this.#history = history
       // Everything that is kept is told. What was before is not known.
       this.#position = first === 0 ? 0 : first - 1
@@ -283,17 +227,8 @@ export class PurgeStream implements PurgeStore {
     }
   }
 
-  async #replicas(): Promise<{ history: number; position: number }[]> {
-    const reply = await this.#run(REPLICAS, [(3 * HEARTBEAT) / 1_000]).catch(() => [])
-    if (!Array.isArray(reply)) return []
-    return reply.map((said) => {
-      const [history, position] = String(said).split(' ').map(Number)
-      return { history: history ?? 0, position: position ?? 0 }
-    })
-  }
-
   #run(script: RedisScript, args: readonly (string | number)[]): Promise<unknown> {
-    return this.#edges.redis.run(script, KEYS, args)
+    return this.#edges.redis.run(script, PURGE_KEYS, args)
   }
 
   /** For a history that has none. */

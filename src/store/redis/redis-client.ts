@@ -24,11 +24,14 @@ export interface RedisClientBounds {
   readonly inFlight: number
   /** From the first byte of a connection to the reply of its first PING; 2 s by default. */
   readonly greeting?: Milliseconds
+  /** Calls in a row without a reply after which the connection is given up; see {@link Circuit}. */
+  readonly failures?: number
+  /** Before a connection is made anew: at first, and at most. */
+  readonly pauses?: { readonly first: Milliseconds; readonly longest: Milliseconds }
 }
 
 const GREETING: Milliseconds = 2_000
-const FIRST_PAUSE: Milliseconds = 100
-const LONGEST_PAUSE: Milliseconds = 2_000
+const PAUSES = { first: 100, longest: 2_000 }
 /** Beyond the deadline a call costs nobody anything but the memory in which its reply is awaited. */
 const UNSETTLED = 8
 
@@ -65,7 +68,7 @@ export class RedisClient {
     this.#config = config
     this.#bounds = bounds
     this.#edges = edges
-    this.#circuit = new Circuit(bounds.inFlight)
+    this.#circuit = new Circuit(bounds.inFlight, bounds.failures)
     this.#open()
   }
 
@@ -232,7 +235,8 @@ export class RedisClient {
     this.#drop()
     if (this.#closed || this.#stopPause !== null) return
     this.#say('away', this.#awayMessage())
-    const pause = Math.min(FIRST_PAUSE * 2 ** Math.min(this.#attempts++, 10), LONGEST_PAUSE)
+    const { first, longest } = this.#bounds.pauses ?? PAUSES
+    const pause = Math.min(first * 2 ** Math.min(this.#attempts++, 10), longest)
     // Replicas and workers that lost it together do not come back together.
     this.#stopPause = this.#edges.time.after(pause * (0.5 + this.#edges.random() / 2), () => {
       this.#stopPause = null

@@ -44,6 +44,13 @@ export class StreamWait {
     }
   }
 
+  /** What is waited for is another stream by now. */
+  restart(): void {
+    if (this.#connection === undefined) return
+    this.#drop(this.#connection)
+    this.#pausedUntil = 0
+  }
+
   stop(): void {
     if (this.#connection !== undefined) this.#drop(this.#connection)
     this.#pausedUntil = Number.POSITIVE_INFINITY

@@ -33,8 +33,8 @@ class History {
         this.records.push(...records)
         for (const one of this.#tellers) one()
       },
-      reach: async () => ({ replicas: this.#tellers.size, reached: this.#tellers.size }),
-      stop: () => void this.#tellers.delete(tell),
+      reach: async () => ({ members: Array.from(this.#tellers, () => ({ name: '', acts: true })), complete: true }),
+      stop: async () => void this.#tellers.delete(tell),
     }
   }
 
@@ -50,7 +50,7 @@ function processOf(history?: History) {
   const worker = new Purges(log, 0)
   const control = () => {
     const keeper = new PurgeKeeper({ log, writer: 1, time: systemTimers, random: Math.random, failure: () => {} })
-    keeper.use(history && ((known, events) => history.open(known, events)))
+    void keeper.use(history && ((known, events) => history.open(known, events)))
     return keeper
   }
   const labels = new Float64Array(MAX_LABELS)
@@ -76,11 +76,12 @@ suite('the keeper of purges', () => {
     const id = keeper.purge(recordsOf('/x'))
     assert.equal(a.judge('/x', begun[0]), HARD)
     const fetched = a.worker.last
-    assert.deepEqual(await keeper.reach(id, 1_000), { kept: true, replicas: 2, reached: 2 })
+    const reach = await keeper.reach(id, 1_000)
+    assert.deepEqual([reach?.kept, reach?.members.length], [true, 2])
     assert.equal(b.judge('/x', begun[1]), HARD)
     assert.equal(b.judge('/y', begun[1]), KEPT)
     assert.equal(a.judge('/x', fetched), KEPT, 'its echo does not purge again')
-    for (const one of [keeper, other]) one.stop()
+    for (const one of [keeper, other]) void one.stop()
   })
 
   test('what a worker purges goes to the other processes', async () => {
@@ -92,7 +93,7 @@ suite('the keeper of purges', () => {
     a.worker.append({ ...recordsOf('/mine')[0]!, id: 0 })
     await eventually(() => assert.equal(b.judge('/x', 0), HARD))
     assert.equal(b.judge('/mine', 0), KEPT)
-    for (const keeper of keepers) keeper.stop()
+    for (const keeper of keepers) void keeper.stop()
   })
 
   test('what the history does not take is sent when it is back, also by the next control thread', async () => {
@@ -103,9 +104,9 @@ suite('the keeper of purges', () => {
     await first.reach(first.purge(recordsOf('/before')), 1_000)
     history.away = true
     const id = first.purge(recordsOf('/x'))
-    assert.deepEqual(await first.reach(id, 20), { kept: false, replicas: 0, reached: 0 })
+    assert.deepEqual(await first.reach(id, 20), { kept: false, members: [], complete: false })
     assert.equal(a.judge('/x', 0), HARD)
-    first.stop()
+    void first.stop()
     history.back()
     const second = a.control()
     second.start()
@@ -115,7 +116,7 @@ suite('the keeper of purges', () => {
       [false, false],
       'nothing is sent twice',
     )
-    for (const keeper of [second, other]) keeper.stop()
+    for (const keeper of [second, other]) void keeper.stop()
   })
 
   test('another history purges everything that was fetched before', async () => {
@@ -125,13 +126,13 @@ suite('the keeper of purges', () => {
     await first.reach(first.purge(recordsOf('/x')), 1_000)
     const begun = a.log.last
     assert.equal(a.judge('/y', begun), KEPT)
-    first.stop()
+    void first.stop()
     history.id = 72
     history.records.length = 0
     const second = a.control()
     assert.equal(a.judge('/y', begun), HARD)
     assert.equal(a.worker.history, 72)
-    second.stop()
+    void second.stop()
   })
 
   test('too many that wait are one purge of all that their namespace has', async () => {
@@ -149,7 +150,7 @@ suite('the keeper of purges', () => {
     await eventually(() => assert.equal(b.judge('/small', 0, 'small'), HARD))
     assert.equal(b.judge('/any', 0, 'small'), KEPT)
     assert.ok(history.records.length < 300, `${history.records.length} records`)
-    for (const one of [keeper, other]) one.stop()
+    for (const one of [keeper, other]) void one.stop()
   })
 
   test('without a history nothing waits', async () => {
@@ -158,6 +159,6 @@ suite('the keeper of purges', () => {
     const id = keeper.purge(recordsOf('/x'))
     assert.equal(a.judge('/x', 0), HARD)
     assert.equal(await keeper.reach(id, 1_000), undefined)
-    keeper.stop()
+    void keeper.stop()
   })
 })

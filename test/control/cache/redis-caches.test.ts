@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { MAX_LABELS, namespaceLabel, writeLabels } from '../../../src/cache/purge-labels.ts'
-import { HARD, KEPT, Purges } from '../../../src/cache/purges.ts'
-import { Caches } from '../../../src/control/cache/caches.ts'
-import { createMetrics } from '../../../src/shared-memory/metrics.ts'
-import { MetricsReader } from '../../../src/shared-memory/metrics-reader.ts'
-import { PurgeLog } from '../../../src/shared-memory/purge-log.ts'
-import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { eventually } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+import { redisAt, replicaRig } from './purge-rig.ts'
 
 const closing: (() => unknown)[] = []
 after(async () => {
@@ -16,36 +11,10 @@ after(async () => {
 })
 
 function replicaOf({ address }: RedisServer, name: string) {
-  const log = new PurgeLog(PurgeLog.allocate(2), 2)
-  const worker = new Purges(log, 0)
-  const problems: (string | undefined)[] = []
-  const caches = new Caches({
-    log,
-    writer: 1,
-    time: systemTimers,
-    random: Math.random,
-    name,
-    namespacesOf: () => ['shop'],
-    replicas: () => 1,
-    listeners: () => [],
-    ask: () => false,
-    metrics: new MetricsReader(createMetrics({ workers: 1 })),
-    memory: undefined,
-    failure: (message) => problems.push(message),
-    report: () => {},
-  })
-  const settings = {
-    redis: { mode: 'Single' as const, addresses: [address], keyPrefix: 'hg' },
-    stateDirectory: undefined,
-  }
-  caches.start(settings)
-  closing.push(() => caches.stop())
-  const labels = new Float64Array(MAX_LABELS)
-  const judge = (path: string, since: number): number => {
-    const own = { namespace: namespaceLabel('shop'), host: 'h', path, query: undefined, match: 'exact' as const }
-    return worker.judge(since, labels, writeLabels(labels, { ...own, route: 'shop/web', rule: 'a' }), () => `h${path}`)
-  }
-  return { log, caches, judge, worker, problems, settings }
+  const settings = redisAt(address)
+  const rig = replicaRig(name, settings)
+  closing.push(() => rig.caches.stop())
+  return { ...rig, settings }
 }
 
 describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {

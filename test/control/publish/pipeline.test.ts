@@ -26,6 +26,7 @@ function room() {
       settled: () => log.push('settled'),
       endpoints: () => {},
       cachedFound: () => {},
+      explained: () => {},
       passwordAsked: () => {},
       archiveAsked: () => {},
       ask: () => Promise.resolve(null),

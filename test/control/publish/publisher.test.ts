@@ -76,6 +76,7 @@ describe('the publisher', () => {
         },
         archiveAsked: (answer) => answer(null),
         cachedFound: () => {},
+        explained: () => {},
         passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })

@@ -1,10 +1,25 @@
 /** RFC 9111 §4.4 and RFC 9875: what unsafe requests make of what is stored. */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
+import { manifest } from '../harness.ts'
 import type { Answer } from './origin.ts'
 import { type CacheRig, FRESH, type Page, STANDARD } from './rig.ts'
 
 const UNSAFE = ['POST', 'PUT', 'DELETE', 'PATCH', 'FOO']
+
+/** Rules by method: what is stored belongs to one, and what changes it goes through another. */
+export function byMethod(): string {
+  const rule = (name: string, match: object, policies: object = {}) => ({
+    ...{ name, matches: [match], backendRefs: [{ name: 'up' }], policies },
+  })
+  const read = rule('read', { method: 'GET' }, { cache: {} })
+  const writes = rule('write', {}, { retry: { attempts: 0 } })
+  const other = rule('other', { path: { type: 'PathPrefix', value: '/other' } })
+  const split = manifest('Route', 'by-method', { hostnames: ['by-method.test'], rules: [read, writes] })
+  const reads = manifest('Route', 'by-route-read', { hostnames: ['by-route.test'], rules: [read] })
+  const route = manifest('Route', 'by-route-write', { hostnames: ['by-route.test'], rules: [writes, other] })
+  return split + reads + route
+}
 
 export function invalidation(rig: () => CacheRig): void {
   for (const method of UNSAFE)
@@ -21,6 +36,21 @@ export function invalidation(rig: () => CacheRig): void {
 
   for (const status of [400, 403, 404, 409, 500, 503])
     it(`RFC 9111 §4.4: a POST with ${status} does not`, () => after(rig(), { status }, 'kept'))
+
+  for (const host of ['by-method.test', 'by-route.test'])
+    it(`RFC 9111 §4.4: an unsafe request through another rule than that of the cache invalidates, too: ${host}`, async () => {
+      const page = rig().page(host, { fields: [FRESH] }, { status: 500 }, { status: 204 }, { fields: [FRESH] })
+      const beside = rig().page(host, { fields: [FRESH] })
+      await page.gets(1, 1)
+      await beside.gets(1, 1)
+      assert.equal((await page.send({ method: 'POST', body: 'x' })).status, 500)
+      await page.hits()
+      assert.equal((await page.send({ method: 'DELETE' })).status, 204)
+      await page.gets(4, 4)
+      await beside.hits()
+      await page.send({ method: 'OPTIONS' })
+      await page.hits({}, 4)
+    })
 
   it('RFC 9111 §4.4: safe methods do not', async () => {
     for (const method of ['OPTIONS', 'HEAD']) {

@@ -30,9 +30,12 @@ describe('access by the address of the client', () => {
     for (const value of [{}, { allow: [] }, { allow: [], deny: [] }])
       assert.equal(access.plan(value, 'shop'), undefined)
     const plan = access.plan({ allow: ['10.0.0.0/8'], deny: ['10.9.0.0/16'] }, 'shop')!
-    assert.deepEqual(access.create(plan, testDeps(), PLAIN)!.explain!(new TestExchange()), {
-      filter: 'access',
-      effect: 'refuses 10.9.0.0/16 and lets pass 10.0.0.0/8 of the others',
-    })
+    const filter = access.create(plan, testDeps(), PLAIN)!
+    const effect = 'refuses 10.9.0.0/16 and lets pass 10.0.0.0/8 of the others'
+    const explain = (clientAddress: string) => filter.explain!(new TestExchange({ clientAddress }))
+    assert.deepEqual(explain('10.1.0.1'), { filter: 'access', effect })
+    const why = { '10.9.0.1': 'the address is in access.deny', '192.0.2.1': 'the address is not in access.allow' }
+    for (const [address, said] of Object.entries(why))
+      assert.deepEqual(explain(address), { filter: 'access', effect: `${effect}: ${said}`, status: 403 })
   })
 })

@@ -60,7 +60,7 @@ export async function open(
 export const NOTHING: Interest = new Map()
 
 /** Polls a condition that no call of the handler reports. */
-export async function eventually(condition: () => boolean, what: string, milliseconds = 5_000): Promise<void> {
+export async function eventually(condition: () => boolean, what: string, milliseconds = 20_000): Promise<void> {
   const end = performance.now() + milliseconds
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited in vain for: ${what}`)

@@ -52,6 +52,7 @@ function archiveWith(records: RedisRecords, master: Uint8Array = new Uint8Array(
     time: systemTimers,
     randomBytes,
     deadline: DEADLINE,
+    maxPutBytes: 1e9,
     maxBodyBytes: MAX_REDIS_BODY,
   })
 }

@@ -3,6 +3,7 @@ import { after, describe, it } from 'node:test'
 import { labelOf } from '../../../src/cache/purge-labels.ts'
 import { encodePurge, PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
+import { aloneAs } from '../../../src/store/purge-store.ts'
 import { type KnownPurges, PurgeStream } from '../../../src/store/redis/purge-stream.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
@@ -44,7 +45,7 @@ function replicaOf({ address }: { address: string }, known: KnownPurges = { hist
     history: 0,
     stream: new PurgeStream(
       known,
-      { redis, time: systemTimers, random: Math.random, name: `replica-${names++}` },
+      { redis, time: systemTimers, random: Math.random, name: `replica-${++names}`, others: aloneAs(`r${names}`) },
       {
         began(history, floor, missed) {
           rig.history = history
@@ -78,8 +79,12 @@ const settled = (rig: Replica, ...heard: string[]): Promise<void> =>
   eventually(() => assert.deepEqual(rig.heard, heard))
 
 /** A replica may be slow to say so. */
-const reaches = (rig: Replica, { id }: PurgeRecord, reach: object): Promise<void> =>
-  eventually(async () => assert.deepEqual(await rig.stream.reach(id), reach))
+const reaches = (rig: Replica, { id }: PurgeRecord, wanted: object): Promise<void> =>
+  eventually(async () => {
+    const { members, complete } = await rig.stream.reach(id)
+    assert.ok(complete)
+    assert.deepEqual({ replicas: members.length, reached: members.filter(({ acts }) => acts).length }, wanted)
+  })
 
 describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   it('is told to every replica in order, and to one that comes later', async () => {
@@ -186,15 +191,15 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
     await server.admin.hset(
       'test:{purges}:replicas',
       'stands-still',
-      `${a.history} 0 ${Math.floor(Date.now() / 1_000) + 600}`,
+      `${a.history} 0 still ${Math.floor(Date.now() / 1_000) + 600}`,
     )
     const second = tag('y')
     await a.stream.append([second])
     await reaches(a, second, { replicas: 3, reached: 2 })
-    await server.admin.hset('test:{purges}:replicas', 'stands-still', `${a.history} 0 1`)
+    await server.admin.hset('test:{purges}:replicas', 'stands-still', `${a.history} 0 still 1`)
     b.stream.stop()
     const third = tag('z')
     await a.stream.append([third])
-    await eventually(async () => assert.deepEqual(await a.stream.reach(third.id), { replicas: 1, reached: 1 }))
+    await reaches(a, third, { replicas: 1, reached: 1 })
   })
 })

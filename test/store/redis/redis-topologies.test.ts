@@ -56,6 +56,7 @@ function archiveOf(access: RedisAccess): RecordArchive {
     time: systemTimers,
     randomBytes,
     deadline: 5_000,
+    maxPutBytes: 1e9,
     maxBodyBytes: MAX_REDIS_BODY,
   })
 }

@@ -1,0 +1,67 @@
+/** What becomes of the response to a request for a part: as what it is stored, and under which claim. */
+import type { AskedRange } from '../../cache/asked-range.ts'
+import { CacheFlag, type CacheNumbers } from '../../cache/cache-numbers.ts'
+import type { Part } from '../../cache/partial-content.ts'
+import { type EntryKey, EntryKind, type Fill } from '../../cache/response-memory.ts'
+import { usefulUntil } from '../../cache/reuse.ts'
+import { writeVariant } from '../../cache/vary.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { Fields } from '../../message/fields.ts'
+import { FOREVER, fillOf, keyCopy, recordOf, type VariantPlace } from './claims.ts'
+import { type PartPlace, writePart } from './part-place.ts'
+import { KEY, type KeyRule } from './request-key.ts'
+import { encodeVary } from './vary-record.ts'
+
+/** Whose parts they are. */
+export interface WholeKey {
+  readonly rule: KeyRule
+  /** Of the whole. */
+  readonly key: EntryKey
+}
+
+export interface NewPart extends Part {
+  readonly named: AskedRange
+  readonly tag: string
+  readonly sent: Milliseconds
+  /** Of no use behind this time. */
+  readonly until: Milliseconds
+}
+
+/** @param place under the key of which it is stored. @param fields of the response */
+export function newPart(
+  { first, last, complete }: Part,
+  { named }: PartPlace,
+  fields: Fields,
+  sent: Milliseconds,
+  numbers: CacheNumbers,
+): NewPart {
+  return { first, last, complete, named, tag: fields.get('etag') ?? '', sent, until: usefulUntil(numbers) }
+}
+
+/** Of a 206 that has all bytes: it is stored as a 200. */
+export function becomeWhole(numbers: CacheNumbers): void {
+  numbers.status = 200
+  numbers.flags &= ~CacheFlag.Partial
+}
+
+/**
+ * As `toVariant`, of a part: the record of names goes under the primary key, and who waits looks again.
+ *
+ * @param fill the claim of the part without a variant
+ */
+export function toPartVariant(
+  fill: Fill,
+  { memory, rule, primary, names: known, recordSerial, began, fields }: VariantPlace,
+  { named, wholeSeen }: PartPlace,
+  names: readonly string[],
+): { readonly fill: Fill | null; readonly whole: EntryKey } {
+  KEY.begin(primary.bytes.subarray(0, primary.length))
+  writeVariant(KEY, names, fields)
+  const whole = keyCopy()
+  writePart(named)
+  const variant = KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
+  const record = recordOf(EntryKind.Vary, encodeVary(names), FOREVER, began)
+  fillOf(memory.begin(primary, rule.namespace, known === null ? wholeSeen : recordSerial))?.record(record)
+  fill.withdraw()
+  return { fill: variant, whole }
+}

@@ -1,0 +1,37 @@
+/** What a chain of filters would do with a request, for people. */
+import { BUILT_IN, createFilters, dispose } from './chain.ts'
+import { DryRun } from './dry-run.ts'
+import type { DryExchange } from './exchange.ts'
+import type { Explanation, Filter } from './filter.ts'
+import type { PolicySet } from './policy-set.ts'
+import type { FilterRegistry } from './registry.ts'
+import type { FilterServices } from './services.ts'
+
+/**
+ * What filters would do with a request, in its order, without any effect; those behind one that would answer are not
+ * asked. A credential is taken for accepted.
+ */
+export function explainFilters(filters: readonly Filter[], given: DryExchange): Explanation[] {
+  const x = new DryRun(given)
+  const explanations: Explanation[] = []
+  for (const filter of filters) {
+    const explanation = filter.explain?.(x)
+    if (explanation !== undefined) explanations.push(explanation)
+    if (explanation?.status !== undefined) break
+    filter.rehearse?.(x)
+  }
+  return explanations
+}
+
+/** What the filters of a policy set without a chain would do: see {@link explainFilters}. */
+export function explainChain(
+  policy: PolicySet,
+  services: FilterServices,
+  x: DryExchange,
+  registry: FilterRegistry = BUILT_IN,
+): Explanation[] {
+  const filters = createFilters(policy, services, registry)
+  const explanations = explainFilters(filters, x)
+  dispose(filters, (name, error) => services.report(name, error))
+  return explanations
+}

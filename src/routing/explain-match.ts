@@ -1,0 +1,175 @@
+/**
+ * Why a request matches a rule and no other, for people: the candidates that the matcher considers for its path, in
+ * matching order, with the first condition that each of them does not meet. Bounded whatever a hostname has; the
+ * matcher itself has decided before.
+ */
+import { GatewayError } from '../lib/error.ts'
+import { CidrSet } from '../pattern/cidr.ts'
+import type { BlockView } from '../snapshot/block-view.ts'
+import { readText } from '../snapshot/block-view.ts'
+import * as L from '../snapshot/pack-layout.ts'
+import type { FoundHost, RouteTables, RuleView, VirtualHostPlace } from '../snapshot/route-tables.ts'
+import type { ValueMatch } from '../snapshot/snapshot.ts'
+import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
+import { findHost } from './find-host.ts'
+import { type ListedMatch, readMatch } from './listing.ts'
+import { Candidates, findKey, PathScan } from './path-scan.ts'
+import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
+
+/** Matches that are read, and that are told of, for one request. */
+const MAX_READ = 500
+const MAX_LOST = 20
+/** In instructions times characters of expressions, some 12 ns each. */
+const MAX_WORK = 100_000
+
+export interface LostMatch {
+  readonly match: ListedMatch
+  /** `its method is POST` */
+  readonly why: string
+}
+
+export interface MatchExplanation {
+  /** The hostname whose rules are tried: `shop.example`, `*.example`, `*`; undefined: none has the host. */
+  readonly hostname: string | undefined
+  /** What won; undefined where nothing did, or more matches stand before it than are read. */
+  readonly won: ListedMatch | undefined
+  readonly lost: readonly LostMatch[]
+  /** Those are all with this path. */
+  readonly complete: boolean
+}
+
+/** @param winner of the matcher; undefined: it found none */
+export function explainMatch(
+  tables: RouteTables,
+  request: RouteRequest,
+  winner: RuleView | undefined,
+): MatchExplanation {
+  const work = { left: MAX_WORK }
+  const lost: LostMatch[] = []
+  let read = 0
+  let won: ListedMatch | undefined
+  let hostname: string | undefined
+  for (let host = findHost(tables, tables.frontend(request.frontend), request.host); host; host = host.wildcard) {
+    const name = hostnameOf(host)
+    hostname ??= name
+    for (const { block, at, index } of candidatesOf(host, request.path)) {
+      if (++read > MAX_READ || (won !== undefined && lost.length === MAX_LOST))
+        return { hostname, won, lost, complete: false }
+      const match = readMatch(tables, name, block, at, index)
+      const why = lossOf(tables, match, request, work)
+      if (why === undefined && won === undefined && match.rule.key === winner?.key) {
+        won = match
+        hostname = name
+      } else if (lost.length < MAX_LOST) lost.push({ match, why: why ?? 'it matches, too, and is less specific' })
+    }
+    // A matched host is final.
+    if (won !== undefined) break
+  }
+  return { hostname, won, lost, complete: lost.length < MAX_LOST }
+}
+
+function hostnameOf({ block, at }: VirtualHostPlace): string {
+  return readText(block, at + block.words[at + L.VHOST_HOSTNAME]!)
+}
+
+interface Candidate {
+  readonly block: BlockView
+  readonly at: number
+  readonly index: number
+}
+
+/**
+ * Matches whose path may be this one: exact paths, expressions, then prefixes from the longest. What a frontend has of
+ * its own comes before what all have in common, which within one path is not always the order of matching.
+ */
+function* candidatesOf(host: FoundHost, path: string): Generator<Candidate> {
+  const places: VirtualHostPlace[] = host.common === undefined ? [host] : [host, host.common]
+  const layers = places.map(({ block, at }) => ({ block, at, scan: scanOf(block, at, path) }))
+  for (const { block, at, scan } of layers)
+    if (scan.exact) yield* chainOf(block, at, findKey(block, at, L.VHOST_EXACT_MASK, scan.hash, path, path.length))
+  for (const { block, at, scan } of layers) {
+    if (block.words[at + L.VHOST_REGEX_DEPTHS] === 0) continue
+    const expressions = new Candidates()
+    expressions.collect(block, at, scan, path)
+    for (let i = 0; i < expressions.count; i++) yield { block, at, index: expressions.at(i) }
+  }
+  for (let depth = Math.max(...layers.map(({ scan }) => scan.beginnings)) - 1; depth >= 0; depth--)
+    for (const { block, at, scan } of layers) {
+      if (depth >= scan.beginnings || (block.words[at + L.VHOST_PREFIX_DEPTHS]! & L.depthBit(depth)) === 0) continue
+      const { hashes, lengths } = scan
+      yield* chainOf(block, at, findKey(block, at, L.VHOST_PREFIX_MASK, hashes[depth]!, path, lengths[depth]!))
+    }
+}
+
+function scanOf(block: BlockView, at: number, path: string): PathScan {
+  const scan = new PathScan()
+  scan.read(block, at, path)
+  return scan
+}
+
+/** @param first index and one; 0 = there is none */
+function* chainOf(block: BlockView, at: number, first: number): Generator<Candidate> {
+  const matches = at + block.words[at + L.VHOST_MATCHES_AT]!
+  for (let next = first; next !== 0; next = block.words[matches + (next - 1) * L.MATCH_WORDS + L.MATCH_NEXT]!)
+    yield { block, at, index: next - 1 }
+}
+
+/** @returns undefined: all conditions hold */
+function lossOf(
+  tables: RouteTables,
+  match: ListedMatch,
+  request: RouteRequest,
+  work: { left: number },
+): string | undefined {
+  const { path, within, method, headers, queryParams, cookies, sourceCIDRs } = match
+  const matches = (source: string, text: string): boolean | undefined => {
+    const pattern = tables.patterns.find(source)
+    if (pattern === undefined || work.left <= 0) return undefined
+    work.left -= pattern.size * text.length
+    return work.left > 0 ? valueMatches(pattern, text) : undefined
+  }
+  const values = (kind: string, wanted: readonly ValueMatch[], read: (name: string) => string | undefined) => {
+    for (const one of wanted) {
+      const why = valueLoss(kind, one, read(one.name), matches)
+      if (why !== undefined) return why
+    }
+    return undefined
+  }
+  try {
+    if (path.type === 'RegularExpression') {
+      const holds = matches(path.value, request.path)
+      if (holds !== true) return holds === false ? 'the path is not of its expression' : UNTRIED
+    }
+    if (within.length > 0 && !within.some((prefix) => isBelow(request.path, prefix)))
+      return `its Route may have paths below ${within.slice(0, 3).join(', ')} only`
+    if (method !== undefined && !methodMatches(method, methodToMatch(request))) return `its method is ${method}`
+    return (
+      values('header', headers, (name) => headerValue(request, name)) ??
+      values('parameter', queryParams, (name) => queryValue(request, name)) ??
+      values('cookie', cookies, (name) => cookieValue(request.request, name)) ??
+      (sourceCIDRs.length > 0 && !new CidrSet(sourceCIDRs).has(request.clientAddress)
+        ? `the client is not of its sourceCIDRs`
+        : undefined)
+    )
+  } catch (error) {
+    if (error instanceof GatewayError) return UNTRIED
+    throw error
+  }
+}
+
+const UNTRIED = 'its expressions are too much to be tried here'
+
+/** Values of the request are not told. */
+function valueLoss(
+  kind: string,
+  { name, type, value }: ValueMatch,
+  given: string | undefined,
+  matches: (source: string, text: string) => boolean | undefined,
+): string | undefined {
+  if (type === 'Absent') return given === undefined ? undefined : `the ${kind} ${name} is there`
+  if (given === undefined) return `the ${kind} ${name} is missing`
+  if (type === 'Present') return undefined
+  if (type === 'Exact') return given === value ? undefined : `the ${kind} ${name} has another value`
+  const holds = matches(value, given)
+  return holds === true ? undefined : holds === false ? `the ${kind} ${name} is not of its expression` : UNTRIED
+}

@@ -1,0 +1,82 @@
+/** What the history of purges asks of Redis, each in one step. */
+import { RedisScript } from './redis-script.ts'
+
+/** One slot of a cluster. */
+export const PURGE_KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas'] as const
+
+const HISTORY = `
+local history = redis.call('HGET', KEYS[2], 'id')
+if not history then
+  history = ARGV[1]
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'id', history, 'last', '0')
+end
+local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
+`
+
+/** ARGV: an identity if it has none, entries that are kept, records. Returns identity and last place. */
+export const APPEND = new RedisScript(`${HISTORY}
+for i = 3, #ARGV do
+  last = last + 1
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', last), 'r', ARGV[i])
+end
+redis.call('HSET', KEYS[2], 'last', string.format('%.0f', last))
+return {history, string.format('%.0f', last)}
+`)
+
+/**
+ * ARGV: an identity if it has none, place that is known, most entries, own name, seconds, whether it says that it is
+ * there (2: for the first time, so that an earlier process in its place is not), what people know it by. Returns
+ * identity, last place, first place that is kept, and entries from the known one on, with it.
+ */
+export const READ = new RedisScript(`${HISTORY}
+if ARGV[6] == '2' then
+  local said = redis.call('HGETALL', KEYS[3])
+  for i = 1, #said, 2 do
+    if string.match(said[i + 1], ' (%S+) %d+$') == ARGV[7] then redis.call('HDEL', KEYS[3], said[i]) end
+  end
+end
+if ARGV[6] ~= '0' then
+  local now = redis.call('TIME')[1]
+  redis.call('HSET', KEYS[3], ARGV[4], history .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
+  redis.call('EXPIRE', KEYS[3], ARGV[5])
+end
+local from = tonumber(ARGV[2])
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+local reply = {history, string.format('%.0f', last), first[1] and first[1][1] or ''}
+if from == last and from == 0 then return reply end
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f-0', from), '+', 'COUNT', ARGV[3])) do
+  reply[#reply + 1] = entry[1]
+  reply[#reply + 1] = entry[2][2]
+end
+return reply
+`)
+
+/** ARGV: identity that has lost entries, the new one. */
+export const RENEW = new RedisScript(`
+if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1], KEYS[3])
+redis.call('HSET', KEYS[2], 'id', ARGV[2], 'last', '0')
+return 1
+`)
+
+/** ARGV: seconds after which a replica is gone. Returns of each its name, what it has said, and seconds since then. */
+export const REPLICAS = new RedisScript(`
+local now = tonumber(redis.call('TIME')[1])
+local said = redis.call('HGETALL', KEYS[3])
+local reply = {}
+for i = 1, #said, 2 do
+  local at = tonumber(string.match(said[i + 1], '%d+$') or '0')
+  if now - at > tonumber(ARGV[1]) then
+    redis.call('HDEL', KEYS[3], said[i])
+  else
+    reply[#reply + 1] = said[i]
+    reply[#reply + 1] = said[i + 1]
+    reply[#reply + 1] = now - at
+  end
+end
+return reply
+`)
+
+/** ARGV: names. */
+export const LEAVE = new RedisScript(`return redis.call('HDEL', KEYS[3], unpack(ARGV))`)

@@ -1,0 +1,87 @@
+/**
+ * Which replicas there are, by what each has said of itself in Redis, and by the pods of the installation, where
+ * somebody lists them. A replica that ends in order takes itself off; one that was killed is not counted once it is
+ * certain that its process has ended.
+ */
+import type { OtherReplicas, PurgeReach } from '../purge-store.ts'
+import { LEAVE, PURGE_KEYS, REPLICAS } from './purge-scripts.ts'
+import type { RedisAccess } from './redis-access.ts'
+
+/** Seconds. One that has said nothing for so long is not known any more; what it says is renewed each two. */
+export const KNOWN_FOR = 15
+/** Where its pod is gone, too. */
+const KNOWN_WITHOUT_POD = 5
+
+export interface ReplicaListEdges {
+  readonly redis: Pick<RedisAccess, 'run'>
+  /** Of this process. */
+  readonly name: string
+  readonly others: OtherReplicas
+}
+
+/** Of itself, by a replica. */
+interface Said {
+  readonly name: string
+  readonly history: number
+  readonly position: number
+  /** What people know it by. */
+  readonly label: string
+  /** Seconds since then. */
+  readonly silent: number
+}
+
+export class ReplicaList {
+  readonly #edges: ReplicaListEdges
+
+  constructor(edges: ReplicaListEdges) {
+    this.#edges = edges
+  }
+
+  /**
+   * All that may serve, and whether they act by what stands at a place of a history.
+   *
+   * @returns undefined where Redis does not say it
+   */
+  async members(history: number, place: number): Promise<PurgeReach['members'] | undefined> {
+    const said = await this.#said()
+    if (said === undefined) return undefined
+    const { name, others } = this.#edges
+    const pods = others.pods()
+    const ended: string[] = []
+    const known = said.map(async (one) => {
+      if (one.name === name) return undefined
+      const member = { name: one.label, acts: one.history === history && one.position >= place }
+      if (member.acts || pods === undefined) return member
+      const pod = pods.find((other) => other.name === one.label)
+      const gone = pod === undefined ? one.silent > KNOWN_WITHOUT_POD : !pod.ready && (await others.hasEnded(pod))
+      if (!gone) return member
+      ended.push(one.name)
+      return undefined
+    })
+    const labels = new Set(said.map(({ label }) => label))
+    const unheard = (pods ?? []).map(async (pod) => {
+      if (labels.has(pod.name) || (!pod.ready && (await others.hasEnded(pod)))) return undefined
+      return { name: pod.name, acts: false }
+    })
+    const found = await Promise.all([...known, ...unheard])
+    if (ended.length > 0) await this.forget(ended)
+    return [{ name: others.own, acts: true }, ...found.filter((member) => member !== undefined)]
+  }
+
+  /** They are not there any more. Never rejects. */
+  async forget(names: readonly string[]): Promise<void> {
+    await this.#edges.redis.run(LEAVE, PURGE_KEYS, names).catch(() => {})
+  }
+
+  async #said(): Promise<Said[] | undefined> {
+    const reply = await this.#edges.redis.run(REPLICAS, PURGE_KEYS, [KNOWN_FOR]).catch(() => undefined)
+    if (!Array.isArray(reply)) return undefined
+    const said: Said[] = []
+    for (let i = 0; i + 2 < reply.length; i += 3) {
+      const [history, position, label = ''] = String(reply[i + 1]).split(' ')
+      const silent = Number(reply[i + 2])
+      said.push({ name: String(reply[i]), history: Number(history), position: Number(position), label, silent })
+    }
+    return said
+  }
+}

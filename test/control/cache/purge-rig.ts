@@ -1,0 +1,67 @@
+/** Replicas of the tests of purges: each with the log of a process, one worker that judges, and the room of the cache. */
+import assert from 'node:assert/strict'
+import type { PurgeView } from '../../../src/admin/caches.ts'
+import { MAX_LABELS, namespaceLabel, writeLabels } from '../../../src/cache/purge-labels.ts'
+import { Purges, type PurgeVerdict } from '../../../src/cache/purges.ts'
+import { type CacheRoomOptions, type CacheSettings, Caches } from '../../../src/control/cache/caches.ts'
+import { createMetrics } from '../../../src/shared-memory/metrics.ts'
+import { MetricsReader } from '../../../src/shared-memory/metrics-reader.ts'
+import { PurgeLog } from '../../../src/shared-memory/purge-log.ts'
+import { aloneAs } from '../../../src/store/purge-store.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
+
+export interface ReplicaRig {
+  readonly log: PurgeLog
+  readonly caches: Caches
+  readonly worker: Purges
+  readonly problems: readonly (string | undefined)[]
+  /** Of an object of the path that was fetched at this place of the log. */
+  judge(path: string, since: number): PurgeVerdict
+  purge(path: string): Promise<PurgeView>
+}
+
+export const redisAt = (address: string): CacheSettings => ({
+  redis: { mode: 'Single', addresses: [address], keyPrefix: 'hg' },
+  stateDirectory: undefined,
+})
+
+export function replicaRig(name: string, settings: CacheSettings, more: Partial<CacheRoomOptions> = {}): ReplicaRig {
+  const log = new PurgeLog(PurgeLog.allocate(2), 2)
+  const worker = new Purges(log, 0)
+  const problems: (string | undefined)[] = []
+  const caches = new Caches({
+    log,
+    writer: 1,
+    time: systemTimers,
+    random: Math.random,
+    name,
+    namespacesOf: () => ['shop'],
+    others: aloneAs(name),
+    replicas: () => 1,
+    listeners: () => [],
+    ask: () => false,
+    metrics: new MetricsReader(createMetrics({ workers: 1 })),
+    memory: undefined,
+    failure: (message) => problems.push(message),
+    report: () => {},
+    ...more,
+  })
+  caches.start(settings)
+  const labels = new Float64Array(MAX_LABELS)
+  return {
+    log,
+    caches,
+    worker,
+    problems,
+    judge(path, since) {
+      const own = { namespace: namespaceLabel('shop'), host: 'h', path, query: undefined, match: 'exact' as const }
+      const count = writeLabels(labels, { ...own, route: 'shop/web', rule: 'a' })
+      return worker.judge(since, labels, count, () => `h${path}`)
+    },
+    async purge(path) {
+      const outcome = await caches.purge('shop', { urls: [`http://h${path}`] })
+      assert.ok(outcome.ok)
+      return outcome.view
+    },
+  }
+}

@@ -1,0 +1,101 @@
+/** Purges over two replicas whose way to Redis is cut, and swallows. */
+import assert from 'node:assert/strict'
+import { after, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HARD, KEPT } from '../../../src/cache/purges.ts'
+import { eventually } from '../../feature/harness.ts'
+import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+import { TcpProxy } from '../../lib/tcp-proxy.ts'
+import { type ReplicaRig, redisAt, replicaRig } from './purge-rig.ts'
+
+const closing: (() => unknown)[] = []
+after(async () => {
+  for (const close of closing.reverse()) await close()
+})
+
+async function two(): Promise<{ server: RedisServer; proxy: TcpProxy; a: ReplicaRig; b: ReplicaRig }> {
+  const server = await RedisServer.start()
+  closing.push(() => server.stop())
+  const proxy = await TcpProxy.start(server.port)
+  closing.push(() => proxy.stop())
+  const a = replicaRig('a', redisAt(server.address))
+  // The way of this one.
+  const b = replicaRig('b', redisAt(proxy.address))
+  for (const { caches } of [a, b]) closing.push(() => caches.stop())
+  await eventually(async () => assert.deepEqual((await a.purge('/first')).reached, 2))
+  return { server, proxy, a, b }
+}
+
+/** @returns milliseconds until the other does not serve it any more, from the call on */
+async function takes(a: ReplicaRig, b: ReplicaRig, path: string): Promise<number> {
+  const since = b.log.last
+  const begun = performance.now()
+  const purging = a.purge(path)
+  while (b.judge(path, since) !== HARD) {
+    assert.ok(performance.now() - begun < 10_000)
+    await sleep(1)
+  }
+  const took = performance.now() - begun
+  await purging
+  return took
+}
+
+const median = (values: readonly number[]): number => values.toSorted((x, y) => x - y)[values.length >> 1]!
+
+describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
+  it('acts by the first purge behind a lost connection within the goal', async (t) => {
+    const { proxy, a, b } = await two()
+    const took: number[] = []
+    for (let i = 0; i < 9; i++) {
+      proxy.drop()
+      took.push(await takes(a, b, `/dropped-${i}`))
+    }
+    t.diagnostic(`first purge behind a lost connection: ${took.map((ms) => ms.toFixed(0)).join(' ')} ms`)
+    assert.ok(median(took) < 100, `${took} ms`)
+  })
+
+  it('and behind an outage of some seconds, as soon as it is back', async (t) => {
+    const { server, a, b } = await two()
+    const took: number[] = []
+    for (let i = 0; i < 3; i++) {
+      await server.kill()
+      await sleep(1_500)
+      await server.run()
+      await sleep(600)
+      took.push(await takes(a, b, `/outage-${i}`), await takes(a, b, `/again-${i}`))
+    }
+    t.diagnostic(`first and second purge 600 ms behind an outage: ${took.map((ms) => ms.toFixed(0)).join(' ')} ms`)
+    assert.ok(median(took) < 100, `${took} ms`)
+  })
+
+  it('is told as missing where nothing tells it that the connection is dead, and acts soon after it is not', async (t) => {
+    const { proxy, a, b } = await two()
+    const since = b.log.last
+    proxy.swallow()
+    const asked = performance.now()
+    const view = await a.purge('/swallowed')
+    const answered = performance.now() - asked
+    assert.deepEqual([view.replicas, view.reached, view.kept], [2, 1, true])
+    assert.ok(answered < 2_500, `${answered} ms`)
+    assert.equal(b.judge('/swallowed', since), KEPT, 'nobody can tell it')
+    proxy.pass()
+    const back = performance.now()
+    await eventually(() => assert.equal(b.judge('/swallowed', since), HARD))
+    const took = performance.now() - back
+    t.diagnostic(
+      `the answer came after ${answered.toFixed(0)} ms; it acts ${took.toFixed(0)} ms after the network is back`,
+    )
+    assert.ok(took < 3_000, `${took} ms`)
+  })
+})
+
+describe('a replica that ends', { skip: NO_REDIS }, () => {
+  it('in order is not waited for', async () => {
+    const { a, b } = await two()
+    await b.caches.stop()
+    const begun = performance.now()
+    const view = await a.purge('/left')
+    assert.deepEqual([view.replicas, view.reached], [1, 1])
+    assert.ok(performance.now() - begun < 900)
+  })
+})
