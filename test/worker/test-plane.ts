@@ -64,8 +64,6 @@ export interface InProcessOptions {
   readonly responses?: ResponseMemory
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
-  /** Default: a map, in which nothing is evicted. */
-  readonly responses?: ResponseMemory
   /** Default: that of the system. */
   readonly clock?: TimerClock
   /** False: each request is read. */
