@@ -257,7 +257,7 @@ async function cache(
 
 function planFor(name: string): Plan {
   const main = name === 'get'
-  if (values.quick) return { warmUpSeconds: main ? 2 : 1, rounds: main ? 2 : 1, roundSeconds: 1 }
+  if (values.quick) return { warmUpSeconds: main ? 2 : 1, warmUpTogether: true, rounds: main ? 2 : 1, roundSeconds: 1 }
   return {
     // The compiler of the machine's hot code needs some seconds.
     warmUpSeconds: main ? 4 : 2,

@@ -11,6 +11,8 @@ export interface Scenario<S extends Server = Server> {
 
 export interface Plan {
   readonly warmUpSeconds: number
+  /** All servers warm up at the same time, each with a part of the processor: for figures that are rough anyway. */
+  readonly warmUpTogether?: boolean
   readonly rounds: number
   readonly roundSeconds: number
 }
@@ -52,7 +54,11 @@ export async function compare<S extends Server>(
   plan: Plan,
 ): Promise<Comparison> {
   const sides = servers.map((server) => ({ server, warmUpFailed: 0, rounds: [] as Round[] }))
-  for (const side of sides) side.warmUpFailed = (await once(scenario, side.server, plan.warmUpSeconds)).failed
+  const warmUp = async (side: (typeof sides)[number]): Promise<void> => {
+    side.warmUpFailed = (await once(scenario, side.server, plan.warmUpSeconds)).failed
+  }
+  if (plan.warmUpTogether === true) await Promise.all(sides.map(warmUp))
+  else for (const side of sides) await warmUp(side)
   // There and back: who comes after another one finds its caches, so that nobody always does.
   for (let i = 0; i < plan.rounds; i++)
     for (const { server, rounds } of i % 2 === 0 ? sides : sides.toReversed())

@@ -39,11 +39,12 @@ export interface LoadResult {
   readonly failed: number
 }
 
+let scripts = 0
+
 /** @param scratch folder for the script that wrk runs */
 export async function load(scratch: string, cpu: number | undefined, options: Load): Promise<LoadResult> {
-  const kind =
-    (['cycled', 'unique', 'numbered'] as const).find((name) => options[name] !== undefined)?.replace(/^/, '-') ?? ''
-  const script = join(scratch, `wrk-${options.bodyBytes ?? 0}${kind}.lua`)
+  // Several run at a time.
+  const script = join(scratch, `wrk-${++scripts}.lua`)
   writeFileSync(script, scriptFor(options))
   const arguments_ = ['-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--timeout', '5s']
   arguments_.push(

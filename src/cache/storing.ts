@@ -83,15 +83,9 @@ export function refusedRequest({ method, content, fields }: StoringRequest): Sto
 function refusedStatus(request: StoringRequest, status: number, fields: Fields): StoreReason | undefined {
   if (!isStorable(status)) return 'Status'
   if (status === PARTIAL_CONTENT) return isCombinable(request, fields) ? undefined : 'Partial'
-  // It has no meaning there (RFC 9110 §14.4), unless the origin means a range by it: that would be served as the whole.
-  return fields.has('content-range') && isRangeMeant(request, fields) ? 'Partial' : undefined
+  // A range of a whole would be served as the whole (RFC 9110 §14.4).
+  return fields.has('content-range') ? 'Partial' : undefined
 }
-
-function isRangeMeant({ fields: asked }: StoringRequest, fields: Fields): boolean {
-  return asked.has('range') || fields.all('content-range').some((value) => NAMES_BYTES.test(value))
-}
-
-const NAMES_BYTES = /bytes|^[^\d]*\d+[\t ]*-/i
 
 const SINGLE_RANGE = /^bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i
 const MULTIPART = /^multipart\/byteranges(?:[\t ;]|$)/i

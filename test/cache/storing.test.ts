@@ -344,17 +344,6 @@ describe('partial content', () => {
     assert.equal(reasonOf({ response, status: 200, request: ranged }), 'Partial')
     assert.equal(reasonOf({ response: cc('max-age=60'), status: 200, request: ranged }), 'Stored')
   })
-
-  it('RFC 9110 §14.4: Content-Range has no meaning in a whole, unless the origin means a range by it', () => {
-    const fate = (range: string, request = {}) =>
-      reasonOf({ response: cc('max-age=60', { 'content-range': range }), request })
-    for (const range of ['bytes 0-4/10', 'BYTES */10', 'items 0-4/10', '0-4/10', 'x 1 -2'])
-      assert.equal(fate(range), 'Partial', range)
-    for (const range of ['none', '', 'x']) {
-      assert.equal(fate(range), 'Stored', range)
-      assert.equal(fate(range, ranged), 'Partial', range)
-    }
-  })
 })
 
 describe('how long it is fresh', () => {

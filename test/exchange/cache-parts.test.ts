@@ -74,7 +74,7 @@ async function gets(w: World, range: string, first: number, last: number, asked:
 }
 
 describe('a part that is stored', () => {
-  it('serves the same range, and what lies within it', async (t) => {
+  it('RFC 9111 §3.3: serves the same range, and what lies within it', async (t) => {
     const w = world(t)
     assert.equal((await gets(w, '100-199', 100, 199, 1)).cache, 'headgate;fwd=uri-miss;stored')
     const hit = await gets(w, '100-199', 100, 199, 1)
@@ -103,7 +103,7 @@ const LIES: readonly (readonly [what: string, status: number, range: string | un
 ]
 
 describe('a part that is no answer', () => {
-  it('to a request for the whole, or a HEAD', async (t) => {
+  it('RFC 9111 §3.3: a part is no answer to a request for the whole, or a HEAD', async (t) => {
     const w = world(t)
     await gets(w, '100-199', 100, 199, 1)
     const whole = await get(w)
@@ -135,7 +135,7 @@ describe('a part that is no answer', () => {
     await w.gateway.nothingLeft()
   })
 
-  it('since it has a weak validator, or none', async (t) => {
+  it('RFC 9111 §3.4: parts with a weak validator, or none, are not put together', async (t) => {
     for (const tag of [{ etag: 'W/"a"' }, {}] as FieldMap[]) {
       const w = world(t)
       w.fields = { 'cache-control': 'max-age=60', ...tag }
@@ -165,7 +165,7 @@ describe('a part that is no answer', () => {
 })
 
 describe('all of it', () => {
-  it('by one range is the whole', async (t) => {
+  it('RFC 9110 §15.3.7.3: a part that has all bytes is the whole', async (t) => {
     const w = world(t)
     await gets(w, '0-', 0, 3999, 1)
     const whole = await get(w)
@@ -240,7 +240,7 @@ describe('ranges that meet', () => {
 describe('a part of another version', () => {
   const OTHER = { 'cache-control': 'max-age=60', etag: '"b"' }
 
-  it('takes the place of all others', async (t) => {
+  it('RFC 9111 §3.4: a part of another version takes the place of all others', async (t) => {
     const w = world(t)
     await gets(w, '0-99', 0, 99, 1)
     await gets(w, '200-299', 200, 299, 2)
@@ -284,7 +284,7 @@ describe('a part of another version', () => {
 describe('a part that is stale', () => {
   const SHORT = { 'cache-control': 'max-age=1', etag: '"a"' }
 
-  it('is validated, and served once it is fresh again', async (t) => {
+  it('RFC 9111 §4.3: a stale part is validated, and served once it is fresh again', async (t) => {
     const w = world(t)
     w.fields = SHORT
     await gets(w, '0-99', 0, 99, 1)
@@ -327,7 +327,7 @@ describe('a part that is stale', () => {
 })
 
 describe('a part and what else a request says', () => {
-  it('is chosen by Vary', async (t) => {
+  it('RFC 9111 §4.1: a part is chosen by Vary', async (t) => {
     const w = world(t)
     w.answer = (request) => {
       w.body = bodyOf(4_000, request.fields['accept-language'] ?? 'x')
@@ -407,7 +407,7 @@ describe('parts of one representation', () => {
 })
 
 describe('parts that meet', () => {
-  it('become one, and the whole at last', async (t) => {
+  it('RFC 9111 §3.4: parts that touch become one, and the whole at last', async (t) => {
     const w = world(t)
     await gets(w, '0-999', 0, 999, 1)
     await gets(w, '2000-2999', 2000, 2999, 2)
@@ -447,7 +447,7 @@ describe('parts that meet', () => {
     await w.gateway.nothingLeft()
   })
 
-  it('do not where one of them has been purged, or is coded otherwise', async (t) => {
+  it('RFC 9111 §3.4: parts are not put together where one of them has been purged, or is coded otherwise', async (t) => {
     const w = world(t)
     await gets(w, '0-999', 0, 999, 1)
     w.gateway.purges.append({ ...PLAIN, id: 1, kind: 'all', namespace: namespaceLabel('default') })
@@ -474,7 +474,7 @@ describe('parts that meet', () => {
 })
 
 describe('a range of which some is stored', () => {
-  it('asks the origin for the rest of it, behind, before and between', async (t) => {
+  it('RFC 9111 §3.4: asks the origin for what is missing of a range, behind, before and between', async (t) => {
     const w = world(t)
     await gets(w, '0-999', 0, 999, 1)
     const joined = await gets(w, '500-1499', 500, 1499, 2)

@@ -10,6 +10,7 @@ import { freshness } from './cache/freshness.ts'
 import { byMethod, invalidation } from './cache/invalidation.ts'
 import { misbehaving } from './cache/misbehaving.ts'
 import { oddFields } from './cache/odd-fields.ts'
+import { parts } from './cache/parts.ts'
 import { POLICIES, policies } from './cache/policies.ts'
 import { publishedCases } from './cache/published-cases.ts'
 import { ranges } from './cache/ranges.ts'
@@ -40,6 +41,7 @@ describe('the cache', () => {
   describe('which of several it is (§4.1)', PARALLEL, () => variants(the))
   describe('what is validated (§4.3)', PARALLEL, () => validation(the))
   describe('what is a part (§3.3, §3.4, RFC 9110 §14)', PARALLEL, () => ranges(the))
+  describe('parts that are stored (§3.3, §3.4)', PARALLEL, () => parts(the))
   describe('what is invalidated (§4.4, RFC 9875)', PARALLEL, () => invalidation(the))
   describe('what is served stale (RFC 5861 §3)', PARALLEL, () => whileStale(the))
   describe('what is served for a failure (RFC 5861 §4)', PARALLEL, () => ifError(the))

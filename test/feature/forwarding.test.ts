@@ -364,34 +364,38 @@ describe('what a Route says of forwarding', () => {
 
 describe('the Host of an endpoint that has a name', () => {
   const scope = suiteScope()
+  let echo: Awaited<ReturnType<typeof echoBackend>>
+  let gateway: Gateway
+
+  before(async () => {
+    echo = await echoBackend(scope)
+    const silent = await rawBackend(scope, (socket) => socket.once('data', () => socket.destroy()))
+    const named = [{ address: 'localhost', port: echo.port }]
+    const both = [
+      { address: 'localhost', port: silent.port },
+      { address: '127.0.0.1', port: echo.port },
+    ]
+    const hostHeader = 'UseServerName'
+    const policies = { retry: { attempts: 3, reasons: ['ConnectFailure', 'ResetBeforeResponse'], budgetPercent: 100 } }
+    gateway = await startGateway(scope, {
+      'named.yaml':
+        backend('named', [], { endpoints: named, hostHeader }) +
+        route('named', ['named.test'], [{ name: 'all', backendRefs: [{ name: 'named' }] }]),
+      'both.yaml':
+        backend('both', [], { endpoints: both, hostHeader }) +
+        route('both', ['fwd.test'], [{ name: 'all', backendRefs: [{ name: 'both' }], policies }]),
+    })
+  })
 
   it('has the port of the endpoint, where that is not 80', async () => {
-    const echo = await echoBackend(scope)
-    const named = { endpoints: [{ address: 'localhost', port: echo.port }], hostHeader: 'UseServerName' }
-    const gateway = await startGateway(scope, {
-      'all.yaml':
-        backend('echo', [], named) + route('all', ['fwd.test'], [{ name: 'all', backendRefs: [{ name: 'echo' }] }]),
-    })
-    const { headers } = (await gateway.request({ host: 'fwd.test:30080', path: '/x' })).json() as unknown as Received
+    const { headers } = (await gateway.request({ host: 'named.test:30080', path: '/x' })).json() as unknown as Received
     assert.deepEqual(
       [headers.host, headers['x-forwarded-host'], headers['x-forwarded-port']],
-      [`localhost:${echo.port}`, 'fwd.test:30080', '30080'],
+      [`localhost:${echo.port}`, 'named.test:30080', '30080'],
     )
   })
 
   it('is not missing at an endpoint without a name that is tried next', async () => {
-    const echo = await echoBackend(scope)
-    const silent = await rawBackend(scope, (socket) => socket.once('data', () => socket.destroy()))
-    const endpoints = [
-      { address: 'localhost', port: silent.port },
-      { address: '127.0.0.1', port: echo.port },
-    ]
-    const policies = { retry: { attempts: 3, reasons: ['ConnectFailure', 'ResetBeforeResponse'], budgetPercent: 100 } }
-    const gateway = await startGateway(scope, {
-      'all.yaml':
-        backend('both', [], { endpoints, hostHeader: 'UseServerName' }) +
-        route('all', ['fwd.test'], [{ name: 'all', backendRefs: [{ name: 'both' }], policies }]),
-    })
     // Whichever endpoint comes first: of a few requests one begins at the silent one.
     for (let i = 0; i < 6; i++) {
       const { headers } = await echoed(gateway)

@@ -1,19 +1,39 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { describe, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { closedPort, echoBackend } from '../../feature/backends.ts'
-import { backend, eventually, manifest, route, startGateway } from '../../feature/harness.ts'
+import { backend, eventually, type Gateway, manifest, route, startGateway } from '../../feature/harness.ts'
 import { request } from '../../feature/raw-client.ts'
 import { traffic } from '../../main/traffic.ts'
 
 const to = (name: string) => [{ name: 'all', backendRefs: [{ name }] }]
 
+let gateway: Gateway
+const ends: (() => void | Promise<void>)[] = []
+
+before(async () => {
+  gateway = await startGateway({ after: (end) => void ends.push(end) }, {})
+})
+
+after(async () => {
+  for (const end of ends) await end()
+})
+
+/** The folder holds these manifests alone, and they act: `a.example` is served, or without any is not. */
+async function begin(manifests: Readonly<Record<string, string>>): Promise<void> {
+  for (const file of await readdir(gateway.folder)) await gateway.remove(file)
+  const status = async () => (await request(gateway.port, { host: 'a.example' })).status
+  await eventually(async () => assert.equal(await status(), 404))
+  for (const [name, text] of Object.entries(manifests)) await gateway.write(name, text)
+  if (Object.keys(manifests).length > 0) await eventually(async () => assert.equal(await status(), 200))
+}
+
 describe('a change of the manifests', () => {
   it('costs no request, however often all of them are rewritten', async (t) => {
     const echo = await echoBackend(t)
-    const gateway = await startGateway(t, {
+    await begin({
       'a.yaml': backend('echo', [echo.port]) + route('a', ['a.example'], to('echo')),
       'b.yaml': route('b', ['b.example'], to('echo')),
     })
@@ -52,7 +72,7 @@ describe('a change of the manifests', () => {
   it('of endpoints alone acts on the next request', async (t) => {
     const one = await echoBackend(t, 'one')
     const two = await echoBackend(t, 'two')
-    const gateway = await startGateway(t, {
+    await begin({
       'route.yaml': route('a', ['a.example'], to('api')),
       'backend.yaml': backend('api', [one.port]),
     })
@@ -67,10 +87,12 @@ describe('a change of the manifests', () => {
   it('that breaks one object names file, line and field, and everything else serves on', async (t) => {
     const echo = await echoBackend(t)
     const good = route('a', ['a.example'], to('echo'))
-    const gateway = await startGateway(t, { 'a.yaml': good, 'b.yaml': backend('echo', [echo.port]) })
+    await begin({ 'a.yaml': good, 'b.yaml': backend('echo', [echo.port]) })
+    const lines = gateway.processLog.length
+    const said = () => gateway.processLog.slice(lines)
     await gateway.write('a.yaml', good.replace('"hostnames"', '"hostname"'))
     const line = await eventually(() => {
-      const found = gateway.processLog.find((text) => text.includes('spec.hostname'))
+      const found = said().find((text) => text.includes('spec.hostname'))
       assert.ok(found !== undefined, gateway.processLog.join('\n'))
       return JSON.parse(found) as { level: string; message: string }
     })
@@ -78,7 +100,7 @@ describe('a change of the manifests', () => {
     assert.match(line.message, /a\.yaml:1:\d+: Route default\/a: spec\.hostname.*its last good version serves on/)
     assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
     await gateway.write('a.yaml', good)
-    await eventually(() => assert.ok(gateway.processLog.some((text) => text.includes('every problem'))))
+    await eventually(() => assert.ok(said().some((text) => text.includes('every problem'))))
   })
 })
 
@@ -86,7 +108,7 @@ describe('an endpoint', () => {
   it('may be a DNS name', async (t) => {
     const echo = await echoBackend(t)
     const endpoints = [{ address: 'localhost', port: echo.port }]
-    const gateway = await startGateway(t, {
+    await begin({
       'a.yaml': manifest('Backend', 'echo', { endpoints }) + route('a', ['a.example'], to('echo')),
     })
     await eventually(async () => {
@@ -94,8 +116,8 @@ describe('an endpoint', () => {
     })
   })
 
-  it('that may not be dialled is left out, and the log has the cause', async (t) => {
-    const gateway = await startGateway(t, {})
+  it('that may not be dialled is left out, and the log has the cause', async () => {
+    await begin({})
     const endpoints = [
       { address: '169.254.169.254', port: 80 },
       { address: '127.0.0.1', port: gateway.adminPort },
@@ -116,7 +138,7 @@ describe('an endpoint', () => {
 describe('the settings file', () => {
   it('acts while everything runs: a listener comes, and what is broken changes nothing', async (t) => {
     const echo = await echoBackend(t)
-    const gateway = await startGateway(t, {
+    await begin({
       'a.yaml': backend('echo', [echo.port]) + route('a', ['a.example'], to('echo')),
     })
     const file = join(dirname(gateway.folder), 'settings.json')
