@@ -46,6 +46,8 @@ export interface PurgeView {
   /** Where it is kept for those that were not reached, and for after a restart. */
   readonly history: 'Redis' | 'File' | 'None'
   readonly kept: boolean
+  /** What of it nothing here has, a sentence for each: it was purged all the same. */
+  readonly unknown: readonly string[]
   /** What that means, in a sentence. */
   readonly detail: string
 }
@@ -81,6 +83,8 @@ export interface LookupView {
   readonly items: readonly CachedObject[]
   /** Those are all. */
   readonly complete: boolean
+  /** What of the names nothing here has, a sentence for each. */
+  readonly unknown: readonly string[]
 }
 
 export type LookupOutcome = { readonly ok: true; readonly view: LookupView } | CacheRefusal

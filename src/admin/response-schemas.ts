@@ -149,6 +149,7 @@ export const RESPONSES = {
       }),
     ),
     complete: flag,
+    unknown: list(text),
   }),
   explain: object(
     {
@@ -183,6 +184,7 @@ export const RESPONSES = {
     everywhere: flag,
     history: text,
     kept: flag,
+    unknown: list(text),
     detail: text,
   }),
   warmUp: object({

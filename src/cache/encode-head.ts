@@ -128,14 +128,14 @@ const isEtag = ({ name }: Line): boolean => name === 'etag'
 /** One Date that can be read, which all later caches reckon from: else when it arrived (RFC 9110 §6.6.1). */
 function withDate(lines: readonly Line[], date: string): readonly Line[] {
   const first = indexOf(lines, 'date')
-  if (first !== NONE && isReadable(lines[first]!.value, date)) return lines
+  if (first !== NONE && isReadableDate(lines[first]!.value, date)) return lines
   return [...lines.filter(({ name }) => name !== 'date'), { name: 'date', value: date }]
 }
 
 let readable: string | null = null
 
 /** Many responses of one second have the same Date. @param now when it arrived */
-function isReadable(date: string, now: string): boolean {
+export function isReadableDate(date: string, now: string): boolean {
   if (date === readable) return true
   if (Number.isNaN(parseHttpDate(date, parseHttpDate(now, 0)))) return false
   // What is read otherwise at another time, years of two digits, is not remembered.

@@ -3,6 +3,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import type { Fields } from '../message/fields.ts'
 import { ABSENT, deltaSeconds, MAX_SECONDS, type ResponseDirectives } from './cache-control.ts'
 import { CacheFlag } from './cache-numbers.ts'
+import { Present } from './field-presence.ts'
 import { parseHttpDate } from './http-date.ts'
 import { isHeuristicallyCacheable } from './statuses.ts'
 import type { CacheRules, ResponseTimes } from './verdicts.ts'
@@ -23,18 +24,19 @@ export interface ResponseDates {
 }
 
 /** RFC 9111 §4.2.3. Whole seconds of Date are compared with whole seconds of our clock, as the RFC calculates. */
-export function responseDates(fields: Fields, times: ResponseTimes): ResponseDates {
+export function responseDates(fields: Fields, times: ResponseTimes, present: number): ResponseDates {
   const { received } = times
-  const stated = oneDate(fields, 'date', received)
+  const stated = (present & Present.Date) === 0 ? Number.NaN : oneDate(fields, 'date', received)
   // RFC 9110 §6.6.1: without a Date that can be read, the time of arrival is the Date.
   const date = Number.isNaN(stated) ? received : stated
   const generated = Number.isNaN(stated) ? oldestDate(fields, received) : stated
   const apparent = Math.max(0, floorSecond(received) - floorSecond(generated))
   const delay = Math.max(0, received - times.sent)
+  const age = (present & Present.Age) === 0 ? 0 : ageValue(fields)
   return {
     date,
-    lastModified: oneDate(fields, 'last-modified', received),
-    initialAge: Math.min(MAX_LIFETIME, Math.max(apparent, ageValue(fields) + delay)),
+    lastModified: (present & Present.LastModified) === 0 ? Number.NaN : oneDate(fields, 'last-modified', received),
+    initialAge: Math.min(MAX_LIFETIME, Math.max(apparent, age + delay)),
   }
 }
 
@@ -62,9 +64,10 @@ function oldestDate(fields: Fields, received: Milliseconds): Milliseconds {
 
 /** @returns NaN where it is absent, broken, or stated twice with different values */
 function oneDate(fields: Fields, name: string, now: Milliseconds): Milliseconds {
-  if (!fields.has(name)) return Number.NaN
   const values = fields.all(name)
-  return values.every((value) => value === values[0]) ? parseHttpDate(values[0]!, now) : Number.NaN
+  const [first] = values
+  if (first === undefined) return Number.NaN
+  return values.length === 1 || values.every((value) => value === first) ? parseHttpDate(first, now) : Number.NaN
 }
 
 export interface Lifetime {

@@ -45,15 +45,39 @@ const STEP_B = 0x5bd1e995
 let a = 0
 let b = 0
 
+/** The halves behind what stands before each text of a kind. */
+interface Begun {
+  readonly a: number
+  readonly b: number
+}
+
+const BEGUN = new Map<LabelKind, Begun>()
+
 function begin(kind: LabelKind): void {
+  const begun = BEGUN.get(kind)
+  if (begun !== undefined) {
+    a = begun.a
+    b = begun.b
+    return
+  }
   a = 0x811c9dc5
   b = 0x9747b28c
   absorb(kind)
   absorb('\n')
+  BEGUN.set(kind, { a, b })
 }
 
 function absorb(text: string): void {
-  for (let i = 0; i < text.length; i++) absorbUnit(text.charCodeAt(i))
+  let x = a
+  let y = b
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    x = Math.imul(x ^ unit, STEP_A)
+    y = Math.imul(y ^ unit, STEP_B)
+    y ^= y >>> 15
+  }
+  a = x
+  b = y
 }
 
 function absorbUnit(unit: number): void {
@@ -95,6 +119,34 @@ function useRule(route: string, rule: string): typeof last {
   return last
 }
 
+/** Of the host that was labelled last, what its paths and URLs begin with. */
+const lastHost = { host: '', path: begunWith('path', ''), url: begunWith('url', '') }
+
+function begunWith(kind: LabelKind, text: string): Begun {
+  begin(kind)
+  absorb(text)
+  return { a, b }
+}
+
+function useHost(host: string): void {
+  if (host === lastHost.host) return
+  lastHost.host = host
+  lastHost.path = begunWith('path', host)
+  lastHost.url = begunWith('url', host)
+}
+
+/** As {@link labelOf} of host and path, or of {@link urlText}. */
+function ofHost(begun: Begun, path: string, query?: string): number {
+  a = begun.a
+  b = begun.b
+  absorb(path)
+  if (query !== undefined) {
+    absorbUnit(QUESTION)
+    absorb(query)
+  }
+  return finish()
+}
+
 /** Of cache groups (RFC 9875), which belong to an origin. */
 export const groupLabel = (origin: string, group: string): number => labelOf('group', `${origin}\n${group}`)
 
@@ -107,8 +159,9 @@ export const groupLabel = (origin: string, group: string): number => labelOf('gr
 export function writeLabels(into: Float64Array, object: LabelledObject, tags: readonly number[] = []): number {
   const { namespace, host, path, query, match, route, rule } = object
   into[NAMESPACE] = namespace
-  into[PATH] = labelOf('path', host + path)
-  into[URL] = match === 'exact' ? labelOf('url', urlText(host, path, query)) : match === 'chosen' ? CHOSEN : ANY
+  useHost(host)
+  into[PATH] = ofHost(lastHost.path, path)
+  into[URL] = match === 'exact' ? ofHost(lastHost.url, path, query) : match === 'chosen' ? CHOSEN : ANY
   const labels = useRule(route, rule)
   into[ROUTE] = labels.routeLabel
   into[RULE] = labels.ruleLabel

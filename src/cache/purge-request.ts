@@ -99,15 +99,41 @@ interface ParsedUrl {
 }
 
 function parse(text: string): ParsedUrl | PurgeFault {
-  const match = /^(?:(?:https?:)?\/\/)?([^/?#\s]+)(?<!:)(\/[^?#\s]*)?(?:\?([^#\s]*))?$/i.exec(text)
-  const authority = match?.[1] === undefined ? undefined : normalizeHost(match[1])
+  const mistake = mistakeOf(text)
+  if (mistake !== undefined) return { fault: `${shown(text)} ${mistake}` }
+  const match = /^(?:(?:https?:)?\/\/)?([^/?\s]+)(?<!:)(\/[^?\s]*)?(?:\?(\S*))?$/i.exec(text)
+  const authority = match?.[1] === undefined ? undefined : normalizeHost(asciiHost(match[1]))
   if (match === null || authority === undefined)
     return { fault: `${shown(text)} is no URL such as https://shop.example/a` }
-  const path = match[2] ?? '/'
+  const path = asciiText(match[2] ?? '/')
   const forms = [normalizePath(path, 'Strict'), normalizePath(path, 'KeepEncodedSlash')]
   const paths = [...new Set(forms.filter((form) => form !== undefined))]
   if (paths.length === 0) return { fault: `The path of ${shown(text)} is refused in requests, too.` }
-  return { host: authority.host, paths, query: match[3] }
+  const query = match[3]
+  return { host: authority.host, paths, query: query === undefined ? undefined : asciiText(query) }
 }
 
+/** What people write that is no URL of a request, and could be taken for another one. */
+function mistakeOf(text: string): string | undefined {
+  if (text.includes('#')) return 'has a fragment, which no client sends: leave out what begins with #.'
+  if (/^\/(?!\/)/.test(text)) return 'has no host: write it before the path, such as https://shop.example/a.'
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]
+  if (scheme !== undefined && !/^https?$/i.test(scheme)) return `has the scheme ${scheme}: write http or https.`
+  // `javascript:1` and `mailto:1` are URLs of another scheme that look like a host with a port.
+  const named = /^([a-z][a-z0-9+-]*):[0-9]+(?:[/?]|$)/i.exec(text)?.[1]
+  if (named === undefined || /^localhost$/i.test(named)) return undefined
+  return `may be of the scheme ${named}: write //${text.slice(0, 64)} where that is its host.`
+}
+
+/** Names of other scripts as clients ask for them (RFC 5890). */
+function asciiHost(authority: string): string {
+  return BEYOND_ASCII.test(authority) ? (URL.parse(`http://${authority}`)?.host ?? authority) : authority
+}
+
+/** As clients send it (RFC 3987 §3.1). */
+function asciiText(text: string): string {
+  return text.toWellFormed().replaceAll(/[^\x00-\x7f]+/g, (part) => encodeURIComponent(part))
+}
+
+const BEYOND_ASCII = /[^\x00-\x7f]/
 const shown = (text: string): string => JSON.stringify(text.slice(0, 128))

@@ -1,12 +1,13 @@
 /** Whether a response is stored (RFC 9111 §3), and the numbers by which it is reused. */
 import type { Milliseconds } from '../lib/clock.ts'
 import { type Fields, withoutOws } from '../message/fields.ts'
-import { ABSENT, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
+import { ABSENT, parseCacheControl, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
+import { Present, presenceIn } from './field-presence.ts'
 import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'
 import { isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
 import { hasSteeringField } from './steering-fields.ts'
-import { controllingDirectives } from './targeted-fields.ts'
+import { type ControllingDirectives, controllingDirectives, DEFAULT_TARGETS } from './targeted-fields.ts'
 import type { CacheRules, ResponseTimes, StoreReason, StoreVerdict, StoringRequest } from './verdicts.ts'
 
 const SECOND = 1_000
@@ -14,6 +15,7 @@ const SECOND = 1_000
 /**
  * @param status of the response that would be stored: after a 304 that of the stored one
  * @param fields of the response that would be stored: after a 304 the stored ones as updated by it (RFC 9111 §3.2)
+ * @param present which of them there are, where that is known
  */
 export function judgeStoring(
   request: StoringRequest,
@@ -21,26 +23,41 @@ export function judgeStoring(
   fields: Fields,
   times: ResponseTimes,
   rules: CacheRules,
+  present = presenceIn(fields),
 ): StoreVerdict {
-  const early = refusedRequest(request) ?? refusedStatus(request, status, fields)
+  const asked = presenceIn(request.fields)
+  const early = refusedRequest(request, asked) ?? refusedStatus(request, status, fields, present)
   if (early !== undefined) return refusal(early)
-  const { directives, targeted } = controllingDirectives(fields, rules.targets)
-  const credentials = request.credentials || request.fields.has('authorization')
+  const { directives, targeted } = directivesOf(fields, rules.targets, present)
+  const credentials = hasCredentials(request, asked)
   const refused =
     refusedByDirectives(status, directives) ??
     (credentials && !request.identityInKey && !allowsEveryone(directives) ? 'Credentials' : undefined) ??
-    refusedByFields(request, fields)
+    refusedByFields(request, fields, present)
   if (refused !== undefined) return refusal(refused)
-  const dates = responseDates(fields, times)
+  const dates = responseDates(fields, times, present)
   const lifetime = lifetimeOf(
-    { status, fields, directives, targeted, dates, received: times.received, estimable: isEstimable(request) },
+    { status, fields, directives, targeted, dates, received: times.received, estimable: isEstimable(request, asked) },
     rules,
   )
   if (isSwitchedOff(lifetime, dates)) return refusal('NoLifetime')
-  const numbers = numbersOf({ status, fields, directives, dates, lifetime, times, credentials }, rules)
+  const numbers = numbersOf({ status, fields, present, directives, dates, lifetime, times, credentials }, rules)
   if (!isStated(directives, lifetime, numbers)) return refusal('NoLifetime')
   if (!isReusable(numbers)) return refusal('AlreadyStale')
   return { store: true, reason: 'Stored', numbers, excluded: directives.excluded }
+}
+
+const NO_DIRECTIVES: ControllingDirectives = { directives: parseCacheControl([]), targeted: false }
+
+function directivesOf(fields: Fields, targets: readonly string[], present: number): ControllingDirectives {
+  if (targets !== DEFAULT_TARGETS || (present & Present.Targeted) !== 0) return controllingDirectives(fields, targets)
+  if ((present & Present.CacheControl) === 0) return NO_DIRECTIVES
+  return { directives: parseCacheControl(fields.all('cache-control')), targeted: false }
+}
+
+/** @param asked which fields the request has */
+function hasCredentials({ credentials }: StoringRequest, asked: number): boolean {
+  return credentials || (asked & Present.Authorization) !== 0
 }
 
 /** An operator's lifetime of 0 says that the response is not to be stored. */
@@ -52,8 +69,8 @@ function isSwitchedOff(lifetime: Lifetime | undefined, { initialAge }: ResponseD
  * Whether a lifetime may be estimated. Not of what was asked for with a cookie: an origin that says nothing of caching
  * may well answer each user otherwise. Not of QUERY either, of which an origin that says nothing may know nothing.
  */
-function isEstimable({ method, fields }: StoringRequest): boolean {
-  return method === 'GET' && !fields.has('cookie')
+function isEstimable({ method }: StoringRequest, asked: number): boolean {
+  return method === 'GET' && (asked & Present.Cookie) === 0
 }
 
 function refusal(reason: StoreReason): StoreVerdict {
@@ -65,26 +82,34 @@ function refusal(reason: StoreReason): StoreVerdict {
  * what is hardly ever stored: who waits would be sent on when the head is there, and would have lost that time.
  */
 export function mayCollapse(request: StoringRequest): boolean {
-  if (refusedRequest(request) !== undefined) return false
-  if ((request.credentials || request.fields.has('authorization')) && !request.identityInKey) return false
+  const asked = presenceIn(request.fields)
+  if (refusedRequest(request, asked) !== undefined) return false
+  if (hasCredentials(request, asked) && !request.identityInKey) return false
   return !hasSteeringField(request.fields, (name) => request.keyedFields?.has(name) === true)
 }
 
 /** @returns why no response to it is stored, whatever it says; nothing is claimed for such a request */
-export function refusedRequest({ method, content, fields }: StoringRequest): StoreReason | undefined {
+export function refusedRequest(
+  { method, content, fields }: StoringRequest,
+  asked = presenceIn(fields),
+): StoreReason | undefined {
   // RFC 9110 §9.2.3, RFC 10008 §2.7. HEAD has nothing to store, and POST is not understood.
   if (method !== 'GET' && method !== 'QUERY') return 'Method'
   if (content === 'NotInKey') return 'RequestContent'
-  if (fields.has('cache-control') && parseRequestDirectives(fields.all('cache-control')).noStore)
-    return 'RequestNoStore'
-  return undefined
+  const hasControl = (asked & Present.CacheControl) !== 0
+  return hasControl && parseRequestDirectives(fields.all('cache-control')).noStore ? 'RequestNoStore' : undefined
 }
 
-function refusedStatus(request: StoringRequest, status: number, fields: Fields): StoreReason | undefined {
+function refusedStatus(
+  request: StoringRequest,
+  status: number,
+  fields: Fields,
+  present: number,
+): StoreReason | undefined {
   if (!isStorable(status)) return 'Status'
   if (status === PARTIAL_CONTENT) return isCombinable(request, fields) ? undefined : 'Partial'
   // A range of a whole would be served as the whole (RFC 9110 §14.4).
-  return fields.has('content-range') ? 'Partial' : undefined
+  return (present & Present.ContentRange) !== 0 ? 'Partial' : undefined
 }
 
 const SINGLE_RANGE = /^bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i
@@ -114,11 +139,16 @@ function allowsEveryone({ broken, public: all, mustRevalidate, sMaxAge }: Respon
   return !broken && (all || mustRevalidate || sMaxAge !== ABSENT)
 }
 
+const NONE: readonly string[] = []
 const STAR = /(?:^|,)[\t ]*\*[\t ]*(?:,|$)/
 
-function refusedByFields({ fields: asked, keyedFields }: StoringRequest, fields: Fields): StoreReason | undefined {
-  if (fields.has('set-cookie') || fields.has('set-cookie2')) return 'SetCookie'
-  const varied = fields.all('vary')
+function refusedByFields(
+  { fields: asked, keyedFields }: StoringRequest,
+  fields: Fields,
+  present: number,
+): StoreReason | undefined {
+  if ((present & Present.SetCookie) !== 0) return 'SetCookie'
+  const varied = (present & Present.Vary) === 0 ? NONE : fields.all('vary')
   if (varied.some((value) => STAR.test(value))) return 'VaryAny'
   const isKeyed = (name: string) => keyedFields?.has(name) === true || varied.some((value) => names(value, name))
   return hasSteeringField(asked, isKeyed) ? 'RequestFields' : undefined
@@ -132,6 +162,7 @@ function names(list: string, name: string): boolean {
 interface Judged {
   readonly status: number
   readonly fields: Fields
+  readonly present: number
   readonly directives: ResponseDirectives
   readonly dates: ResponseDates
   readonly lifetime: Lifetime | undefined
@@ -161,7 +192,7 @@ function windowOf(directives: ResponseDirectives, stated: number, configured: Mi
   return stated === ABSENT ? Math.floor((configured ?? 0) / SECOND) * SECOND : stated * SECOND
 }
 
-function flagsOf({ status, fields, directives, dates, lifetime, credentials }: Judged): number {
+function flagsOf({ status, fields, present, directives, dates, lifetime, credentials }: Judged): number {
   const { noCache, broken, mustRevalidate, proxyRevalidate, sMaxAge, immutable } = directives
   let flags = lifetime?.flags ?? 0
   if (noCache || broken) flags |= CacheFlag.AlwaysValidate
@@ -169,7 +200,8 @@ function flagsOf({ status, fields, directives, dates, lifetime, credentials }: J
   if (immutable && !broken) flags |= CacheFlag.Immutable
   if (credentials) flags |= CacheFlag.Credentials
   if (status === PARTIAL_CONTENT) flags |= CacheFlag.Partial
-  if (hasTag(fields) || !Number.isNaN(dates.lastModified)) flags |= CacheFlag.Validator
+  if (!Number.isNaN(dates.lastModified) || ((present & Present.ETag) !== 0 && hasTag(fields)))
+    flags |= CacheFlag.Validator
   if (dates.lastModified + SECOND <= dates.date) flags |= CacheFlag.StrongLastModified
   return flags
 }
@@ -178,7 +210,6 @@ const TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
 
 /** Of several tags nobody knows which is meant: none is sent to validate. */
 function hasTag(fields: Fields): boolean {
-  if (!fields.has('etag')) return false
   const tags = fields.all('etag')
   return tags.length === 1 && TAG.test(tags[0]!)
 }

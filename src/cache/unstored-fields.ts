@@ -3,7 +3,8 @@
  */
 import { type Fields, withoutOws } from '../message/fields.ts'
 
-const UNSTORED: ReadonlySet<string> = new Set([
+/** In lower case. */
+export const UNSTORED: ReadonlySet<string> = new Set([
   // RFC 9110 §7.6.1: they concern the connection, whether it names them or not.
   'connection',
   'keep-alive',

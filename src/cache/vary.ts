@@ -15,7 +15,7 @@ export const MAX_VARY_NAME = 128
 /** `none`: it has one variant. `any`: no later request matches (`*`, or what cannot be known here). */
 export type Vary = { readonly type: 'none' | 'any' } | { readonly type: 'names'; readonly names: readonly string[] }
 
-const NONE: Vary = Object.freeze({ type: 'none' })
+export const NO_VARY: Vary = Object.freeze({ type: 'none' })
 const ANY: Vary = Object.freeze({ type: 'any' })
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 
@@ -54,7 +54,7 @@ const WRITTEN_LATER_PREFIXES = ['x-client-cert-']
 /** @returns names in lower case, each once and in order */
 export function varyOf(response: Fields): Vary {
   const value = response.joined('vary')
-  return value === undefined ? NONE : parseVary(value)
+  return value === undefined ? NO_VARY : parseVary(value)
 }
 
 export function parseVary(value: string): Vary {
@@ -67,7 +67,7 @@ export function parseVary(value: string): Vary {
     names.add(name)
     if (names.size > MAX_VARY_NAMES) return ANY
   }
-  return names.size === 0 ? NONE : { type: 'names', names: [...names].sort() }
+  return names.size === 0 ? NO_VARY : { type: 'names', names: [...names].sort() }
 }
 
 function isWrittenLater(name: string): boolean {

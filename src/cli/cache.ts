@@ -50,15 +50,16 @@ export async function runCache(command: CacheCommand, io: CacheIo): Promise<numb
 async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
   const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
-  const { namespaces, purged, soft, replicas, reached, everywhere, detail } = view
+  const { namespaces, purged, soft, replicas, reached, everywhere, unknown = [], detail } = view
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
     if (!everywhere) io.err(`headgate: ${printable(detail)}\n`)
+    for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
   }
-  return everywhere ? 0 : 1
+  return everywhere && unknown.length === 0 ? 0 : 1
 }
 
 const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): string =>
@@ -67,7 +68,7 @@ const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): stri
 async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
   const call = { body, token: tokenOf(command, io) }
-  const { items, complete } = (await callAdmin(admin, pathOf(namespace, 'lookups'), call)) as LookupView
+  const { items, complete, unknown = [] } = (await callAdmin(admin, pathOf(namespace, 'lookups'), call)) as LookupView
   if (output === 'json') io.out(`${JSON.stringify(items, null, 2)}\n`)
   else if (items.length === 0) io.out('Nothing is stored in the memory of this replica.\n')
   else {
@@ -76,6 +77,7 @@ async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
     )
     io.out(align([['STATE', 'STATUS', 'BYTES', 'AGE', 'LIFETIME', 'TAGS', 'KEY'], ...rows]))
   }
+  for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
   if (!complete) io.err(`headgate: there are more than these ${items.length}\n`)
   return items.length === 0 ? 1 : 0
 }

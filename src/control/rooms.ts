@@ -13,7 +13,7 @@ import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { PurgeLog } from '../shared-memory/purge-log.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
-import { namespacesUnder } from '../snapshot/host.ts'
+import { namespacesUnder, rulesOf } from '../snapshot/host.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
@@ -227,6 +227,10 @@ export class Rooms {
       namespacesOf: (host) => {
         const { snapshot } = this.pipeline
         return snapshot && namespacesUnder(snapshot.hosts, host)
+      },
+      rules: () => {
+        const { snapshot } = this.pipeline
+        return snapshot && rulesOf(snapshot.hosts)
       },
       others: this.#others,
       // Of a cluster its EndpointSlices say it.

@@ -91,6 +91,11 @@ export function namespacesUnder(hosts: ReadonlyMap<string, Host>, hostname: stri
   return namespaces
 }
 
+/** All that are served; a rule may be there several times. */
+export function* rulesOf(hosts: ReadonlyMap<string, Host>): Generator<Rule> {
+  for (const { matches } of hosts.values()) for (const { rule } of matches) yield rule
+}
+
 /** A virtual host under construction; each of its rules stands once, in the order in which matches name them. */
 interface Layer {
   readonly virtualHost: VirtualHost & {

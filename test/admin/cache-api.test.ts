@@ -44,6 +44,7 @@ describe('the admin API of the cache', () => {
       random: Math.random,
       name: 'test',
       namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
+      rules: () => (serving ? [{ route: 'shop/web', rule: 'a' }] : undefined),
       others: aloneAs('own'),
       replicas: () => replicas,
       listeners: () => [],
@@ -105,6 +106,7 @@ describe('the admin API of the cache', () => {
       everywhere: true,
       history: 'None',
       kept: false,
+      unknown: [],
       detail: 'It acts.',
     })
     for (const namespace of ['shop', 'images']) assert.equal(verdict(namespace, '/a', since), HARD)
@@ -188,7 +190,7 @@ describe('the admin API of the cache', () => {
     )
     caches.found(question.id, [object], true)
     const { status, body } = await looking
-    assert.deepEqual([status, body], [200, { items: [object], complete: true }])
+    assert.deepEqual([status, body], [200, { items: [object], complete: true, unknown: [] }])
     assert.equal((await send('POST', '/lookups', { urls: ['https://shop.example/'] }, '')).status, 401)
     assert.equal((await send('POST', '/lookups', { urls: ['https://other.example/'] })).status, 404)
   })

@@ -36,6 +36,34 @@ suite('requests to purge', () => {
     assert.equal(query?.exact, labelOf('url', 'shop.example/a?b=%31&c'))
   })
 
+  test('a host and a path of another script are what clients send', () => {
+    const label = labelOf('path', 'xn--bcher-kva.example/caf%C3%A9')
+    for (const url of ['https://bücher.example/café', 'BÜCHER.example:81/café', 'xn--bcher-kva.example/caf%c3%a9'])
+      assert.equal(records({ urls: [url] })[0]?.label, label, url)
+  })
+
+  test('what is no URL of a request is refused, with what is wrong', () => {
+    const faults: Record<string, RegExp> = {
+      'javascript:1': /may be of the scheme javascript: write \/\/javascript:1 where/,
+      'mailto:1/a': /may be of the scheme mailto/,
+      'ftp://shop.example/a': /has the scheme ftp/,
+      'https://shop.example/a#top': /has a fragment/,
+      '/a': /has no host/,
+      'https://': /is no URL/,
+      'https://user:word@shop.example/': /is no URL/,
+      'https://shop.example:99999/': /is no URL/,
+      'shop.example/a b': /is no URL/,
+    }
+    for (const [url, fault] of Object.entries(faults))
+      for (const request of [{ urls: [url] }, { prefixes: [url] }]) {
+        const made = purgeRecords('shop', request)
+        assert.ok('fault' in made, url)
+        assert.match(made.fault, fault, url)
+      }
+    assert.equal(records({ urls: ['//javascript:1'] })[0]?.label, labelOf('path', 'javascript/'))
+    assert.equal(records({ urls: ['localhost:8080/a'] })[0]?.label, labelOf('path', 'localhost/a'))
+  })
+
   test('a URL with more parameters than are kept is its path with any query', () => {
     const [record] = records({ urls: [`https://shop.example/a?${'x&'.repeat(33)}`] })
     assert.deepEqual([record?.kind, record?.label], ['label', labelOf('path', 'shop.example/a')])

@@ -58,6 +58,12 @@ describe('purges of the cache', () => {
   })
 
   async function headgate(...argv: string[]): Promise<string> {
+    const { text, code } = await attempt(...argv)
+    assert.equal(code, 0, text)
+    return text
+  }
+
+  async function attempt(...argv: string[]): Promise<{ readonly text: string; readonly code: number }> {
     const command = parseCommand(['cache', ...argv, '--admin', `127.0.0.1:${adminPort}`])
     assert.ok(command.name === 'cache', JSON.stringify(command))
     let text = ''
@@ -68,8 +74,7 @@ describe('purges of the cache', () => {
       read: () => assert.fail('no file is read'),
       pause: () => {},
     })
-    assert.equal(code, 0, text)
-    return text
+    return { text, code }
   }
 
   /** What the origin is asked for by requests of each path, from several connections, so that both workers serve. */
@@ -103,13 +108,54 @@ describe('purges of the cache', () => {
         ['GET /a', 'GET /a/1', 'GET /a/1?q=1'],
       ],
       [['--all', '--namespace', 'default'], PATHS.map((path) => `GET ${path}`)],
-      [['--all', '--namespace', 'other'], []],
       [['--tag', 'b', '--namespace', 'default', '--soft'], ['GET /b/1 again']],
     ]
     for (const [argv, seen] of purges) {
       assert.match(await headgate('purge', ...argv), /in 1 of 1 replicas/)
       assert.deepEqual(await originSees(PATHS), seen, argv.join(' '))
     }
+  })
+
+  it('says that nothing here has a name, and purges it all the same', async () => {
+    const attempts: readonly [argv: readonly string[], said: RegExp][] = [
+      [['--all', '--namespace', 'other'], /No rule of namespace other is served here\./],
+      [['--tag', 'b', '--namespace', 'other'], /No rule of namespace other is served here\./],
+      [
+        ['--route', 'wbe', '--namespace', 'default'],
+        /There is no Route default\/wbe with a rule that is served here\./,
+      ],
+      [
+        ['--route', 'web', '--rule', 'c', '--namespace', 'default'],
+        /Route default\/web has no rule c that is served here/,
+      ],
+      [
+        ['http://other.example/a', '--namespace', 'default'],
+        /No rule of namespace default has the host other\.example\./,
+      ],
+      [['--prefix', 'other.example', '--namespace', 'default'], /No rule of namespace default has the host other/],
+    ]
+    for (const [argv, said] of attempts) {
+      const purged = await attempt('purge', ...argv)
+      assert.match(purged.text, said)
+      assert.match(purged.text, /^Purged: /m)
+      assert.equal(purged.code, 1, argv.join(' '))
+      const shown = await attempt('show', ...argv)
+      assert.match(shown.text, said)
+      assert.equal(shown.code, 1)
+    }
+    for (const argv of [
+      ['--tag', 'never-seen', '--namespace', 'default'],
+      ['--route', 'default/web', '--namespace', 'default'],
+      [`http://${HOST}/nothing`, '--namespace', 'default'],
+    ])
+      assert.equal((await attempt('purge', ...argv)).code, 0, argv.join(' '))
+    await gateway.write(
+      'gone.yaml',
+      route('gone', ['gone.example'], [{ name: 'a', backendRefs: [{ name: 'origin' }] }]),
+    )
+    await eventually(async () =>
+      assert.equal((await attempt('purge', '--route', 'gone', '--namespace', 'default')).code, 0),
+    )
   })
 
   it('a response that was under way is not served to those who come behind the purge', async () => {

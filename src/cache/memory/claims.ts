@@ -1,25 +1,26 @@
 /**
- * Who fetches what: one fill a key in the process. A row stands for each fill under way; a bucket is one word of 64
- * bits that names up to four rows, so one compare-and-swap decides who claims a key, whatever others claim meanwhile.
- * Keys are compared whole. Where a bucket is full, the request fetches without a claim.
+ * Who fetches what: one fill a key in the process. A row stands for each fill under way; a bucket is one word that
+ * names up to two rows, so one compare-and-swap decides who claims a key, whatever others claim meanwhile. Keys are
+ * compared whole: most stand in the row itself. Where a bucket is full, the request fetches without a claim.
  *
  * Rows belong to workers: the supervisor fails those of one that died. A row is used again after all others of the
  * worker; who still follows it sees another serial then.
  */
 import type { Doorbells } from '../../shared-memory/doorbells.ts'
-import { CLAIM_WAYS, type Layout, ROW_WORDS, UNIT_BYTES } from './layout.ts'
+import { CLAIM_WAYS, type Layout, ROW_HEADER_WORDS, ROW_KEY_BYTES, ROW_WORDS, UNIT_BYTES } from './layout.ts'
 import { KEY_RECORD_AT, type Records, STATE, State } from './record.ts'
 
 const ROW_SERIAL = 0
 const ROW_STATE = 1
 const ROW_HASH_LOW = 2
 const ROW_HASH_HIGH = 3
+/** Where the key is, a record; 0: in the row. */
 const ROW_KEY = 4
-const ROW_KEY_BYTES = 5
+const ROW_KEY_LENGTH = 5
 const ROW_ENTRY = 6
 /** Bits of the workers that follow. */
 const ROW_FOLLOWERS = 8
-const FOLLOWER_BITS = (ROW_WORDS - ROW_FOLLOWERS) * 32
+const FOLLOWER_BITS = (ROW_HEADER_WORDS - ROW_FOLLOWERS) * 32
 
 export const RowState = {
   Free: 0,
@@ -35,8 +36,8 @@ export type RowState = (typeof RowState)[keyof typeof RowState]
 /** How the fill of a row may end. */
 export type RowEnd = typeof RowState.Recorded | typeof RowState.Failed
 
-const WAY_BITS = 64 / CLAIM_WAYS
-const WAY_MASK = (1n << BigInt(WAY_BITS)) - 1n
+const WAY_BITS = 32 / CLAIM_WAYS
+const WAY_MASK = (1 << WAY_BITS) - 1
 
 /** A claim that was made or found. */
 export interface Claimed {
@@ -47,7 +48,6 @@ export interface Claimed {
 export class Claims {
   readonly #records: Records
   readonly #words: Int32Array<SharedArrayBuffer>
-  readonly #buckets: BigUint64Array<SharedArrayBuffer>
   readonly #layout: Layout
   readonly #bells: Doorbells
   readonly #worker: number
@@ -55,11 +55,13 @@ export class Claims {
   readonly #free: Int32Array
   #next = 0
   #freeCount: number
+  /** Of a row, those that workers have bits in. */
+  readonly #followerWords: number
 
   constructor(records: Records, layout: Layout, bells: Doorbells, worker: number) {
     this.#records = records
     this.#words = records.words
-    this.#buckets = new BigUint64Array(records.words.buffer)
+    this.#followerWords = Math.ceil(Math.min(layout.workers, FOLLOWER_BITS) / 32)
     this.#layout = layout
     this.#bells = bells
     this.#worker = worker
@@ -73,7 +75,7 @@ export class Claims {
    * @returns undefined: there is none
    */
   follow(low: number, high: number, key: Uint8Array, length: number): Claimed | undefined {
-    const bucket = Atomics.load(this.#buckets, this.#bucket(high))
+    const bucket = Atomics.load(this.#words, this.#bucket(high))
     for (let way = 0; way < CLAIM_WAYS; way++) {
       const row = rowIn(bucket, way)
       if (row < 0) continue
@@ -90,22 +92,22 @@ export class Claims {
   /**
    * Claims a key that nobody claims; not while {@link full}.
    *
-   * @param keyRecord the key in memory of this worker
+   * @param keyRecord the key in memory of this worker; 0: it is not longer than {@link ROW_KEY_BYTES}
    * @returns undefined: somebody else does, or there is no place
    */
   claim(low: number, high: number, keyRecord: number, key: Uint8Array, length: number): Claimed | undefined {
     const bucket = this.#bucket(high)
     const row = this.#free[this.#next]!
-    const serial = this.#prepare(row, low, high, keyRecord, length)
+    const serial = this.#prepare(row, low, high, keyRecord, key, length)
     for (;;) {
-      const before = Atomics.load(this.#buckets, bucket)
+      const before = Atomics.load(this.#words, bucket)
       const way = this.#vacant(before, low, high, key, length)
       if (way < 0) {
         Atomics.store(this.#words, this.#at(row) + ROW_STATE, RowState.Free)
         return undefined
       }
-      const after = before | (BigInt(row + 1) << BigInt(way * WAY_BITS))
-      if (Atomics.compareExchange(this.#buckets, bucket, before, after) !== before) continue
+      const after = before | ((row + 1) << (way * WAY_BITS))
+      if (Atomics.compareExchange(this.#words, bucket, before, after) !== before) continue
       this.#next = (this.#next + 1) % this.#layout.rows
       this.#freeCount--
       return { row, serial }
@@ -132,7 +134,7 @@ export class Claims {
 
   followed(row: number): boolean {
     const first = this.#at(row) + ROW_FOLLOWERS
-    for (let at = first; at < first + FOLLOWER_BITS / 32; at++) if (Atomics.load(this.#words, at) !== 0) return true
+    for (let at = first; at < first + this.#followerWords; at++) if (Atomics.load(this.#words, at) !== 0) return true
     return false
   }
 
@@ -158,7 +160,7 @@ export class Claims {
   /** Tells those who follow that something has changed. */
   ring(row: number): void {
     const first = this.#at(row) + ROW_FOLLOWERS
-    for (let i = 0; i < FOLLOWER_BITS / 32; i++)
+    for (let i = 0; i < this.#followerWords; i++)
       for (let bits = Atomics.load(this.#words, first + i); bits !== 0; bits &= bits - 1) {
         const bit = i * 32 + 31 - Math.clz32(bits & -bits)
         for (let worker = bit; worker < this.#layout.workers; worker += FOLLOWER_BITS) this.#bells.ring(worker, row)
@@ -183,33 +185,34 @@ export class Claims {
   /** Also those of fills that had ended when the worker did, and still stood in their buckets. */
   #removeAll(worker: number): void {
     const { rows, claimsAt, claimBuckets } = this.#layout
-    for (let bucket = claimsAt / 2; bucket < claimsAt / 2 + claimBuckets; bucket++)
+    for (let bucket = claimsAt; bucket < claimsAt + claimBuckets; bucket++)
       for (let way = 0; way < CLAIM_WAYS; way++) {
-        const before = Atomics.load(this.#buckets, bucket)
+        const before = Atomics.load(this.#words, bucket)
         const row = rowIn(before, way)
         if (row < 0 || Math.floor(row / rows) !== worker) continue
-        const after = before & ~(WAY_MASK << BigInt(way * WAY_BITS))
+        const after = before & ~(WAY_MASK << (way * WAY_BITS))
         // Lost to another worker: once more.
-        if (Atomics.compareExchange(this.#buckets, bucket, before, after) !== before) way--
+        if (Atomics.compareExchange(this.#words, bucket, before, after) !== before) way--
       }
   }
 
-  #prepare(row: number, low: number, high: number, keyRecord: number, length: number): number {
+  #prepare(row: number, low: number, high: number, keyRecord: number, key: Uint8Array, length: number): number {
     const at = this.#at(row)
     const words = this.#words
     // Odd while the row is nobody's: those who still follow the fill before, or look for another one, see it change.
     Atomics.add(words, at + ROW_SERIAL, 1)
-    Atomics.store(words, at + ROW_STATE, RowState.Waiting)
-    Atomics.store(words, at + ROW_ENTRY, 0)
-    for (let i = ROW_FOLLOWERS; i < ROW_WORDS; i++) Atomics.store(words, at + i, 0)
+    words[at + ROW_STATE] = RowState.Waiting
+    words[at + ROW_ENTRY] = 0
+    for (let i = ROW_FOLLOWERS; i < ROW_FOLLOWERS + this.#followerWords; i++) words[at + i] = 0
     words[at + ROW_HASH_LOW] = low
     words[at + ROW_HASH_HIGH] = high
-    words[at + ROW_KEY_BYTES] = length
-    Atomics.store(words, at + ROW_KEY, keyRecord)
+    words[at + ROW_KEY_LENGTH] = length
+    words[at + ROW_KEY] = keyRecord
+    if (keyRecord === 0) this.#records.put(keyInRow(at), key, 0, length)
     return (Atomics.add(words, at + ROW_SERIAL, 1) + 1) | 0
   }
 
-  #vacant(bucket: bigint, low: number, high: number, key: Uint8Array, length: number): number {
+  #vacant(bucket: number, low: number, high: number, key: Uint8Array, length: number): number {
     let vacant = -1
     for (let way = 0; way < CLAIM_WAYS; way++) {
       const row = rowIn(bucket, way)
@@ -221,27 +224,27 @@ export class Claims {
 
   #isOf(row: number, low: number, high: number, key: Uint8Array, length: number): boolean {
     const at = this.#at(row)
-    const keyRecord = Atomics.load(this.#words, at + ROW_KEY)
     if (this.#words[at + ROW_HASH_LOW] !== low || this.#words[at + ROW_HASH_HIGH] !== high) return false
-    const keyAt = keyRecord * UNIT_BYTES + KEY_RECORD_AT
-    return this.#records.isKey(keyAt, this.#words[at + ROW_KEY_BYTES]!, key, length)
+    const keyRecord = this.#words[at + ROW_KEY]!
+    const keyAt = keyRecord === 0 ? keyInRow(at) : keyRecord * UNIT_BYTES + KEY_RECORD_AT
+    return this.#records.isKey(keyAt, this.#words[at + ROW_KEY_LENGTH]!, key, length)
   }
 
   /** Takes the row out of its bucket. */
   #leave(row: number): void {
     const bucket = this.#bucket(this.#words[this.#at(row) + ROW_HASH_HIGH]!)
     for (;;) {
-      const before = Atomics.load(this.#buckets, bucket)
+      const before = Atomics.load(this.#words, bucket)
       let way = 0
       while (way < CLAIM_WAYS && rowIn(before, way) !== row) way++
       if (way === CLAIM_WAYS) return
-      const after = before & ~(WAY_MASK << BigInt(way * WAY_BITS))
-      if (Atomics.compareExchange(this.#buckets, bucket, before, after) === before) return
+      const after = before & ~(WAY_MASK << (way * WAY_BITS))
+      if (Atomics.compareExchange(this.#words, bucket, before, after) === before) return
     }
   }
 
   #bucket(high: number): number {
-    return this.#layout.claimsAt / 2 + Math.floor(((high >>> 0) / 2 ** 32) * this.#layout.claimBuckets)
+    return this.#layout.claimsAt + Math.floor(((high >>> 0) / 2 ** 32) * this.#layout.claimBuckets)
   }
 
   #at(row: number): number {
@@ -250,6 +253,11 @@ export class Claims {
 }
 
 /** @returns -1: nobody has this way */
-function rowIn(bucket: bigint, way: number): number {
-  return Number((bucket >> BigInt(way * WAY_BITS)) & WAY_MASK) - 1
+function rowIn(bucket: number, way: number): number {
+  return ((bucket >>> (way * WAY_BITS)) & WAY_MASK) - 1
+}
+
+/** @param at of the row, in words */
+function keyInRow(at: number): number {
+  return (at + ROW_HEADER_WORDS) * 4
 }

@@ -105,7 +105,7 @@ export class EntryWriter {
     for (let at = start; at < end; ) {
       const room = this.#room(end - at)
       if (room === 0) return false
-      this.#parts.records.bytes.set(bytes.subarray(at, at + room), this.#at)
+      this.#parts.records.put(this.#at, bytes, at, at + room)
       this.#wrote(room)
       at += room
     }
@@ -200,7 +200,7 @@ function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, rec
   bytes.set(head.numbers, first + NUMBERS_AT)
   let next = first + SUBJECT_AT
   for (const part of [head.subject, owner.key, head.head]) {
-    bytes.set(part, next)
+    records.put(next, part, 0, part.length)
     next += part.length
   }
   records.store(record, STATE, State.Filling)

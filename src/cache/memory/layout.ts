@@ -35,9 +35,12 @@ const WORKER_WORDS = 3 * LINE + STATISTICS_CELLS * 2
 export const BUCKET_SLOTS = 8
 /** Bytes of memory for each slot: smaller entries are rare, and two choices of eight fill nearly all slots. */
 const BYTES_PER_SLOT = 768
-/** Fills under way, of one word of a bucket of claims. */
-export const CLAIM_WAYS = 4
-export const ROW_WORDS = LINE
+/** Fills under way, of a bucket of claims: a word of 32 bits. */
+export const CLAIM_WAYS = 2
+/** Of a fill: what others need to know of it, and behind that its key, where it is no longer. */
+export const ROW_HEADER_WORDS = LINE
+export const ROW_KEY_BYTES = 192
+export const ROW_WORDS = ROW_HEADER_WORDS + ROW_KEY_BYTES / 4
 const MAX_ROWS = 0xffff
 const MAX_ROWS_OF_WORKER = 4_096
 const MIN_ROWS_OF_WORKER = 64
@@ -84,8 +87,8 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
   const rows = within(each / BYTES_PER_ROW, Math.min(MIN_ROWS_OF_WORKER, mostRows), mostRows)
   const pins = within(each / BYTES_PER_PIN, MIN_PINS, MAX_PINS)
   const indexBuckets = Math.max(1, Math.floor(bytes / BYTES_PER_SLOT / BUCKET_SLOTS))
-  // A claim seldom meets those of other keys: four times as many buckets of four as there are fills.
-  const claimBuckets = rows * workers
+  // Where all rows are in use, one claim in 500 finds its bucket full.
+  const claimBuckets = 16 * rows * workers
   const ghostBuckets = Math.max(1, Math.floor(bytes / BYTES_PER_GHOST / GHOST_WAYS))
   const bitWords = lines(each / UNIT_BYTES / 32)
   let at = HEADER_WORDS
@@ -98,7 +101,7 @@ export function divideCache(bytes: number, workers: number): Layout | undefined 
   const workerAt = take(workers * WORKER_WORDS)
   const pinsAt = take(workers * pins)
   const indexAt = take(indexBuckets * BUCKET_SLOTS * 2)
-  const claimsAt = take(claimBuckets * 2)
+  const claimsAt = take(claimBuckets)
   const rowsAt = take(workers * rows * ROW_WORDS)
   const ghostsAt = take(ghostBuckets * GHOST_WAYS * 2)
   const bitsAt = take(workers * bitWords)

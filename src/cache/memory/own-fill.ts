@@ -119,7 +119,7 @@ export class OwnFill implements Fill {
     if (!recorded && record !== undefined && records.get(record, STATE) !== State.Failed)
       records.store(record, STATE, State.Dead)
     claims.end(this.#row, state)
-    segment.retireKey(this.#keyRecord)
+    segment.endKey(this.#keyRecord, this.#owner.tenant)
     // Behind the row, in which nobody finds it any more.
     if (!recorded && record !== undefined) segment.retire(record)
     return recorded

@@ -128,6 +128,12 @@ export class Records {
     this.bytes[record * UNIT_BYTES + offset] = value
   }
 
+  /** Copies bytes of the heap to an offset. */
+  put(at: number, bytes: Uint8Array, start: number, end: number): void {
+    if (bytes instanceof Buffer) bytes.copy(this.bytes, at, start, end)
+    else this.bytes.set(bytes.subarray(start, end), at)
+  }
+
   keyBytes(record: number): number {
     return this.get(record, KEY_AND_SUBJECT) & MAX_KEY_BYTES
   }

@@ -159,6 +159,8 @@ export class Segment {
     const records = this.#records
     if (!records.swap(record, STATE, State.Whole, State.Dead)) return
     if (this.owns(record)) {
+      // Of the worker before: it is freed with all that this one has left.
+      if (!this.ready) return
       this.tenants.remove(record)
       this.retire(record)
       return
@@ -177,9 +179,10 @@ export class Segment {
     this.#retired.add(record)
   }
 
-  /** The same of a key of a fill. */
-  retireKey(record: number): void {
-    this.#retired.addKey(record)
+  /** The key of a fill, or the fill itself where it has none here (0): it is counted as a record of its tenant. */
+  endKey(record: number, tenant: Tenant): void {
+    if (record === 0) this.tenants.drop(tenant)
+    else this.#retired.addKey(record)
   }
 
   /** Frees what can be freed, for statistics that are true and memory that is there when it is needed. */

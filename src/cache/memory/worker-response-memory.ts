@@ -6,7 +6,7 @@ import type { Begun, EntryKey, EntryPlace, ResponseMemory, StoredEntry } from '.
 import { type Claimed, RowState } from './claims.ts'
 import { FoundEntry, serialOf } from './entries.ts'
 import { FollowedFill, Followers } from './followed-fill.ts'
-import { bellsOf, divideCache, SECRET, UNIT_BYTES } from './layout.ts'
+import { bellsOf, divideCache, ROW_KEY_BYTES, SECRET, UNIT_BYTES } from './layout.ts'
 import { OwnFill } from './own-fill.ts'
 import { assemble, type MemoryParts } from './parts.ts'
 import { HITS_BYTE, KEY_RECORD_AT, KEY_RECORD_TENANT, KEY_RECORD_UNITS, MAX_KEY_BYTES, unitsFor } from './record.ts'
@@ -86,27 +86,31 @@ export class WorkerResponseMemory implements ResponseMemory {
   }
 
   begin(key: EntryKey, owner: string, seen: number): Begun {
-    const { readers, claims, segment, statistics } = this.#parts
+    const { readers, segment, statistics } = this.#parts
     const { bytes, length } = key
+    if (!segment.ready) segment.adopt()
     hashBytes(this.#hash, bytes, length)
     const { low, high } = HASHED
     const reading = readers.reading
     readers.enter()
-    const followed = claims.follow(low, high, bytes, length)
+    const begun = this.#begin(key, low, high, owner, seen)
     if (!reading) readers.leave()
+    if (begun === 'none') statistics.add(Statistic.NoClaim)
+    return begun
+  }
+
+  /** While reading. */
+  #begin(key: EntryKey, low: number, high: number, owner: string, seen: number): Begun {
+    const { claims, segment } = this.#parts
+    const { bytes, length } = key
+    const followed = claims.follow(low, high, bytes, length)
     if (followed !== undefined) return this.#follow(followed)
-    if (!segment.ready) segment.adopt()
-    if (segment.ready && !claims.full && length <= MAX_KEY_BYTES) {
-      const tenant = segment.tenants.open(owner)
-      const keyRecord = this.#takeKey(key, tenant)
-      if (keyRecord !== 0) {
-        readers.enter()
-        const begun = this.#claim(key, low, high, keyRecord, tenant, seen)
-        if (!reading) readers.leave()
-        if (begun !== 'none') return begun
-      }
-    }
-    statistics.add(Statistic.NoClaim)
+    if (!segment.ready || claims.full || length > MAX_KEY_BYTES) return 'none'
+    const tenant = segment.tenants.open(owner)
+    tenant.records++
+    const keyRecord = length <= ROW_KEY_BYTES ? 0 : this.#takeKey(key, tenant)
+    if (keyRecord >= 0) return this.#claim(key, low, high, keyRecord, tenant, seen)
+    segment.tenants.drop(tenant)
     return 'none'
   }
 
@@ -165,19 +169,15 @@ export class WorkerResponseMemory implements ResponseMemory {
     return new FollowedFill(this.#parts, this.#followers, claimed)
   }
 
-  /** The key in memory, where other workers compare it. @returns 0: there is no room */
+  /** A key that is too long for the row, in memory where other workers compare it. @returns -1: there is no room */
   #takeKey({ bytes, length }: EntryKey, tenant: Tenant): number {
     const { segment, records } = this.#parts
     const units = unitsFor(KEY_RECORD_AT + length)
-    tenant.records++
     const record = segment.take(units, tenant)
-    if (record === 0) {
-      segment.tenants.drop(tenant)
-      return 0
-    }
+    if (record === 0) return -1
     records.set(record, KEY_RECORD_UNITS, units)
     records.set(record, KEY_RECORD_TENANT, tenant.id)
-    records.bytes.set(bytes.subarray(0, length), record * UNIT_BYTES + KEY_RECORD_AT)
+    records.put(record * UNIT_BYTES + KEY_RECORD_AT, bytes, 0, length)
     return record
   }
 
@@ -186,7 +186,7 @@ export class WorkerResponseMemory implements ResponseMemory {
     const { bytes, length } = key
     const claimed = claims.claim(low, high, keyRecord, bytes, length)
     if (claimed === undefined) {
-      segment.retireKey(keyRecord)
+      segment.endKey(keyRecord, tenant)
       // Somebody else has just claimed it, or there is no place.
       const followed = claims.follow(low, high, bytes, length)
       return followed === undefined ? 'none' : this.#follow(followed)
@@ -194,7 +194,7 @@ export class WorkerResponseMemory implements ResponseMemory {
     const record = index.find(low, high, bytes, length)
     if (record !== 0 && serialOf(records, layout, record) !== seen) {
       claims.end(claimed.row, RowState.Recorded)
-      segment.retireKey(keyRecord)
+      segment.endKey(keyRecord, tenant)
       return 'found'
     }
     const own = new Uint8Array(bytes.subarray(0, length))

@@ -29,6 +29,7 @@ import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
+import { type ServedRule, unknownNames } from './unknown-names.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 
 export { ReplicaPods } from './replica-pods.ts'
@@ -44,6 +45,8 @@ export interface CacheRoomOptions {
   readonly name: string
   /** Namespaces of the rules that a host leads to; undefined: not known yet. */
   readonly namespacesOf: (host: string) => Iterable<string> | undefined
+  /** All that are served; undefined: not known yet. */
+  readonly rules: () => Iterable<ServedRule> | undefined
   readonly others: OtherReplicas
   /** How many there are at least, where somebody says it. */
   readonly replicas: () => number
@@ -86,6 +89,9 @@ const ANSWER_WITHIN: Milliseconds = 4_000
 const MAX_WARM_UPS = 4
 const KEPT_WARM_UPS = 32
 
+/** What a worker has found. */
+type Found = Omit<LookupView, 'unknown'>
+
 export class Caches implements CacheRequests {
   readonly #options: CacheRoomOptions
   readonly #keeper: PurgeKeeper
@@ -96,7 +102,7 @@ export class Caches implements CacheRequests {
   #where = ''
   #history: PurgeView['history'] = 'None'
   #lastWarmUp = 0
-  readonly #questions = new Map<number, (view: LookupView | undefined) => void>()
+  readonly #questions = new Map<number, (found: Found | undefined) => void>()
   #lastQuestion = 0
   #problem: string | undefined
   #stopFailing: (() => void) | undefined
@@ -147,7 +153,7 @@ export class Caches implements CacheRequests {
     const what = this.#recordsOf(namespace, body)
     if (!what.ok) return what
     const id = ++this.#lastQuestion
-    const { promise, resolve } = Promise.withResolvers<LookupView | undefined>()
+    const { promise, resolve } = Promise.withResolvers<Found | undefined>()
     this.#questions.set(id, resolve)
     const stop = this.#options.time.after(ANSWER_WITHIN, () => resolve(undefined))
     if (!this.#options.ask({ type: 'find-cached', id, records: what.records })) resolve(undefined)
@@ -155,7 +161,7 @@ export class Caches implements CacheRequests {
     stop()
     this.#questions.delete(id)
     if (view === undefined) return refusal(503, 'NotServing', 'No worker answers', 'Try again')
-    return { ok: true, view }
+    return { ok: true, view: { ...view, unknown: await this.#unknownOf(namespace, body) } }
   }
 
   /** What a worker has found. */
@@ -169,7 +175,8 @@ export class Caches implements CacheRequests {
     const { namespaces, records } = what
     const id = await this.#purgePaced(records)
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
-    return { ok: true, view: this.#viewOf(namespaces, body, reach) }
+    const unknown = await this.#unknownOf(namespace, body)
+    return { ok: true, view: { ...this.#viewOf(namespaces, body, reach), unknown } }
   }
 
   warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
@@ -258,6 +265,12 @@ export class Caches implements CacheRequests {
     return refusal(404, 'NamespaceUnknown', 'No rule has the host', 'State the namespace of what is to be purged')
   }
 
+  #unknownOf(namespace: string | undefined, body: PurgeBody): Promise<string[]> {
+    const { rules, namespacesOf, time } = this.#options
+    const nextTurn = () => new Promise<void>((resolve) => void time.nextTurn(resolve))
+    return unknownNames(namespace, body, purgedHosts(body), { all: rules, namespacesOf }, nextTurn)
+  }
+
   /** Said once it lasts: a connection that is being made is none yet. */
   #failed(message: string | undefined): void {
     const { time, failure } = this.#options
@@ -288,7 +301,11 @@ export class Caches implements CacheRequests {
     return purged
   }
 
-  #viewOf(namespaces: readonly string[], body: PurgeBody, reach: Awaited<ReturnType<PurgeKeeper['reach']>>): PurgeView {
+  #viewOf(
+    namespaces: readonly string[],
+    body: PurgeBody,
+    reach: Awaited<ReturnType<PurgeKeeper['reach']>>,
+  ): Omit<PurgeView, 'unknown'> {
     const { urls, prefixes, tags, soft = false } = body
     const history = this.#history
     const kept = reach?.kept === true

@@ -10,10 +10,11 @@ import {
   NUMBERS_BYTES,
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
-import { encodeHead } from '../../cache/encode-head.ts'
+import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { isWhole } from '../../cache/partial-content.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
+import { encodeResponse } from '../../cache/received-head.ts'
 import {
   type EntryKey,
   EntryKind,
@@ -25,11 +26,12 @@ import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
-import { uniteVary, varyOf } from '../../cache/vary.ts'
+import { NO_VARY, uniteVary, varyOf } from '../../cache/vary.ts'
 import type { StoreReason, StoreVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
+import type { ResponseHead } from '../../message/head.ts'
 import { fillOf, recordOf, toVariant, type VariantPlace } from './claims.ts'
 import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
@@ -108,14 +110,16 @@ export class Fetch implements BodyTee, FillTarget {
     const received = this.#services.wall()
     if (request.part !== null) this.#services.parts.judge(this.#wholeKey, status, fields, request.sent)
     if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
+    const present = presenceIn(fields)
     const verdict = judgeStoring(
       request.storing,
       status,
       fields,
       { sent: request.sent, received },
       this.#services.rules,
+      present,
     )
-    const reason = this.#store(verdict, status, fields, bodyLength, received)
+    const reason = this.#store(verdict, { status, fields, bodyLength }, present, received)
     this.#services.cache.counts.judged(reason)
     if (reason !== 'Stored') return { type: 'not-stored', reason }
     return { type: 'stored', fill: this.#fill! }
@@ -123,9 +127,8 @@ export class Fetch implements BodyTee, FillTarget {
 
   #store(
     { store, reason, numbers, excluded }: StoreVerdict,
-    status: number,
-    fields: Fields,
-    bodyLength: number | undefined,
+    { status, fields, bodyLength }: ResponseHead,
+    present: number,
     now: Milliseconds,
   ): StoreReason {
     if (!store) return this.#refuse(reason, status)
@@ -138,10 +141,10 @@ export class Fetch implements BodyTee, FillTarget {
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
     const tags = this.#services.tagsOf(this.request.origin, fields)
     if (tags === null) return this.#refuse('TooLarge', status)
-    const vary = varyOf(fields)
+    const vary = (present & Present.Vary) === 0 ? NO_VARY : varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
     if (part !== null && !isPart) becomeWhole(numbers)
-    const head = encodeHead(numbers.status, fields, excluded, dateText(now))
+    const head = encodeResponse(numbers.status, fields, excluded, dateText(now))
     if (head === null) return this.#refuse('TooLarge', status)
     if (isPart) this.#part = newPart(part, place!, fields, this.request.sent, numbers)
     else if (place !== null) this.#claimWhole(place)

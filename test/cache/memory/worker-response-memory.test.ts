@@ -97,6 +97,25 @@ describe('the memory of responses of a worker', () => {
     assert.equal(rig.statistics(0).HeldBytes, 0)
   })
 
+  it('loses what is removed before the replacement of its worker has emptied it', () => {
+    const rig = new Rig()
+    const [dies, lives] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]
+    for (const key of ['a', 'b', 'c']) store(dies, key, 'x'.repeat(1_000))
+    const next = rig.replace(0)
+    // Its own by now, and nothing that it knows of.
+    next.remove(next.find(keyOf('a'))!)
+    next.leave()
+    lives.remove(lives.find(keyOf('b'))!)
+    lives.leave()
+    assert.deepEqual([bodyOf(next, 'a'), bodyOf(next, 'b')], [undefined, undefined])
+    adopt(next)
+    next.sweep(0, 1, () => false)
+    assert.equal(bodyOf(next, 'c'), undefined)
+    assert.equal(rig.statistics(0).Entries, 0)
+    assert.equal(store(next, 'a', 'new'), true)
+    assert.equal(bodyOf(lives, 'a'), 'new')
+  })
+
   it('fails the fills of a worker that has died, for those who wait and those who read along', async () => {
     const rig = new Rig()
     const [dies, lives] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]

@@ -36,6 +36,7 @@ export function replicaRig(name: string, settings: CacheSettings, more: Partial<
     random: Math.random,
     name,
     namespacesOf: () => ['shop'],
+    rules: () => undefined,
     others: aloneAs(name),
     replicas: () => 1,
     listeners: () => [],
