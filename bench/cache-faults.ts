@@ -10,9 +10,11 @@ import { join } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
 import { MessageChannel } from 'node:worker_threads'
 import { Archive } from '../src/control/archive/archive.ts'
+import { divideMemory } from '../src/lib/memory-budget.ts'
 import { ContentStore } from '../src/policy/contents.ts'
 import { systemTimers } from '../src/thread/system-timers.ts'
 import { WorkerArchives } from '../src/worker/archives.ts'
+import { FaultyWay } from '../test/lib/faulty-way.ts'
 import { RedisServer } from '../test/lib/redis-server.ts'
 import { FaultedCache, type FaultRow, pause, SPOILT, tableOf } from './lib/cache-faults.ts'
 import { provide, REDIS } from './lib/programs.ts'
@@ -22,6 +24,7 @@ const missing = provide([REDIS])
 if (missing !== undefined) throw new Error(missing)
 
 const FAULT = 2_000
+const MIB = 1_024 * 1_024
 const KEY = randomBytes(32)
 const nothing = (): void => {}
 
@@ -96,6 +99,21 @@ async function redisRows(): Promise<FaultRow[]> {
     () => way.blackHole(true),
     () => way.blackHole(false),
   )
+  const dripping = await FaultyWay.open(server.port)
+  await run(
+    replicas([dripping.address]),
+    'a byte a second',
+    () => void (dripping.fault = 'drip'),
+    () => void (dripping.fault = null),
+  )
+  dripping.close()
+  let over = false
+  await run(
+    near,
+    'another tenant looks up 256 KiB, 32 at a time',
+    () => near.greedy(() => over),
+    () => void (over = true),
+  )
   await run(near, 'scripts forgotten (SCRIPT FLUSH)', () => server.admin.script('FLUSH'), nothing)
   await run(near, 'everything gone (FLUSHALL)', () => server.admin.flushall(), nothing)
   await run(
@@ -151,7 +169,7 @@ async function fileRows(): Promise<FaultRow[]> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'headgate-faults-'))
   const open = (): Archive => {
     const archive = new Archive({ time: systemTimers, warn: nothing })
-    archive.open({ stateDirectory, maxBytes: 64 * 1_024 * 1_024 })
+    archive.open({ stateDirectory, maxBytes: 64 * MIB }, divideMemory(512 * MIB, 1, 0, true).archive)
     return archive
   }
   let owner = open()

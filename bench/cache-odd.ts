@@ -1,7 +1,9 @@
 /**
  * `node bench/cache-odd.ts [--gibibytes 5] [--variants 10000]`: what the cache makes of one object that is larger than
  * any memory, with its length told and not, and of a page with thousands of variants; every byte is checked. Prints how
- * long each took and the most memory that the gateway had; exit code 1 when a byte was wrong or another page was lost.
+ * long each took, the most memory that the gateway had, and the longest delay of an event loop of its workers, beside
+ * that of this process, which shows how busy the machine is; exit code 1 when a byte was wrong, another page was lost,
+ * or the memory exceeded its limit.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -9,6 +11,7 @@ import { Agent, createServer, type IncomingMessage, request, type ServerResponse
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { HOST, startHeadgate } from './lib/servers.ts'
 import { sampleOf } from './lib/soak.ts'
@@ -29,7 +32,16 @@ await new Promise<void>((resolve) => void origin.listen(0, '127.0.0.1', resolve)
 const { port } = origin.address() as AddressInfo
 const scratch = mkdtempSync(join(tmpdir(), 'headgate-cache-odd-'))
 const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
-const gateway = await startHeadgate(scratch, undefined, { 'all.yaml': manifests() }, { workers: 2 })
+const LIMIT = 512 * 2 ** 20
+const gateway = await startHeadgate(
+  scratch,
+  undefined,
+  { 'all.yaml': manifests() },
+  {
+    workers: 2,
+    settings: (port) => ({ listeners: [{ name: 'http', address: '127.0.0.1', port }], limits: { memory: '512Mi' } }),
+  },
+)
 let failed = false
 try {
   await page('/beside', 'a page beside')
@@ -122,15 +134,34 @@ async function page(path: string, wanted: string): Promise<void> {
 
 async function measured(what: string, work: () => Promise<string>): Promise<void> {
   const began = performance.now()
+  const own = monitorEventLoopDelay({ resolution: 10 })
+  own.enable()
   let most = 0
-  const sampling = setInterval(async () => {
+  let slowest = 0
+  const sample = async (): Promise<void> => {
     most = Math.max(most, (await sampleOf(gateway, 0)).resident)
-  }, 500)
+    slowest = Math.max(slowest, await longestDelay())
+  }
+  const before = (await sampleOf(gateway, 0)).resident
+  const sampling = setInterval(sample, 500)
   const told = await work()
   clearInterval(sampling)
-  most = Math.max(most, (await sampleOf(gateway, 0)).resident)
+  await sample()
+  own.disable()
   const seconds = ((performance.now() - began) / 1_000).toFixed(1)
-  console.log(`${what}: ${told}; ${seconds} s, at most ${(most / 2 ** 20).toFixed(0)} MiB resident`)
+  const inMiB = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
+  console.log(
+    `${what}: ${told}; ${seconds} s, at most ${inMiB(most)} MiB resident (${inMiB(before)} before), a worker late by ` +
+      `${slowest.toFixed(0)} ms at most, this process by ${((own.max - 10e6) / 1e6).toFixed(0)} ms`,
+  )
+  failed ||= most > LIMIT
+}
+
+/** Of the workers, within the last 15 to 30 seconds; milliseconds. */
+async function longestDelay(): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${gateway.signalsPort}/metrics`)).text()
+  const delays = Array.from(text.matchAll(/^headgate_event_loop_delay_seconds\{.+\} (\S+)/gm), ([, one]) => Number(one))
+  return Math.max(...delays) * 1_000
 }
 
 function get(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {

@@ -35,6 +35,9 @@ const KEY_TTL = 20_000
 /** One of so many is longer than a piece. */
 const LONG = 10
 const CHANGE_INTERVAL = 15
+/** Of the tenant with large records. */
+const GREEDY_KEYS = 8
+const GREEDY_LANES = 32
 
 let origins = 0
 
@@ -120,6 +123,21 @@ export class FaultedCache {
       longest: times.at(-1) ?? 0,
       back,
     }
+  }
+
+  /** Puts records of another namespace, as large as they can be, and looks them up all the time. */
+  async greedy(over: () => boolean): Promise<void> {
+    const [archive] = this.#archives
+    const keyOf = (i: number) => ({ namespace: 'greedy', primary: Buffer.from(`${i}`), variantOf: () => undefined })
+    for (let i = 0; i < GREEDY_KEYS; i++) {
+      const answer = await archive!.find(keyOf(i))
+      const record = { head: randomBytes(WHOLE_BYTES), ttl: KEY_TTL }
+      if (answer.type !== 'away') await archive!.put(answer.ticket, record, sourceOf(randomBytes(WHOLE_BYTES)))
+    }
+    const lane = async (i: number): Promise<void> => {
+      while (!over()) if ((await archive!.find(keyOf(i % GREEDY_KEYS))).type !== 'found') await pause(1)
+    }
+    for (let i = 0; i < GREEDY_LANES; i++) void lane(i)
   }
 
   #foreign(): number {

@@ -26,7 +26,7 @@ export async function underLoad(
   const { scheme = 'http', ...options } = more
   const url = `${scheme}://${address ?? (await insideAddress(scheme === 'https' ? 443 : 80))}/`
   const load = await startLoad(namespace, 'load', { url, host, rate: 100, connections: 10, ...options })
-  await sleep(1000)
+  await sleep(500)
   await work()
   await sleep(2000)
   const report = await load.stop()

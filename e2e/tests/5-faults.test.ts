@@ -16,6 +16,8 @@ import { until } from '../lib/wait.ts'
 const NAMESPACE = 'faults'
 const HOST = 'faults.example'
 const NAME = 'faults'
+/** Milliseconds that the API server is away at least, and until a container that has started meanwhile was asked. */
+const AWAY = 8_000
 
 let door: Entrance
 
@@ -103,7 +105,7 @@ describe('the leader', { skip: notOurs }, () => {
 describe('a container that starts while the API server is down', { skip: notOurs }, () => {
   it('is not ready, returns no wrong 404, and becomes ready by itself', async () => {
     const pod = await onePod()
-    await apiServerAway(20_000, async () => {
+    await apiServerAway(AWAY, async () => {
       await endContainer(pod.container)
       // The signals port of the new container, on the node's network.
       const answer = await until('the new container is not ready', async () => {
@@ -151,7 +153,7 @@ describe('a container with a state directory that starts while the API server is
     // What was written just before its end may be missing: a Route of the last seconds.
     await sleep(8_000)
     const url = `http://${pod.address}:9902/readyz`
-    await apiServerAway(20_000, async () => {
+    await apiServerAway(AWAY, async () => {
       await endContainer(pod.container)
       const started = performance.now()
       const says = await until('ready without an API server', async () => {

@@ -26,6 +26,8 @@ const CHANGES = 60
 
 let api: Api
 let load: Load
+/** When the pod was deleted. */
+let restarted = 0
 
 before(async () => {
   api = await openApi()
@@ -56,8 +58,8 @@ describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs 
     figure('scale: writes of statuses of Routes, in all tests so far', writes)
   })
 
-  it('a pod is ready within seconds, and repeats no write', async () => {
-    const since = Date.now()
+  it('a pod is ready within seconds', async () => {
+    restarted = Date.now()
     await kubectl('delete', 'pod', '-n', SYSTEM, '-l', `app.kubernetes.io/instance=${RELEASE}`, '--wait')
     await rolledOut(SYSTEM, RELEASE)
     const { address, name } = await thePod()
@@ -67,15 +69,16 @@ describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs 
     assert.ok(took < 10_000, `${took} ms`)
     assert.equal((await ask(`${address}:8080`, '/ping', { host: `r249.${NAMESPACES.at(-1)}.example` })).status, 200)
     await until('it leads', async () => (await kubectl('logs', '-n', SYSTEM, name)).includes('writes statuses'))
-    await sleep(10_000)
-    const writes = countCalls(callsOf(accountOf(), since))['patch routes.headgate.dev/status'] ?? 0
-    figure('scale: statuses written after the restart', writes, '0')
-    assert.equal(writes, 0)
   })
 
-  it('stays small, and makes no calls to the API server at rest', async () => {
+  it('repeats no write then, stays small, and makes no calls to the API server at rest', async () => {
+    // What a restart brings with it, besides its writes, is over.
+    await sleep(5_000)
     const since = Date.now()
     await sleep(60_000)
+    const writes = countCalls(callsOf(accountOf(), restarted))['patch routes.headgate.dev/status'] ?? 0
+    figure('scale: statuses written after the restart', writes, '0')
+    assert.equal(writes, 0)
     const { address } = await thePod()
     const memory = ((await metricsOf(`${address}:9902`)).value('process_resident_memory_bytes') ?? 0) / 2 ** 20
     figure('scale: resident memory of the process', `${memory.toFixed(0)} MiB`, '300 MiB')

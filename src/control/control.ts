@@ -191,7 +191,7 @@ export class Control {
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     this.#rooms.grants.open(settings.stateDirectory)
     this.#rooms.caches.start({ redis: redisLocation(settings), stateDirectory: settings.stateDirectory })
-    this.#rooms.archive.open(cacheFiles(settings, choice))
+    this.#rooms.archive.open(cacheFiles(settings, choice), memory.archive)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
@@ -376,5 +376,6 @@ function cacheFiles(
   { type }: ControlData['source'],
 ): { readonly stateDirectory: string; readonly maxBytes: number } | undefined {
   if (stateDirectory === undefined || type !== 'folder') return undefined
-  return { stateDirectory, maxBytes: parseBytes(cache.files) }
+  const maxBytes = parseBytes(cache.files)
+  return maxBytes === 0 ? undefined : { stateDirectory, maxBytes }
 }

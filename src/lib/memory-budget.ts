@@ -67,6 +67,18 @@ const MAX_FILE = 8 * MiB
 /** A Route of 600 bytes of YAML takes eight to ten times as much memory when it is served. */
 const FILES_FACTOR = 8
 
+/**
+ * The thread with the files of the cache: its heap without any, what it takes besides heaps, and what it knows of each
+ * file. It has a share of the limit, and at least what a few files take.
+ */
+const ARCHIVE_HEAP_BYTES = 24 * MiB
+const ARCHIVE_CODE_BYTES = 12 * MiB
+const ARCHIVE_YOUNG = 8 * MiB
+const ARCHIVED_FILE_BYTES = 300
+const ARCHIVE_SHARE = 1 / 16
+const MIN_ARCHIVED_FILES = 8_192
+const MAX_ARCHIVED_FILES = 131_072
+
 export interface MemoryBudget {
   /** Memory limit of the process in bytes. */
   readonly limit: number
@@ -74,6 +86,8 @@ export interface MemoryBudget {
   readonly workers: number
   /** Of responses of the HTTP cache, of all workers together. */
   readonly cache: number
+  /** Of the files of the cache, and the heap of their thread; null: there are none, or no room for them. */
+  readonly archive: ArchiveBudget | null
   /** Bytes of the old and of the young generation of one thread's heap. */
   readonly control: HeapLimits
   readonly worker: HeapLimits
@@ -98,6 +112,12 @@ export interface MemoryBudget {
   readonly files: number
 }
 
+export interface ArchiveBudget {
+  /** That are known at most. */
+  readonly files: number
+  readonly heap: HeapLimits
+}
+
 export interface HeapLimits {
   readonly old: number
   readonly young: number
@@ -107,19 +127,22 @@ export interface HeapLimits {
  * @param limit bytes, of the container or the machine
  * @param workers requested number
  * @param cache requested bytes of the HTTP cache, 0: a share; it gets no more than the other parts can spare
+ * @param archive whether the cache may have files
  * @throws {TypeError} for an invalid number of bytes or workers
  */
-export function divideMemory(limit: number, workers: number, cache = 0): MemoryBudget {
+export function divideMemory(limit: number, workers: number, cache = 0, archive = false): MemoryBudget {
   if (!(limit > 0)) throw new TypeError(`the limit must be a positive number of bytes: ${limit}`)
   if (!Number.isInteger(workers) || workers < 1)
     throw new TypeError(`the number of workers must be an integer from 1: ${workers}`)
   const young = limit >= LARGE_LIMIT ? LARGE_YOUNG : YOUNG
-  const room = (count: number): number => Math.max(0, limit - PROCESS_BYTES - (count + 1) * young)
+  const roomFor = (count: number): number => Math.max(0, limit - PROCESS_BYTES - (count + 1) * young)
   let count = workers
-  while (count > 1 && !suffices(room(count), count)) count--
-  const forCache = cacheBytes(limit, room(count) - minimums(count), cache)
-  const left = room(count) - forCache
-  const control = controlHeap(cache > 0 ? left : room(count))
+  while (count > 1 && !suffices(roomFor(count), count)) count--
+  const files = archive ? archiveBudget(limit, roomFor(count) - minimums(count)) : null
+  const room = roomFor(count) - archiveBytes(files)
+  const forCache = cacheBytes(limit, room - minimums(count), cache)
+  const left = room - forCache
+  const control = controlHeap(cache > 0 ? left : room)
   const worker = workerHeap(left, control, count)
   const buffers = Math.max(0, left - control - worker * count) / count
   const configuration = Math.floor((control - CONTROL_CODE_BYTES) * CONFIGURATION_SHARE)
@@ -129,6 +152,7 @@ export function divideMemory(limit: number, workers: number, cache = 0): MemoryB
     limit,
     workers: count,
     cache: forCache,
+    archive: files,
     control: { old: control, young: YOUNG },
     worker: { old: worker, young },
     configuration,
@@ -155,6 +179,23 @@ function minimums(workers: number): number {
 function cacheBytes(limit: number, spare: number, requested: number): number {
   const most = Math.max(0, spare)
   return Math.floor(requested > 0 ? Math.min(requested, most) : Math.min(limit * CACHE_SHARE, most * CACHE_SPARE))
+}
+
+/** At most half of what is left when every part has its minimum. */
+function archiveBudget(limit: number, spare: number): ArchiveBudget | null {
+  const share = Math.min(limit * ARCHIVE_SHARE, spare / 2)
+  const known = Math.floor((share - ARCHIVE_HEAP_BYTES - ARCHIVE_CODE_BYTES - ARCHIVE_YOUNG) / ARCHIVED_FILE_BYTES)
+  const files = Math.min(Math.max(known, MIN_ARCHIVED_FILES), MAX_ARCHIVED_FILES)
+  const budget = {
+    files,
+    heap: { old: ARCHIVE_HEAP_BYTES + files * ARCHIVED_FILE_BYTES, young: ARCHIVE_YOUNG },
+  }
+  return archiveBytes(budget) <= spare / 2 ? budget : null
+}
+
+/** What it takes in all. */
+export function archiveBytes(budget: ArchiveBudget | null): number {
+  return budget === null ? 0 : budget.heap.old + budget.heap.young + ARCHIVE_CODE_BYTES
 }
 
 const controlHeap = (left: number): number => within(left * CONTROL_SHARE, MIN_CONTROL_HEAP)

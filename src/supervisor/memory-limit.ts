@@ -13,6 +13,8 @@ export interface MemoryLimit {
   readonly from: 'settings' | 'cgroup' | 'machine'
   /** `cache.memory` of the settings, bytes; 0: a share of the limit. */
   readonly cache: number
+  /** Whether the settings let the cache have files: a state directory, and `cache.files` not 0. */
+  readonly files: boolean
 }
 
 /** @returns the text of a file, or undefined where it cannot be read */
@@ -24,34 +26,43 @@ const V1_FILES = ['memory.limit_in_bytes']
 
 export async function memoryLimit(settingsFile: string | undefined, read: Read = readText): Promise<MemoryLimit> {
   const text = settingsFile === undefined ? '' : (read(settingsFile) ?? '')
-  const { limit, cache } = await memorySettings(text)
-  if (limit > 0) return { bytes: limit, from: 'settings', cache }
+  const { limit, ...cache } = await memorySettings(text)
+  if (limit > 0) return { bytes: limit, from: 'settings', ...cache }
   const machine = totalmem()
   const group = cgroupLimit(read)
-  return group < machine ? { bytes: group, from: 'cgroup', cache } : { bytes: machine, from: 'machine', cache }
+  return group < machine ? { bytes: group, from: 'cgroup', ...cache } : { bytes: machine, from: 'machine', ...cache }
 }
 
 interface MemorySettings {
   readonly limits?: { readonly memory?: unknown } | null
-  readonly cache?: { readonly memory?: unknown } | null
+  readonly cache?: { readonly memory?: unknown; readonly files?: unknown } | null
+  readonly stateDirectory?: unknown
 }
 
 /**
- * Reads `limits.memory` and `cache.memory` from the text of a settings file. Each is 0 where it is absent or invalid:
- * the control thread reads the same file and reports its errors. The values are needed before that, because a thread's
- * heap limit is fixed at its start.
+ * Reads `limits.memory`, `cache.memory` and whether there may be files from the text of a settings file. A number is 0
+ * where it is absent or invalid: the control thread reads the same file and reports its errors. The values are needed
+ * before that, because a thread's heap limit is fixed at its start.
  */
-async function memorySettings(text: string): Promise<{ readonly limit: number; readonly cache: number }> {
+async function memorySettings(
+  text: string,
+): Promise<{ readonly limit: number; readonly cache: number; readonly files: boolean }> {
   // Loading the parser takes about 20 ms and 1 MB, which most settings files do not need here.
-  if (!/\bmemory\b/.test(text)) return { limit: 0, cache: 0 }
+  if (!/\b(memory|stateDirectory)\b/.test(text)) return NO_SETTINGS
   try {
     const { parse } = await import('yaml')
-    const settings = parse(text) as MemorySettings | null
-    return { limit: bytesOf(settings?.limits?.memory), cache: bytesOf(settings?.cache?.memory) }
+    const { limits, cache, stateDirectory } = (parse(text) as MemorySettings | null) ?? {}
+    return {
+      limit: bytesOf(limits?.memory),
+      cache: bytesOf(cache?.memory),
+      files: typeof stateDirectory === 'string' && (cache?.files === undefined || bytesOf(cache.files) > 0),
+    }
   } catch {
-    return { limit: 0, cache: 0 }
+    return NO_SETTINGS
   }
 }
+
+const NO_SETTINGS = { limit: 0, cache: 0, files: false } as const
 
 function bytesOf(value: unknown): number {
   try {

@@ -43,7 +43,8 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
   for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
   const requested = command.workers || availableParallelism()
   const limit = await memoryLimit(command.settings)
-  const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1, limit.cache)
+  const hasFiles = limit.files && command.source.type === 'folder'
+  const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1, limit.cache, hasFiles)
   const { workers } = memory
   const threadLog = { level: command.logLevel, format: command.logFormat } as const
   // The first ring belongs to the main thread, the others to control and the workers by row of the process block.

@@ -11,7 +11,7 @@ import { FileRecords } from '../store/archive/file-records.ts'
 import { RecordArchive } from '../store/archive/record-archive.ts'
 import type { Records } from '../store/archive/records.ts'
 import { RedisAccess } from '../store/redis/redis-access.ts'
-import { MAX_REDIS_BODY, RedisRecords } from '../store/redis/redis-records.ts'
+import { MAX_REDIS_BODY, NO_MEMORY, RedisRecords } from '../store/redis/redis-records.ts'
 
 export interface WorkerArchivesEdges {
   readonly clock: TimerClock
@@ -36,9 +36,14 @@ export interface WorkerArchivesEdges {
  * late, and replies that lie in the socket are read before a call is given up.
  */
 const LOOKUP: Milliseconds = 18
-const LOOKUPS = { deadline: LOOKUP, inFlight: 512 }
+/**
+ * A Redis without room for what is put still gives what it has, and one whose slot is on its way to another node all
+ * other slots.
+ */
+const OF_COMMAND = [NO_MEMORY, 'TRYAGAIN']
+const LOOKUPS = { deadline: LOOKUP, inFlight: 512, ofCommand: OF_COMMAND }
 /** Bodies, a piece of 128 KiB at a time, in a connection of their own: lookups do not wait behind them. */
-const BULK = { deadline: 1_000, inFlight: 128 }
+const BULK = { deadline: 1_000, inFlight: 128, ofCommand: OF_COMMAND }
 /** Of one file; the memory, where it is whole before, has a bound of its own. */
 const MAX_FILE_BODY = 1_024 * 1_024 * 1_024
 
@@ -103,7 +108,9 @@ export class WorkerArchives {
     const lookups = new RedisAccess(LOOKUPS, { ...edges, report })
     const bulk = new RedisAccess(BULK, { ...edges, report: () => {} })
     for (const access of [lookups, bulk]) access.use(this.#location)
-    const records = new RedisRecords({ lookups, bulk, time: clock, randomBytes })
+    const full = (): void =>
+      problem('the cache: Redis is out of memory, and takes no responses; give it `maxmemory-policy allkeys-lru`')
+    const records = new RedisRecords({ lookups, bulk, time: clock, randomBytes, full })
     return { accesses: [lookups, bulk], archive: this.#archive('Redis', records, MAX_REDIS_BODY) }
   }
 

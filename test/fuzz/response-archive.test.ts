@@ -156,7 +156,14 @@ describe('any course of calls of an archive', () => {
       await fc.assert(
         fc.asyncProperty(fc.array(STEP, { minLength: 30, maxLength: 60, size: 'max' }), async (steps) => {
           const stateDirectory = join(folder, String(courses++))
-          const store = new FileStore({ stateDirectory, maxBytes: 1e8, clock: systemTimers, failure: () => {} })
+          const store = new FileStore({
+            maxFiles: 131_072,
+            stateDirectory,
+            maxBytes: 1e8,
+            clock: systemTimers,
+            failure: () => {},
+            unread: () => {},
+          })
           while (store.step());
           const archives = [0, 1].map(
             () =>

@@ -1,14 +1,27 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { divideMemory, formatMebibytes, type MemoryBudget, MIN_MEMORY } from '../../src/lib/memory-budget.ts'
+import {
+  archiveBytes,
+  divideMemory,
+  formatMebibytes,
+  type MemoryBudget,
+  MIN_MEMORY,
+} from '../../src/lib/memory-budget.ts'
 
 const MiB = 1024 * 1024
 
 /** Everything that may be taken at once: heaps at their limits, and what connections hold outside of them. */
-function most({ workers, cache, control, worker, connections, connectionBytes, heads }: MemoryBudget): number {
+function most({ workers, cache, archive, control, worker, connections, connectionBytes, heads }: MemoryBudget): number {
   const outside = Math.max(connections * 12 * 1024, connectionBytes) + heads
-  return 96 * MiB + cache + control.old + control.young + workers * (worker.old + worker.young + outside)
+  return (
+    96 * MiB +
+    cache +
+    archiveBytes(archive) +
+    control.old +
+    control.young +
+    workers * (worker.old + worker.young + outside)
+  )
 }
 
 describe('the memory budget', () => {
@@ -18,8 +31,9 @@ describe('the memory budget', () => {
         fc.integer({ min: 300, max: 200_000 }),
         fc.integer({ min: 1, max: 128 }),
         fc.nat(300_000),
-        (mebibytes, workers, cache) => {
-          const budget = divideMemory(mebibytes * MiB, workers, cache * MiB)
+        fc.boolean(),
+        (mebibytes, workers, cache, files) => {
+          const budget = divideMemory(mebibytes * MiB, workers, cache * MiB, files)
           assert.ok(budget.cache <= (cache || mebibytes / 16) * MiB)
           assert.ok(budget.workers >= 1 && budget.workers <= workers)
           assert.ok(most(budget) <= mebibytes * MiB + 2 * MiB, `${most(budget) / MiB} of ${mebibytes} MiB`)
@@ -33,6 +47,20 @@ describe('the memory budget', () => {
     for (const [i, budget] of sizes.entries())
       for (const part of ['configuration', 'patterns', 'connections', 'heads', 'file', 'files'] as const)
         if (i > 0) assert.ok(budget[part] >= sizes[i - 1]![part], `${part} at ${budget.limit / MiB} MiB`)
+  })
+  it('has room for files of the cache where they may be, and starts no fewer workers for them', () => {
+    const filesOf = (mebibytes: number, workers: number): number | undefined =>
+      divideMemory(mebibytes * MiB, workers, 0, true).archive?.files
+    assert.deepEqual(
+      [288, 512, 1_024, 2_048, 65_536].map((mebibytes) => filesOf(mebibytes, 2)),
+      [undefined, 8_192, 69_905, 131_072, 131_072],
+    )
+    for (const mebibytes of [288, 384, 512, 1_024, 4_096]) {
+      const [without, beside] = [false, true].map((files) => divideMemory(mebibytes * MiB, 8, 0, files))
+      assert.equal(beside!.workers, without!.workers)
+      assert.equal(without!.archive, null)
+      assert.ok(beside!.control.old >= 96 * MiB && beside!.worker.old >= 40 * MiB && beside!.connections >= 256)
+    }
   })
   it('starts fewer workers where memory does not suffice for all', () => {
     assert.deepEqual(

@@ -31,10 +31,12 @@ describe('files of a process that was killed while it wrote them', () => {
       child.kill('SIGKILL')
       await ended
       const store = new FileStore({
+        maxFiles: 131_072,
         stateDirectory: folder,
         maxBytes: 1e9,
         clock: systemTimers,
         failure: (message) => assert.equal(message, undefined),
+        unread: (message) => assert.fail(message),
       })
       while (store.step());
       const archive = new RecordArchive({

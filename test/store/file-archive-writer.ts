@@ -31,7 +31,14 @@ export function recordsOf(store: FileStore): Records {
 }
 
 async function write(stateDirectory: string): Promise<never> {
-  const store = new FileStore({ stateDirectory, maxBytes: 1e9, clock: systemTimers, failure: () => {} })
+  const store = new FileStore({
+    maxFiles: 131_072,
+    stateDirectory,
+    maxBytes: 1e9,
+    clock: systemTimers,
+    failure: () => {},
+    unread: () => {},
+  })
   while (store.step());
   const archive = new RecordArchive({
     name: 'File',

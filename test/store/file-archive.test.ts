@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   existsSync,
@@ -69,7 +70,14 @@ function open(
   { maxBytes = 64 * MIB, clock = systemTimers }: { maxBytes?: number; clock?: TimerClock } = {},
 ): Files {
   const failures: (string | undefined)[] = []
-  const store = new FileStore({ stateDirectory, maxBytes, clock, failure: (message) => failures.push(message) })
+  const store = new FileStore({
+    maxFiles: 131_072,
+    stateDirectory,
+    maxBytes,
+    clock,
+    failure: (message) => failures.push(message),
+    unread: (message) => failures.push(message),
+  })
   while (store.step());
   const server = new FileServer(store, { every: () => () => {}, nextTurn: (run) => systemTimers.nextTurn(run) })
   const all: FileRecords[] = []
@@ -263,7 +271,9 @@ describe('files of the archive', () => {
 
   it('refuse when the disk takes nothing, say so once, and go on when it does', async () => {
     const folder = folderOf()
-    const files = open(folder)
+    let passed = 0
+    const clock = { ...systemTimers, monotonic: () => systemTimers.monotonic() + passed }
+    const files = open(folder, { clock })
     const archive = files.archive()
     const ticket = await ticketOf(archive, keyOf('a'))
     const record = { head: bytes('head'), ttl: HOUR }
@@ -278,7 +288,65 @@ describe('files of the archive', () => {
     rmSync(join(folder, 'cache'))
     mkdirSync(join(folder, 'cache'))
     assert.equal(await archive.put(ticket, record, sourceOf(bytes('x'))), 'put')
+    assert.equal(files.failures.length, 1, 'some writes may still fail')
+    passed = 10_000
+    const again = await ticketOf(archive, keyOf('b'))
+    assert.equal(await archive.put(again, record, sourceOf(bytes('x'))), 'put')
     assert.deepEqual(files.failures.slice(1), [undefined])
+  })
+
+  it('in whose place something else stands are missing, and that stays as it is', async () => {
+    const folder = folderOf()
+    const files = open(folder)
+    const archive = files.archive()
+    const keys = ['folder', 'pipe', 'link', 'sparse', 'sparse pieces']
+    const paths: string[] = []
+    for (const key of keys) {
+      const before = new Set(filesOf(folder))
+      await put(archive, key, randomBytes(key === 'sparse pieces' ? 3 * WHOLE_BYTES : 1_000))
+      const made = filesOf(folder).filter((path) => !before.has(path))
+      paths.push(made.find((path) => path.includes('.p.')) ?? made[0]!)
+    }
+    const [directory, pipe, link, ...sparse] = paths as [string, string, string, ...string[]]
+    for (const path of [directory, pipe, link]) rmSync(path)
+    mkdirSync(directory)
+    writeFileSync(join(directory, 'note.txt'), 'mine')
+    execFileSync('mkfifo', [pipe])
+    const secret = join(folder, 'secret')
+    writeFileSync(secret, 'secret')
+    symlinkSync(secret, link)
+    for (const path of sparse) truncateSync(path, 2 ** 40)
+    for (const key of keys) assert.equal((await archive.find(keyOf(key))).type, 'none', key)
+    for (const key of keys.slice(1)) {
+      await put(archive, key, bytes('new'))
+      assert.equal(String(found(await archive.find(keyOf(key))).whole), 'new', key)
+    }
+    const ticket = await ticketOf(archive, keyOf('folder'))
+    assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('new'))), 'broken')
+    assert.equal(readFileSync(join(directory, 'note.txt'), 'utf8'), 'mine')
+    assert.equal(readFileSync(secret, 'utf8'), 'secret')
+    assert.deepEqual(files.failures, [], 'the disk is well')
+  })
+
+  it('of a folder that this user may not read or write cost nothing but the misses', {
+    skip: process.getuid?.() === 0 ? false : 'needs root, to become somebody else',
+  }, async () => {
+    const folder = folderOf()
+    const files = open(folder)
+    const archive = files.archive()
+    await put(archive, 'a', randomBytes(1_000))
+    const ticket = await ticketOf(archive, keyOf('b'))
+    const path = join(folder, 'cache')
+    // Of root, who is somebody else from now on.
+    process.seteuid!(65_534)
+    try {
+      assert.equal((await archive.find(keyOf('a'))).type, 'none')
+      assert.equal(await archive.put(ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(bytes('b'))), 'refused')
+    } finally {
+      process.seteuid!(0)
+    }
+    const sentence = `${path} cannot be read or written by the user of this process; see to its owner and mode`
+    assert.deepEqual(files.failures, [sentence, sentence])
   })
 
   it('are not used where their folder is a link', () => {

@@ -80,18 +80,27 @@ describe('the memory limit', () => {
     for (const text of ['limits: { memory: 300Mi }', 'limits:\n  memory: 314572800\n', '{"limits":{"memory":"300Mi"}}'])
       assert.deepEqual(
         await memoryLimit('/s.yaml', contained(text)),
-        { bytes: 300 * MiB, from: 'settings', cache: 0 },
+        { bytes: 300 * MiB, from: 'settings', cache: 0, files: false },
         text,
       )
   })
   it('comes with the memory of the cache, each for itself', async () => {
-    const group = { bytes: 512 * MiB, from: 'cgroup' }
+    const group = { bytes: 512 * MiB, from: 'cgroup', files: false }
     for (const [text, expected] of [
       ['cache: { memory: 64Mi }', { ...group, cache: 64 * MiB }],
-      ['limits: { memory: 300Mi }\ncache: { memory: 64Mi }', { bytes: 300 * MiB, from: 'settings', cache: 64 * MiB }],
+      [
+        'limits: { memory: 300Mi }\ncache: { memory: 64Mi }',
+        { bytes: 300 * MiB, from: 'settings', cache: 64 * MiB, files: false },
+      ],
       ['limits: { memory: lots }\ncache: { memory: 64Mi }', { ...group, cache: 64 * MiB }],
-      ['limits: { memory: 300Mi }\ncache: { memory: lots }', { bytes: 300 * MiB, from: 'settings', cache: 0 }],
+      [
+        'limits: { memory: 300Mi }\ncache: { memory: lots }',
+        { bytes: 300 * MiB, from: 'settings', cache: 0, files: false },
+      ],
       ['cache: # memory', { ...group, cache: 0 }],
+      ['stateDirectory: /state', { ...group, cache: 0, files: true }],
+      ['stateDirectory: /state\ncache: { files: 1Gi, memory: 64Mi }', { ...group, cache: 64 * MiB, files: true }],
+      ['stateDirectory: /state\ncache: { files: 0 }', { ...group, cache: 0 }],
     ] as const)
       assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), expected, text)
   })
@@ -106,12 +115,22 @@ describe('the memory limit', () => {
     ])
       assert.deepEqual(
         await memoryLimit('/s.yaml', contained(text)),
-        { bytes: 512 * MiB, from: 'cgroup', cache: 0 },
+        { bytes: 512 * MiB, from: 'cgroup', cache: 0, files: false },
         text,
       )
-    assert.deepEqual(await memoryLimit(undefined, contained('')), { bytes: 512 * MiB, from: 'cgroup', cache: 0 })
+    assert.deepEqual(await memoryLimit(undefined, contained('')), {
+      bytes: 512 * MiB,
+      from: 'cgroup',
+      cache: 0,
+      files: false,
+    })
   })
   it('is the memory of the machine where nothing else is lower', async () => {
-    assert.deepEqual(await memoryLimit(undefined, () => undefined), { bytes: totalmem(), from: 'machine', cache: 0 })
+    assert.deepEqual(await memoryLimit(undefined, () => undefined), {
+      bytes: totalmem(),
+      from: 'machine',
+      cache: 0,
+      files: false,
+    })
   })
 })

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { ArchiveError, type ArchiveHit, type ResponseArchive } from '../../src/cache/response-archive.ts'
+import {
+  ArchiveError,
+  type ArchiveHit,
+  type ArchiveKey,
+  type ResponseArchive,
+} from '../../src/cache/response-archive.ts'
 import { ContentStore } from '../../src/policy/contents.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { WorkerArchives } from '../../src/worker/archives.ts'
@@ -54,10 +59,15 @@ async function answering(archive: ResponseArchive): Promise<void> {
   while ((await archive.find(keyOf('nothing'))).type !== 'none') await pause(5)
 }
 
-async function put(archive: ResponseArchive, key: string, body: Uint8Array): Promise<void> {
+async function put(
+  archive: ResponseArchive,
+  key: string | ArchiveKey,
+  body: Uint8Array,
+  head: Uint8Array = bytes('head'),
+): Promise<void> {
   for (;;) {
-    const answer = await archive.find(keyOf(key))
-    const record = { head: bytes('head'), ttl: HOUR }
+    const answer = await archive.find(typeof key === 'string' ? keyOf(key) : key)
+    const record = { head, ttl: HOUR }
     if (answer.type !== 'away' && (await archive.put(answer.ticket, record, sourceOf(body))) === 'put') return
     await pause(5)
   }
@@ -167,5 +177,34 @@ describe('a long body whose Redis gives its first piece and then nothing', { ski
     )
     for (let i = 0; i < 20; i++) await finding(archive, 'short')
     assert.equal(await reading, 'not read')
+  })
+})
+
+describe('a tenant whose records are as large as they can be', { skip: NO_REDIS }, () => {
+  it('with many lookups at once leaves those of others in time', { timeout: 120_000 }, async () => {
+    const { archive } = await place()
+    const large = (name: string): ArchiveKey => ({ ...keyOf(name), namespace: 'large' })
+    for (let i = 0; i < 8; i++) await put(archive, large(`l${i}`), randomBytes(PIECE), randomBytes(PIECE))
+    await put(archive, 'small', bytes('small'))
+    /** How many of some lookups of the other tenant find what is there. */
+    const found = async (): Promise<number> => {
+      let count = 0
+      for (let i = 0; i < 100; i++) {
+        if ((await archive.find(keyOf('small'))).type === 'found') count++
+        await pause(5)
+      }
+      return count
+    }
+    const alone = await found()
+    let over = false
+    const lanes = Array.from({ length: 32 }, async (_, lane) => {
+      while (!over) {
+        if ((await archive.find(large(`l${lane % 8}`))).type === 'away') await pause(5)
+      }
+    })
+    const beside = await found()
+    over = true
+    await Promise.all(lanes)
+    assert.ok(beside >= alone / 3, `${alone} of 100 found alone, ${beside} beside the other one`)
   })
 })

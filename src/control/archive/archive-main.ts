@@ -8,6 +8,8 @@ export interface ArchiveData {
   readonly stateDirectory: string
   /** Of all files. */
   readonly maxBytes: number
+  /** However small they are: each takes memory of the thread. */
+  readonly maxFiles: number
 }
 
 /** From control: a worker's port, transferred. */
@@ -15,18 +17,18 @@ export interface ArchiveWorker {
   readonly port: MessagePort
 }
 
-/** To control: what the disk says, for the log; undefined: it takes what is written again. */
-export interface ArchiveFailure {
-  readonly failure: string | undefined
-}
+/** To control, for the log: what keeps files from being written (undefined: nothing any more), or from being read. */
+export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
 
-const { stateDirectory, maxBytes } = workerData as ArchiveData
+const { stateDirectory, maxBytes, maxFiles } = workerData as ArchiveData
 const control = parentPort!
 const store = new FileStore({
   stateDirectory,
   maxBytes,
+  maxFiles,
   clock: systemTimers,
   failure: (failure) => control.postMessage({ failure } satisfies ArchiveFailure),
+  unread: (unread) => control.postMessage({ unread } satisfies ArchiveFailure),
 })
 const server = new FileServer(store, systemTimers)
 control.on('message', ({ port }: ArchiveWorker) => server.serve(port))

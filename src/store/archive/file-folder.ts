@@ -14,6 +14,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statfsSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -26,6 +27,10 @@ const SUBFOLDER = /^[A-Za-z0-9_-]{2}$/
 const TEMPORARY = /\.tmp$/
 const NO_LINK = constants.O_NOFOLLOW ?? 0
 
+/** Bytes of the disk that are left to others, and at most which part of it. */
+const RESERVED = 64 * 1_024 * 1_024
+const RESERVED_PART = 20
+
 /** What a file takes of the disk. */
 const BLOCK = 4_096
 
@@ -37,6 +42,17 @@ export class FileFolder {
     this.path = join(stateDirectory, FOLDER)
     mkdirSync(this.path, { recursive: true, mode: 0o700 })
     if (!lstatSync(this.path).isDirectory()) throw new TypeError(`${this.path} is no folder`)
+  }
+
+  /** What the disk has left, besides what stays for others: for the rest of the state directory, mostly. */
+  get room(): { readonly free: number; readonly reserved: number } {
+    try {
+      const { bavail, blocks, bsize } = statfsSync(this.path)
+      return { free: bavail * bsize, reserved: Math.min(RESERVED, (blocks * bsize) / RESERVED_PART) }
+    } catch {
+      // Gone; it is made anew by what is written.
+      return { free: Number.POSITIVE_INFINITY, reserved: 0 }
+    }
   }
 
   /** Names of subfolders; files lie in one that follows from their root. */
@@ -104,11 +120,13 @@ export class FileFolder {
     this.#put(this.#pathOf(name), constants.O_CREAT, [bytes], from)
   }
 
-  remove(name: string): void {
+  /** @returns false: it stays, as the disk takes nothing now; at the next start it is found again */
+  remove(name: string): boolean {
     try {
       rmSync(this.#pathOf(name), { force: true })
+      return true
     } catch {
-      // The disk takes nothing now; at the next start it is found again.
+      return false
     }
   }
 
@@ -132,9 +150,19 @@ export class FileFolder {
       return openSync(path, flags, 0o600)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 })
+      this.#makeFolder(join(path, '..'))
       return openSync(path, flags, 0o600)
     }
+  }
+
+  /** Two steps: of one that makes both at once the error says only that nothing is there, as of a read-only disk. */
+  #makeFolder(path: string): void {
+    for (const folder of [this.path, path])
+      try {
+        mkdirSync(folder, { mode: 0o700 })
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
   }
 
   #open(name: string): number | undefined {

@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto'
 import { OwnedLru } from '../../cache/owned-lru.ts'
 import { MAX_HEAD_BYTES, TICKET_LIFE } from '../../cache/response-archive.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
+import { DiskReport } from './disk-report.ts'
 import type { FileCall, FileFound, FileStamp } from './file-calls.ts'
 import { diskBytes, FileFolder, isTemporary } from './file-folder.ts'
 import { PIECES_AT, PREFIX_BYTES, RecordFault, TOKEN_AT, TOKEN_BYTES } from './records.ts'
@@ -20,9 +21,13 @@ export interface FileStoreOptions {
   readonly stateDirectory: string
   /** Of all files, as the disk counts them. */
   readonly maxBytes: number
+  /** However small they are: each takes some 300 bytes of the thread's memory. */
+  readonly maxFiles: number
   readonly clock: Clock
   /** The disk takes nothing, or does again (undefined); for the log. */
   readonly failure: (message: string | undefined) => void
+  /** A file that was there cannot be read; for the log, now and then. */
+  readonly unread: (message: string) => void
 }
 
 const MAGIC = Buffer.from('HGC1')
@@ -36,8 +41,8 @@ const MAX_RECORD_BYTES = OWNER_AT + MAX_OWNER_BYTES + MAX_HEAD_BYTES + SEALED_PI
 const RETIRED: Milliseconds = 60_000
 /** Files that nothing leads to count as left by a process that ended; those of another one are younger. */
 const ABANDONED: Milliseconds = 600_000
-/** Files are at most so many, whatever their size: each takes some 300 bytes of the thread's memory. */
-export const MAX_FILES = 131_072
+/** Between two looks at how much of the disk is free. */
+const LOOK_PAUSE: Milliseconds = 1_000
 /** Removals that are remembered one by one. */
 const MAX_GONE = 65_536
 
@@ -52,16 +57,20 @@ export class FileStore {
   /** Of removals that are not remembered any more. */
   #floor = 0
   #removals = 0
+  readonly #report: DiskReport
   #scan: Iterator<void> | null
-  #failed = false
+  /** Whether the disk has room, and when that was looked at. */
+  #hasRoom = true
+  #looked = Number.NEGATIVE_INFINITY
 
   /** @throws what keeps the folder from being used */
   constructor(options: FileStoreOptions) {
     this.#options = options
     this.#folder = new FileFolder(options.stateDirectory)
-    this.#leastBytes = options.maxBytes / MAX_FILES
+    this.#report = new DiskReport(this.#folder.path, options, () => options.clock.monotonic())
+    this.#leastBytes = options.maxBytes / options.maxFiles
     const clock = { monotonic: () => options.clock.wall() }
-    this.#files = new OwnedLru(options.maxBytes, clock, (name) => this.#folder.remove(name))
+    this.#files = new OwnedLru(options.maxBytes, clock, (name) => void this.#folder.remove(name))
     this.#scan = this.#takeOver()
   }
 
@@ -76,7 +85,7 @@ export class FileStore {
     try {
       if (this.#scan.next().done !== true) return true
     } catch (error) {
-      this.#tell(error)
+      this.#report.notRead(error)
     }
     this.#scan = null
     return false
@@ -91,14 +100,11 @@ export class FileStore {
   run(call: FileCall): unknown {
     try {
       const value = this.#run(call)
-      if (call.call === 'commit' || call.call === 'write-piece') this.#tell(undefined)
+      if (call.call === 'commit' || call.call === 'write-piece') this.#report.written()
       return value
     } catch (error) {
       if (error instanceof RecordFault) throw error
-      this.#tell(error)
-      const { code } = error as NodeJS.ErrnoException
-      const full = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS' || code === 'EACCES' || code === 'EFBIG'
-      throw new RecordFault(full ? 'refused' : 'broken', textOf(error))
+      throw new RecordFault(this.#report.notWritten(error), String(error))
     }
   }
 
@@ -113,7 +119,8 @@ export class FileStore {
       case 'has-pieces':
         return this.#hasPieces(call, call.count)
       case 'read-piece':
-        return this.#folder.read(
+        return this.#read(
+          call.owner,
           piecesName(call),
           this.#options.maxBytes,
           (call.index - 1) * SEALED_PIECE,
@@ -135,9 +142,20 @@ export class FileStore {
     }
   }
 
+  /** As `read` of the folder; what the disk does not give is not there any more. */
+  #read(owner: string | null, name: string, most: number, from = 0, length = most): Uint8Array | null {
+    try {
+      return this.#folder.read(name, most, from, length)
+    } catch (error) {
+      this.#report.notRead(error)
+      if (owner !== null && this.#folder.remove(name)) this.#files.delete(owner, name)
+      return null
+    }
+  }
+
   /** What stands in a file, without its header; null when it is over or not ours. */
   #record(owner: string, name: string): Uint8Array | null {
-    const bytes = this.#folder.read(name, MAX_RECORD_BYTES)
+    const bytes = this.#read(owner, name, MAX_RECORD_BYTES)
     if (bytes === null) return null
     const header = headerOf(bytes)
     if (header === undefined || header.owner !== owner) return null
@@ -176,6 +194,7 @@ export class FileStore {
     record: Uint8Array,
     ttl: Milliseconds,
   ): void {
+    this.#needRoom()
     const header = headerBytes(owner, this.#options.clock.wall() + ttl)
     this.#folder.write(name, [header, record])
     this.#count(owner, name, header.length + record.length, ttl)
@@ -185,7 +204,7 @@ export class FileStore {
 
   /** A vary record stays for as long as the last of its variants. */
   #extend(owner: string, root: string, ttl: Milliseconds): void {
-    const bytes = this.#folder.read(root, MAX_RECORD_BYTES)
+    const bytes = this.#read(owner, root, MAX_RECORD_BYTES)
     const header = bytes === null ? undefined : headerOf(bytes)
     if (bytes === null || header === undefined) return
     const until = this.#options.clock.wall() + ttl
@@ -211,7 +230,7 @@ export class FileStore {
       this.#gone.delete(name)
       this.#floor = number
     }
-    const bytes = this.#folder.read(root, MAX_RECORD_BYTES)
+    const bytes = this.#read(null, root, MAX_RECORD_BYTES)
     const header = bytes === null ? undefined : headerOf(bytes)
     if (bytes !== null && header !== undefined) {
       const record = bytes.subarray(header.length)
@@ -241,6 +260,7 @@ export class FileStore {
     // Room is made before the disk is asked for it.
     if (!this.#count(call.owner, name, at + call.bytes.length, call.ttl + RETIRED))
       throw new RecordFault('refused', 'it has no room')
+    this.#needRoom()
     this.#folder.writeAt(name, at, call.bytes)
   }
 
@@ -270,7 +290,7 @@ export class FileStore {
   }
 
   #takeOverRecord(name: string, led: Set<string>): void {
-    const front = this.#folder.read(name, MAX_RECORD_BYTES, 0, OWNER_AT + MAX_OWNER_BYTES + PREFIX_BYTES)
+    const front = this.#read(null, name, MAX_RECORD_BYTES, 0, OWNER_AT + MAX_OWNER_BYTES + PREFIX_BYTES)
     const header = front === null ? undefined : headerOf(front)
     const now = this.#options.clock.wall()
     const size = this.#folder.look(name)?.size
@@ -293,11 +313,16 @@ export class FileStore {
     if (written !== undefined && this.#options.clock.wall() - written > ABANDONED) this.#folder.remove(name)
   }
 
-  #tell(error: unknown): void {
-    const failed = error !== undefined
-    if (failed === this.#failed) return
-    this.#failed = failed
-    this.#options.failure(failed ? textOf(error) : undefined)
+  /** The state directory has other files that matter more, and the disk may have others' as well. */
+  #needRoom(): void {
+    const now = this.#options.clock.monotonic()
+    if (now - this.#looked >= LOOK_PAUSE) {
+      this.#looked = now
+      const { free, reserved } = this.#folder.room
+      this.#hasRoom = free > reserved
+      if (!this.#hasRoom) this.#report.scarce(reserved)
+    }
+    if (!this.#hasRoom) throw new RecordFault('refused', 'the disk is nearly full')
   }
 }
 
@@ -341,11 +366,4 @@ function headerOf(
   const until = buffer.readDoubleBE(UNTIL_AT)
   if (buffer.length < length || !(until < 8.64e15)) return undefined
   return { until, owner: buffer.toString('utf8', OWNER_AT, length), length }
-}
-
-function textOf(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'the disk is full'
-  if (code === 'EROFS') return 'the file system is read-only'
-  return error instanceof Error ? error.message : String(error)
 }

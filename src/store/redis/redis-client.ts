@@ -26,6 +26,8 @@ export interface RedisClientBounds {
   readonly greeting?: Milliseconds
   /** Calls in a row without a reply after which the connection is given up; see {@link Circuit}. */
   readonly failures?: number
+  /** First words of errors in replies that concern their command alone: the server is as well as it was. */
+  readonly ofCommand?: readonly string[]
   /** Before a connection is made anew: at first, and at most. */
   readonly pauses?: { readonly first: Milliseconds; readonly longest: Milliseconds }
 }
@@ -110,7 +112,7 @@ export class RedisClient {
           if (!this.#end(call)) return
           const fault = faultOf(error)
           reject(fault)
-          this.#failed(fault)
+          if (!this.#isOfCommand(fault)) this.#failed(fault)
         },
       )
     })
@@ -133,6 +135,10 @@ export class RedisClient {
     call.ended = true
     this.#inFlight--
     return true
+  }
+
+  #isOfCommand({ kind, message }: RedisFault): boolean {
+    return kind === 'refused' && this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
   }
 
   #failed(fault: RedisFault): void {

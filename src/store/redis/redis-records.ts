@@ -10,7 +10,7 @@
  *
  * Lookups have a connection of their own: they do not wait behind bodies.
  */
-import { type ArchiveFault, TICKET_LIFE } from '../../cache/response-archive.ts'
+import { type ArchiveFault, MAX_HEAD_BYTES, TICKET_LIFE } from '../../cache/response-archive.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import {
   type Commit,
@@ -28,6 +28,7 @@ import { OwnerPlaces } from '../owner-places.ts'
 import type { RedisAccess } from './redis-access.ts'
 import { RedisFault } from './redis-fault.ts'
 import { type RedisArgument, RedisScript } from './redis-script.ts'
+import { ReplyRoom } from './reply-room.ts'
 
 /** Of Redis, what is needed. */
 type Calls = Pick<RedisAccess, 'run' | 'free'>
@@ -38,7 +39,14 @@ export interface RedisRecordsOptions {
   readonly bulk: Calls
   readonly time: Pick<TimerClock, 'monotonic'>
   readonly randomBytes: (size: number) => Uint8Array
+  /** Hears now and then that Redis takes nothing, for the log. */
+  readonly full?: () => void
 }
+
+/** What a reply begins with where Redis has no room for a command, and evicts nothing. */
+export const NO_MEMORY = 'OOM'
+/** Between two times that it is said. */
+const FULL_PAUSE: Milliseconds = 600_000
 
 /** Pieces of a body: `unpack` of Lua takes some thousands. */
 const MAX_PIECES = 512
@@ -136,6 +144,16 @@ interface RedisStamp {
 
 const NOTHING = Buffer.alloc(0)
 
+/** A record has a head and a piece, and there are two where a variant is asked for. */
+const LARGEST_RECORD = MAX_HEAD_BYTES + PIECE_BYTES + 1_024
+/** Of lookups on their way; what comes over 1 Gbit/s in some 16 ms. */
+const REPLIES = {
+  most: 2 * 1_024 * 1_024,
+  least: 256 * 1_024,
+  largestReply: 2 * LARGEST_RECORD,
+  firstGuess: 16 * 1_024,
+}
+
 /** One for all calls: to make an error costs more than all else of a call. */
 const FULL = new RecordFault('full', 'the calls of the namespace take as much room as is left')
 
@@ -143,6 +161,8 @@ export class RedisRecords implements Records {
   readonly #options: RedisRecordsOptions
   /** Lookups in flight. */
   readonly #places: OwnerPlaces
+  readonly #room = new ReplyRoom(REPLIES)
+  #saidFull = Number.NEGATIVE_INFINITY
 
   constructor(options: RedisRecordsOptions) {
     this.#options = options
@@ -152,19 +172,31 @@ export class RedisRecords implements Records {
   async find(owner: string, root: string, variant: string | null): Promise<FoundRecords> {
     const { lookups, time } = this.#options
     if (!this.#places.take(owner)) throw FULL
-    const begun = time.monotonic()
+    const taken = this.#room.take(owner)
     try {
-      return foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
+      if (taken === 0) throw FULL
+      const begun = time.monotonic()
+      const found = foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
+      this.#room.replied(owner, taken, (found.root?.length ?? 0) + (found.variant?.length ?? 0))
+      return found
+    } catch (error) {
+      if (error !== FULL) this.#noReply(owner, taken, error)
+      throw error
     } finally {
       this.#places.giveBack(owner)
     }
+  }
+
+  #noReply(owner: string, taken: number, error: unknown): void {
+    if (error instanceof RecordFault && error.reason === 'timeout') this.#room.late(owner, taken)
+    else this.#room.failed(owner, taken)
   }
 
   async commit(_owner: string, { root, stamp, record, variant, ttl }: Commit): Promise<boolean> {
     const { prefix, gone, redis, own } = stamp as RedisStamp
     // Redis may run it much later, where it stands still now.
     const until = redis + (this.#options.time.monotonic() - own) + LATEST
-    const reply = await run(this.#options.bulk, COMMIT, keysOf(root, variant?.name ?? null), [
+    const reply = await this.#write(COMMIT, keysOf(root, variant?.name ?? null), [
       Math.ceil(until),
       prefix,
       gone,
@@ -174,6 +206,22 @@ export class RedisRecords implements Records {
       variant?.expected === undefined ? '*' : bufferOf(variant.expected),
     ])
     return reply === 1
+  }
+
+  async #write(script: RedisScript, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
+    try {
+      return await run(this.#options.bulk, script, keys, args)
+    } catch (error) {
+      if (error instanceof RecordFault && error.message.startsWith(NO_MEMORY)) this.#sayFull()
+      throw error
+    }
+  }
+
+  #sayFull(): void {
+    const now = this.#options.time.monotonic()
+    if (now - this.#saidFull < FULL_PAUSE) return
+    this.#saidFull = now
+    this.#options.full?.()
   }
 
   async remove(_owner: string, root: string): Promise<void> {
@@ -193,7 +241,7 @@ export class RedisRecords implements Records {
 
   async writePiece(pieces: PieceName, index: number, bytes: Buffer, ttl: Milliseconds): Promise<void> {
     if (index > MAX_PIECES) throw new RecordFault('refused', 'the body has too many pieces')
-    await run(this.#options.bulk, WRITE, [pieceKey(pieces, index)], [bytes, Math.ceil(ttl) + PIECE_MARGIN])
+    await this.#write(WRITE, [pieceKey(pieces, index)], [bytes, Math.ceil(ttl) + PIECE_MARGIN])
   }
 
   dropPieces(pieces: PieceName, count: number): void {

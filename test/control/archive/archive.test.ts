@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Archive } from '../../../src/control/archive/archive.ts'
+import { divideMemory } from '../../../src/lib/memory-budget.ts'
 import { FileRecords } from '../../../src/store/archive/file-records.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const MIB = 1_024 * 1_024
+const BUDGET = divideMemory(512 * MIB, 1, 0, true).archive!
 const closing: (() => unknown)[] = []
 after(async () => {
   for (const close of closing.toReversed()) await close()
@@ -55,7 +57,7 @@ describe('the thread with the files of the cache', () => {
   it('begins with the first worker that asks for it, and keeps what it has been given', async () => {
     const { archive, records, stateDirectory } = rig()
     const early = lookUp(records, ROOT)
-    archive.open({ stateDirectory, maxBytes: MIB })
+    archive.open({ stateDirectory, maxBytes: MIB }, BUDGET)
     assert.equal(await early, null)
     const { stamp } = await records.find('shop', ROOT, null)
     const record = Buffer.alloc(100, 7)
@@ -64,13 +66,22 @@ describe('the thread with the files of the cache', () => {
     assert.deepEqual(Buffer.from((await lookUp(records, ROOT)) as Uint8Array), record)
   })
 
+  it('says that memory has no room for them, once', async () => {
+    const { archive, records, stateDirectory, warnings } = rig()
+    archive.open({ stateDirectory, maxBytes: MIB }, null)
+    assert.equal(await lookUp(records, ROOT), 'absent')
+    archive.ask(() => {})
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0]!, /no room .* Raise the limit/)
+  })
+
   it('says that there are none, and why they cannot be used', async () => {
     const none = rig()
-    none.archive.open(undefined)
+    none.archive.open(undefined, BUDGET)
     assert.equal(await lookUp(none.records, ROOT), 'absent')
     const { archive, records, stateDirectory, warnings } = rig()
     symlinkSync(tmpdir(), join(stateDirectory, 'cache'))
-    archive.open({ stateDirectory, maxBytes: MIB })
+    archive.open({ stateDirectory, maxBytes: MIB }, BUDGET)
     const looking = lookUp(records, ROOT)
     while (warnings.length === 0) await pause(5)
     assert.match(warnings[0]!, /cannot be used: .* is no folder/)

@@ -246,6 +246,12 @@ function conditions(rig: () => CacheRig): void {
       await page.hits({ 'if-none-match': asked })
     })
 
+  it('RFC 9110 §13.1.5: If-Range without Range is nothing', async () => {
+    const page = rig().page(STANDARD, { fields: [FRESH, 'etag: "a"'] })
+    await page.gets(1, 1)
+    for (const tag of ['"a"', '"b"']) await page.hits({ 'if-range': tag })
+  })
+
   it('RFC 9111 §4.3.2: what is stale is validated, and its client gets 304 by its own date', async () => {
     const since = date(-3_000)
     const fields = [cc('max-age=0'), `last-modified: ${since}`]

@@ -25,6 +25,8 @@ const STEPS = 1_500
 /** Turns in which what is under way goes on before time passes for it. */
 const TURNS = 20
 
+/** Of the wall clock at the start. */
+const EPOCH = 1_800_000_000_000
 /** The one of the settings that the test compiles with. */
 const NAME = 'http'
 
@@ -48,6 +50,8 @@ export function memoryGateway(scope: Scope, options: GatewayOptions, capacity = 
 
 export class MemoryGateway implements TransportGateway {
   readonly #time = new VirtualTime()
+  /** By how much the wall clock was set forth, milliseconds. */
+  #jumped = 0
   readonly #connector: MemoryConnector
   readonly #plane: TestPlane
   readonly #listener: MemoryListener
@@ -59,7 +63,7 @@ export class MemoryGateway implements TransportGateway {
     this.#connector = new MemoryConnector(scripts, capacity)
     this.#options = { ...options, upstreams: [...scripts.keys()] }
     this.#plane = new TestPlane(this.#options, {
-      clock: this.#time.keeper(),
+      clock: this.#time.keeper(0, () => EPOCH + this.#time.now + this.#jumped),
       connector: this.#connector,
       settings: () => {},
     })
@@ -122,6 +126,16 @@ export class MemoryGateway implements TransportGateway {
 
   get connections(): number {
     return this.#connector.connections
+  }
+
+  /** Sets the wall clock forth, or back where it is below 0; no time passes. */
+  jump(milliseconds: number): void {
+    this.#jumped += milliseconds
+  }
+
+  /** Milliseconds that have passed, whatever the wall clock says. */
+  get passed(): number {
+    return this.#time.now
   }
 
   pass(milliseconds: number): Promise<void> {
