@@ -74,6 +74,8 @@ export interface EntryBytes {
   readonly written: number
   /** Copies a part of the body that is there. @returns the bytes copied, fewer where fewer are there */
   copyBody(from: number, target: Uint8Array, at: number, length: number): number
+  /** Some of the body, a character for each byte. @returns null: it is not in one piece, or not there */
+  bodyText(from: number, length: number): string | null
   /** Sets bits in a 32-bit word of the numbers, such as flags, so that no other bit is lost. */
   setBits(offset: number, bits: number): void
 }

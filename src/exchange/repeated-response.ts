@@ -19,45 +19,47 @@ const ADDED = 4
 /** Characters of head and body. */
 const MAX_TEXT = 8 * 1024
 
-export interface RepeatableResponse {
-  readonly status: number
-  readonly fields: Fields
-  readonly body: Uint8Array | null
-  readonly repeatable: Repeatable
-}
-
-/** @returns to hear of what is sent; undefined: it is not repeated */
-export function repeatOf(x: ProxyExchange, response: RepeatableResponse): SentText | undefined {
-  const { fields } = response
-  const { added } = fields
-  return added === null || added.length !== ADDED ? undefined : new Offer(x, response, added)
+/**
+ * @param bytesOut of the body
+ * @returns to hear of what is sent; undefined: it is not repeated
+ */
+export function repeatOf(
+  x: ProxyExchange,
+  status: number,
+  { added }: Fields,
+  bytesOut: number,
+  repeatable: Repeatable,
+): SentText | undefined {
+  return added === null || added.length !== ADDED ? undefined : new Offer(x, status, bytesOut, repeatable, added)
 }
 
 /** Hears what was sent, and keeps it for the next request. */
 class Offer implements SentText {
   readonly #x: ProxyExchange
-  readonly #response: RepeatableResponse
+  readonly #status: number
+  readonly #bytesOut: number
+  readonly #repeatable: Repeatable
   /** The fields that change, as they are sent. */
   readonly #lines: string
 
-  constructor(x: ProxyExchange, response: RepeatableResponse, added: readonly string[]) {
+  constructor(x: ProxyExchange, status: number, bytesOut: number, repeatable: Repeatable, added: readonly string[]) {
     this.#x = x
-    this.#response = response
+    this.#status = status
+    this.#bytesOut = bytesOut
+    this.#repeatable = repeatable
     this.#lines = linesOf(added)
   }
 
   sent(text: string): void {
-    const lines = this.#lines
-    const bytesOut = this.#response.body?.length ?? 0
+    const [lines, bytesOut, status] = [this.#lines, this.#bytesOut, this.#status]
     // Ours are behind all that is stored.
     const at = text.lastIndexOf(lines, text.length - bytesOut - lines.length)
     if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
-    const { status, repeatable } = this.#response
     const record = { host, path, query, status, cache, route, rule, bytesOut }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
-    const repeat = new RepeatedResponse(x.context, record, repeatable, before, after)
+    const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
     x.context.recurring.keep(x.downstream.peer, x.request.bytes, repeat, 2 * text.length)
   }
 }

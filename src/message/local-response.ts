@@ -1,6 +1,6 @@
 import type { Milliseconds } from '../lib/clock.ts'
 import type { Reason } from '../lib/reason.ts'
-import type { BodySink, BodySource } from './body.ts'
+import type { BodyControl, BodySink, BodySource } from './body.ts'
 import type { Fields } from './fields.ts'
 
 /** A response that the gateway gives itself. */
@@ -43,8 +43,34 @@ export interface SentText {
 /** One whose body is in memory as a whole. */
 export interface CompleteResponse extends LocalResponse {
   readonly body: Uint8Array | null
+  /** In place of the body: a character for each of its bytes. */
+  readonly text?: string
   /** Called by a codec that writes text, where all of the response is one. */
   readonly sent?: SentText
+}
+
+/**
+ * A short body as text, a character for each byte: HTTP/1.1 writes it behind its head, without a copy between. For all
+ * others it is a source as any.
+ */
+export class TextBody implements BodySource {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  get length(): number {
+    return this.text.length
+  }
+
+  get bytes(): Buffer {
+    return Buffer.from(this.text, 'latin1')
+  }
+
+  start(sink: BodySink): BodyControl {
+    return inPieces(this.bytes).start(sink)
+  }
 }
 
 /** Bytes of a piece. */

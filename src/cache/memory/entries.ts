@@ -104,6 +104,10 @@ class RecordBytes implements EntryBytes {
     Atomics.or(this.records.words, this.record * UNIT_WORDS + (NUMBERS_AT + offset) / 4, bits)
   }
 
+  bodyText(from: number, length: number): string | null {
+    return this.#reader.text(from, length)
+  }
+
   copyBody(from: number, target: Uint8Array, at: number, length: number): number {
     return this.#reader.copy(from, target, at, length)
   }

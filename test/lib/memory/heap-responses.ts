@@ -63,6 +63,10 @@ class Entry implements StoredEntry, HeldEntry {
     return this.body.length
   }
 
+  bodyText(from: number, length: number): string | null {
+    return from + length > this.body.length ? null : this.body.toString('latin1', from, from + length)
+  }
+
   copyBody(from: number, target: Uint8Array, at: number, length: number): number {
     const part = this.body.subarray(from, from + length)
     target.set(part, at)
