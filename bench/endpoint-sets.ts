@@ -31,6 +31,7 @@ const SETTINGS: SettingsObject = {
   listeners: [{ name: 'http', port: 8080 }],
   admin: { address: '127.0.0.1:9901' },
   signals: { address: ':9902' },
+  peers: { address: ':9903' },
   tenancy: 'Shared',
   hostnameHold: '1h',
   upstreams: { denyCIDRs: [] },

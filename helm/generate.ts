@@ -22,6 +22,7 @@ const OWN_SETTINGS = [
   'ingressClass',
   'listeners',
   'signals',
+  'peers',
   'watchNamespaces',
   'stateDirectory',
   'stateKeyFile',

@@ -34,6 +34,9 @@ export function installManifest(helm: string): string {
     '--no-hooks',
     '--set',
     'crds.install=Never',
+    // A key in a file that all have is none.
+    '--set',
+    'peers.enabled=false',
   ]
   const rendered = execFileSync(helm, args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 })
   const documents = parseAllDocuments(rendered)

@@ -44,7 +44,7 @@ export interface PurgeView {
   /** Whether it acts in every replica that may serve, for certain. */
   readonly everywhere: boolean
   /** Where it is kept for those that were not reached, and for after a restart. */
-  readonly history: 'Redis' | 'File' | 'None'
+  readonly history: 'Redis' | 'Peers' | 'File' | 'None'
   readonly kept: boolean
   /** What of it nothing here has, a sentence for each: it was purged all the same. */
   readonly unknown: readonly string[]

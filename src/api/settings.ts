@@ -8,6 +8,7 @@ export interface SettingsObject {
   readonly listeners: readonly ListenerSpec[]
   readonly admin: { readonly address: string; readonly tokenFile?: string }
   readonly signals: { readonly address: string }
+  readonly peers: { readonly address: string; readonly keyFile?: string }
   /** None = the address of the socket. */
   readonly clientAddress?: ClientAddress
   readonly tls?: {

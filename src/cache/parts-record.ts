@@ -1,9 +1,10 @@
 /**
  * Which parts of a representation are stored: a record of them stands under a key of its own, each part under another
- * (RFC 9111 §3.3). All of them have one strong validator and are of one length.
+ * (RFC 9111 §3.3). All of them have one strong ETag and are of one length, or there is only one.
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { AskedRange } from './asked-range.ts'
+import { isEntityTag, stronglyEqual } from './entity-tag.ts'
 import { covers } from './partial-content.ts'
 import type { ByteRange } from './ranges.ts'
 
@@ -15,7 +16,7 @@ export interface ListedPart extends ByteRange {
 export interface PartsRecord {
   /** Bytes of the whole. */
   readonly complete: number
-  /** The strong ETag. */
+  /** ETag; one that is not strong, or empty where there is none, is of one part alone. */
   readonly tag: string
   /** When the newest of them was asked for: what was asked for before says nothing against it. */
   readonly sent: Milliseconds
@@ -85,6 +86,11 @@ export function missingOf({ parts }: PartsRecord, { first, last }: ByteRange): M
   if (before === null && after === null) return null
   const hole = { first: before === null ? first : before.last + 1, last: after === null ? last : after.first - 1 }
   return { before, after, hole: hole.first > hole.last ? null : hole }
+}
+
+/** Whether two parts are of one representation, byte by byte (RFC 9111 §3.4). */
+export function sameTag(one: string, other: string): boolean {
+  return isEntityTag(one) && stronglyEqual(one, other)
 }
 
 export function sameAsked(one: AskedRange, other: AskedRange): boolean {

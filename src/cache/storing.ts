@@ -107,24 +107,23 @@ function refusedStatus(
   present: number,
 ): StoreReason | undefined {
   if (!isStorable(status)) return 'Status'
-  if (status === PARTIAL_CONTENT) return isCombinable(request, fields) ? undefined : 'Partial'
+  if (status === PARTIAL_CONTENT) return isOneRange(request, fields) ? undefined : 'Partial'
   // A range of a whole would be served as the whole (RFC 9110 §14.4).
   return (present & Present.ContentRange) !== 0 ? 'Partial' : undefined
 }
 
 const SINGLE_RANGE = /^bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i
 const MULTIPART = /^multipart\/byteranges(?:[\t ;]|$)/i
-const STRONG_TAG = /^"[\x21\x23-\x7e\x80-\xff]*"$/
 
-/** RFC 9111 §3.3, §3.4: one range of bytes, as asked for, of what a strong validator identifies. */
-function isCombinable(request: StoringRequest, fields: Fields): boolean {
+/** RFC 9111 §3.3: one range of bytes, as asked for. Only with a strong validator is it combined with others (§3.4). */
+function isOneRange(request: StoringRequest, fields: Fields): boolean {
   if (request.method !== 'GET' || !request.fields.has('range')) return false
   const ranges = fields.all('content-range')
   const [, first, last, length] = (ranges.length === 1 && SINGLE_RANGE.exec(ranges[0]!)) || []
   if (first === undefined || Number(first) > Number(last) || Number(last) >= Number(length === '*' ? Infinity : length))
     return false
-  const tags = fields.all('etag')
-  return !MULTIPART.test(fields.get('content-type') ?? '') && tags.length === 1 && STRONG_TAG.test(tags[0]!)
+  // Several tags contradict each other.
+  return !MULTIPART.test(fields.get('content-type') ?? '') && fields.all('etag').length <= 1
 }
 
 function refusedByDirectives(status: number, directives: ResponseDirectives): StoreReason | undefined {

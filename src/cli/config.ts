@@ -65,6 +65,7 @@ const ORDER: readonly string[] = [
   'listeners',
   'admin',
   'signals',
+  'peers',
   'clientAddress',
   'tls',
   'policies',

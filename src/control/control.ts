@@ -28,6 +28,7 @@ import { Configuration } from './configuration.ts'
 import type { NamedListener } from './explanations.ts'
 import { installationOf } from './leader/leader.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
+import { peerSettings } from './peer-settings.ts'
 import { Rooms } from './rooms.ts'
 import { type SettingsNote, withPorts } from './settings/settings-feed.ts'
 import type { ControlData, ControlToMain, MainToControl } from './thread-messages.ts'
@@ -72,6 +73,7 @@ export class Control {
       configuration: () => this.#configuration,
       locate: (kind, key, path) => this.#source?.locate(kind, key, path),
       listeners: () => this.#ownListeners(),
+      peers: () => peerSettings(this.#settings, data.source),
     })
   }
 

@@ -18,7 +18,7 @@ import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import { Archive } from './archive/archive.ts'
-import { Caches, type OwnListener, ReplicaPods } from './cache/caches.ts'
+import { Caches, type OwnListener, type PeerSettings, ReplicaPods } from './cache/caches.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
 import { Explanations, type NamedListener } from './explanations.ts'
@@ -45,6 +45,8 @@ export interface RoomLinks {
   post(message: ControlToMain): void
   readonly configuration: () => Configuration | undefined
   readonly locate: Source['locate']
+  /** Undefined: replicas do not tell each other. */
+  readonly peers: () => PeerSettings | undefined
   /** Those that are open. */
   readonly listeners: () => readonly (OwnListener & NamedListener)[]
 }
@@ -233,6 +235,7 @@ export class Rooms {
         return snapshot && rulesOf(snapshot.hosts)
       },
       others: this.#others,
+      peers: this.#links.peers,
       // Of a cluster its EndpointSlices say it.
       replicas: () => (source.type === 'kubernetes' ? 1 : endpoints.topology.place.count),
       ask: (message) => this.pipeline.ask(message),

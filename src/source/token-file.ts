@@ -9,7 +9,7 @@ import { identify, readText, tryStat } from './read-text.ts'
 const MAX_BYTES = 16_384
 const MAX_TOKENS = 16
 /** Characters. A shorter one can be guessed through the API itself. */
-const MIN_LENGTH = 8
+const MIN_TOKEN = 8
 const MAX_LENGTH = 512
 
 /** Permissions of users who may neither learn nor replace the token: write for the group, everything for others. */
@@ -24,15 +24,30 @@ export type Tokens =
       readonly fault: string
     }
 
+/** For messages, and how long a token has to be for it. */
+export interface TokenPurpose {
+  readonly field: string
+  readonly without: string
+  readonly minLength: number
+}
+
+const ADMIN: TokenPurpose = {
+  field: 'admin.tokenFile',
+  without: 'no change through the admin API is accepted',
+  minLength: MIN_TOKEN,
+}
+
 export class TokenFile {
   readonly #path: string
+  readonly #what: TokenPurpose
   #signature: string | undefined
   #tokens: Tokens | undefined
   #reading: Promise<Tokens> | undefined
 
   /** @param path links are followed, because a mounted Secret is one */
-  constructor(path: string) {
+  constructor(path: string, what: TokenPurpose = ADMIN) {
     this.#path = path
+    this.#what = what
   }
 
   /** As the file is now. */
@@ -60,7 +75,7 @@ export class TokenFile {
       const what = `has mode ${mode}, so other users may read or replace it; run chmod 600 (a mounted Secret: defaultMode 0440)`
       this.#tokens = { ok: false, fault: this.#fault(what) }
     } else {
-      const parsed = parseTokens(read.text)
+      const parsed = parseTokens(read.text, this.#what.minLength)
       this.#tokens =
         typeof parsed === 'string' ? { ok: false, fault: this.#fault(parsed) } : { ok: true, digests: parsed }
     }
@@ -71,12 +86,12 @@ export class TokenFile {
   }
 
   #fault(what: string): string {
-    return `admin.tokenFile ${this.#path} ${what}. Until it is corrected no change through the admin API is accepted`
+    return `${this.#what.field} ${this.#path} ${what}. Until it is corrected ${this.#what.without}`
   }
 }
 
 /** @returns digests, or the error without any content */
-function parseTokens(text: string): readonly Buffer[] | string {
+function parseTokens(text: string, minLength: number): readonly Buffer[] | string {
   const digests: Buffer[] = []
   for (const [index, line] of text.split('\n').entries()) {
     const token = line.trim()
@@ -85,8 +100,8 @@ function parseTokens(text: string): readonly Buffer[] | string {
     // RFC 6750 section 2.1: what can stand behind `Bearer`.
     if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token))
       return `is not usable: ${where} is not a token (letters, digits, - . _ ~ + / and = at the end); generate one with: openssl rand -base64 32`
-    if (token.length < MIN_LENGTH || token.length > MAX_LENGTH)
-      return `is not usable: the token in ${where} has ${token.length} characters, allowed are ${MIN_LENGTH} to ${MAX_LENGTH}; generate one with: openssl rand -base64 32`
+    if (token.length < minLength || token.length > MAX_LENGTH)
+      return `is not usable: the token in ${where} has ${token.length} characters, allowed are ${minLength} to ${MAX_LENGTH}; generate one with: openssl rand -base64 32`
     digests.push(digestOf(token))
   }
   if (digests.length === 0) return 'contains no token; generate one with: openssl rand -base64 32'

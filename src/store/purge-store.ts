@@ -27,6 +27,8 @@ export interface PurgeReach {
 }
 
 export interface PurgeStore {
+  /** It tells records that it has taken when they act everywhere: they are not to be sent again. */
+  readonly tellsLater?: boolean
   /**
    * Keeps records, each with its id, for all; they are told here, too.
    *
@@ -44,6 +46,8 @@ export interface ReplicaPod {
   /** `namespace/name` */
   readonly name: string
   readonly addresses: readonly string[]
+  /** By their names in the Service that lists the pods. */
+  readonly ports: ReadonlyMap<string, number>
   /** By its probe. One that is not may serve all the same: it drains, or it starts. */
   readonly ready: boolean
 }
@@ -54,6 +58,8 @@ export interface OtherReplicas {
   readonly own: string
   /** Without this one; undefined: nobody lists them. */
   pods(): readonly ReplicaPod[] | undefined
+  /** There may be others, and they cannot be listed (yet). */
+  readonly unlisted?: boolean
   /** Whether the process of a pod has ended for certain. */
   hasEnded(pod: ReplicaPod): Promise<boolean>
 }

@@ -142,7 +142,8 @@ function workerTls({ tls }: SettingsObject): WorkerSettings['tls'] {
 /** Ports on which this process listens, and those on which it will as soon as it can. */
 export function ownPorts(settings: SettingsObject, sockets: readonly ListenerSettings[]): number[] {
   const ports = new Set([...settings.listeners, ...sockets].map((listener) => listener.port))
-  for (const text of [settings.admin.address, settings.signals.address]) {
+  const { admin, signals, peers } = settings
+  for (const text of [admin.address, signals.address, ...(peers.keyFile === undefined ? [] : [peers.address])]) {
     const port = /:(\d{1,5})$/.exec(text)?.[1]
     if (port !== undefined) ports.add(Number(port))
   }

@@ -46,6 +46,7 @@ describe('the admin API of the cache', () => {
       namespacesOf: (host) => (!serving ? undefined : host === 'shop.example' ? ['shop', 'images'] : []),
       rules: () => (serving ? [{ route: 'shop/web', rule: 'a' }] : undefined),
       others: aloneAs('own'),
+      peers: () => undefined,
       replicas: () => replicas,
       listeners: () => [],
       ask(message) {

@@ -157,7 +157,9 @@ describe('the chart', { concurrency: 2 }, () => {
     const other: Readonly<Record<string, object>> = {
       'admin.address': { settings: { admin: { address: '127.0.0.1:9911' } } },
       'admin.tokenFile': { settings: { admin: { tokenFile: '/token' } } },
-      'signals.address': { signals: { port: 9903 } },
+      'signals.address': { signals: { port: 9904 } },
+      'peers.address': { peers: { port: 9905 } },
+      'peers.keyFile': { peers: { enabled: false } },
       'limits.memory': { settings: { limits: { memory: '384Mi' } } },
       'cache.memory': { settings: { cache: { memory: '64Mi' } } },
       'cache.files': { settings: { cache: { files: '64Mi' } } },
@@ -308,6 +310,33 @@ describe('the chart', { concurrency: 2 }, () => {
     )
   })
 
+  it('has a key of its replicas in a Secret, or names that of the operator, and neither where they do not talk', async () => {
+    const about = async (peers: object) => {
+      const objects = await render({ values: { peers } })
+      const secrets = objects.filter(({ kind }) => kind === 'Secret')
+      const volume = podOf(objects).spec.volumes.find(({ name }: Part) => name === 'peers')
+      const ports = objects.flatMap(({ kind, spec }) => (kind === 'Service' ? spec.ports : []))
+      const named = ports.filter(({ name }: Part) => name === 'peers').length
+      return {
+        keys: secrets.map(({ data }) => atob(data.key)),
+        names: secrets.map(({ metadata }) => metadata.name),
+        volume,
+        named,
+      }
+    }
+    const made = await about({})
+    assert.deepEqual(
+      [made.names, made.volume.secret.secretName, made.named],
+      [['hg-headgate-peers'], 'hg-headgate-peers', 1],
+    )
+    assert.match(made.keys[0]!, /^[A-Za-z0-9]{48}$/)
+    assert.notEqual((await about({})).keys[0], made.keys[0], 'nobody knows it')
+    const stated = await about({ keySecretName: 'ours' })
+    assert.deepEqual([stated.names, stated.volume.secret.secretName, stated.named], [[], 'ours', 1])
+    const off = await about({ enabled: false })
+    assert.deepEqual([off.names, off.volume, off.named], [[], undefined, 0])
+  })
+
   it('puts ports 80 and 443 before 8080 and 8443', async () => {
     const objects = await render({})
     const service = one(objects, 'Service').spec.ports.map((port: Part) => [port.port, port.targetPort])
@@ -320,6 +349,7 @@ describe('the chart', { concurrency: 2 }, () => {
       [8080, 'http'],
       [8443, 'https'],
       [9902, 'signals'],
+      [9903, 'peers'],
     ])
   })
 

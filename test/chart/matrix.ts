@@ -124,6 +124,8 @@ export const MATRIX: readonly Case[] = [
       },
     },
   },
+  { name: 'a key of the operator for peers', values: { peers: { keySecretName: 'peers', port: 9100 } } },
+  { name: 'no peers', values: { peers: { enabled: false }, networkPolicy: { enabled: true, egress: [] } } },
   { name: 'a Service for metrics', values: { metrics: { service: true }, signals: { port: 9100 } } },
   {
     name: 'names as long as they may be',
@@ -349,6 +351,7 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     values: { service: { type: 'ClusterIP' }, listeners: { http: { nodePort: 30080 } } },
     says: /listeners\.http\.nodePort: a Service of type ClusterIP has none/,
   },
+  { name: 'one port for two, of peers', values: { peers: { port: 9902 } }, says: /9902 is the port of signals/ },
   { name: 'one port for two', values: { listeners: { http: { port: 9902 } } }, says: /9902 is the port of signals/ },
   {
     name: 'the port of the admin API',

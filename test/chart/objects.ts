@@ -127,7 +127,7 @@ function* selectors(objects: readonly KubernetesObject[]): Generator<string> {
     if (object.kind === 'NetworkPolicy') {
       selecting.push([called(object), spec.podSelector.matchLabels])
       const opened = spec.ingress.flatMap((rule: Part) => rule.ports.map((port: Part) => port.port))
-      if (opened.toSorted().join() !== ports.toSorted().join())
+      if ([...new Set(opened)].toSorted().join() !== ports.toSorted().join())
         yield `${called(object)} opens ${opened}, the pods have ${ports}`
     }
     if (object.kind === 'ServiceMonitor') {
@@ -240,6 +240,7 @@ function* settings(objects: readonly KubernetesObject[], { unbuilt = false }: Ex
   const listening = [
     ...given.listeners.map((listener: Part) => [listener.name, listener.port]),
     ['signals', Number(given.signals.address.slice(1))],
+    ...(given.peers === undefined ? [] : [['peers', Number(given.peers.address.slice(1))]]),
   ]
   const open = container.ports.map((port: Part) => [port.name, port.containerPort])
   if (JSON.stringify(listening) !== JSON.stringify(open)) yield `settings listen on ${listening}, the pod opens ${open}`

@@ -27,6 +27,7 @@ export const SETTINGS: SettingsObject = {
   ],
   admin: { address: '127.0.0.1:9901' },
   signals: { address: ':9902' },
+  peers: { address: ':9903' },
   tenancy: 'Shared',
   hostnameHold: '1h',
   upstreams: { denyCIDRs: [] },

@@ -83,7 +83,7 @@ describe('a part that is stored', () => {
     await gets(w, '120-130', 120, 130, 1)
     await gets(w, '199-199', 199, 199, 1)
     assert.match((await gets(w, '150-250', 150, 250, 2)).cache!, /^headgate;fwd=partial;ttl=/)
-    assert.equal((await gets(w, '500-509', 500, 509, 3)).cache, 'headgate;fwd=partial;stored')
+    assert.equal((await gets(w, '500-509', 500, 509, 3)).cache, 'headgate;fwd=uri-miss;stored')
     await gets(w, '-100', 3900, 3999, 4)
     await gets(w, '-50', 3950, 3999, 4)
     await gets(w, '3990-', 3990, 3999, 4)
@@ -140,7 +140,14 @@ describe('a part that is no answer', () => {
       const w = world(t)
       w.fields = { 'cache-control': 'max-age=60', ...tag }
       await gets(w, '0-99', 0, 99, 1)
-      await gets(w, '0-99', 0, 99, 2)
+      await gets(w, '10-19', 10, 19, 1)
+      await gets(w, '50-149', 50, 149, 2)
+      assert.deepEqual([w.asked[1]!.fields.range, w.asked[1]!.fields['if-range']], ['bytes=50-149', undefined])
+      await gets(w, '120-129', 120, 129, 2)
+      await gets(w, '100-199', 100, 199, 3)
+      await gets(w, '50-199', 50, 199, 4)
+      await gets(w, '0-', 0, 3999, 5)
+      assert.deepEqual([(await get(w)).status, w.asked.length], [200, 5])
       await w.gateway.nothingLeft()
     }
   })
@@ -514,6 +521,24 @@ describe('a range of which some is stored', () => {
     for (const one of asks) assert.equal((await one.response()).body, w.body.slice(900, 1100))
     assert.equal(w.asked.length, 2)
     await w.gateway.nothingLeft()
+  })
+
+  it('is asked for as it is by who wants it for itself alone', async (t) => {
+    const alone: readonly FieldMap[] = [
+      { 'cache-control': 'no-store' },
+      { 'cache-control': 'no-cache' },
+      { authorization: 'Basic eDp5' },
+      { 'x-http-method-override': 'DELETE' },
+    ]
+    for (const fields of alone) {
+      const w = world(t)
+      await gets(w, '0-999', 0, 999, 1)
+      await gets(w, '900-1099', 900, 1099, 2, fields)
+      assert.deepEqual([w.asked[1]!.fields.range, w.asked[1]!.fields['if-range']], ['bytes=900-1099', undefined])
+      const other = await gets(w, '1000-1099', 1000, 1099, 'no-cache' === fields['cache-control'] ? 2 : 3)
+      assert.equal(w.asked.length === 3, other.cache!.includes('fwd='))
+      await w.gateway.nothingLeft()
+    }
   })
 
   it('comes from two parts that have not become one', async (t) => {

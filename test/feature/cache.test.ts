@@ -30,7 +30,7 @@ describe('the cache', () => {
   const the = () => rig
 
   before(async () => {
-    rig = await CacheRig.start(scope, POLICIES, (port) => manifests(port) + byMethod(), {
+    rig = await CacheRig.start(scope, POLICIES, (port) => manifests(port) + byMethod(port), {
       cache: { debugCIDRs: ['127.0.0.0/8'] },
     })
   })

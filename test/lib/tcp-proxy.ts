@@ -27,6 +27,10 @@ export class TcpProxy {
     return `${HOST}:${this.#port}`
   }
 
+  get connections(): number {
+    return this.#sockets.size / 2
+  }
+
   /** Takes connections (again), at the same port. */
   async open(): Promise<void> {
     this.#server = this.#serverOf()
@@ -38,6 +42,8 @@ export class TcpProxy {
   async cut(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
+    // One that was accepted and not announced yet comes behind it.
+    this.#server.on('connection', () => this.drop())
     this.drop()
     await closed
   }

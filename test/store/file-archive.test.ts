@@ -21,6 +21,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import { WHOLE_BYTES } from '../../src/cache/response-archive.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
+import type { FileCall } from '../../src/store/archive/file-calls.ts'
 import { FileRecords } from '../../src/store/archive/file-records.ts'
 import { FileServer } from '../../src/store/archive/file-server.ts'
 import { FileStore } from '../../src/store/archive/file-store.ts'
@@ -79,7 +80,7 @@ function open(
     unread: (message) => failures.push(message),
   })
   while (store.step());
-  const server = new FileServer(store, { every: () => () => {}, nextTurn: (run) => systemTimers.nextTurn(run) })
+  const server = new FileServer(store, { ...systemTimers, every: () => () => {} })
   const all: FileRecords[] = []
   const end = (): void => {
     for (const records of all.splice(0)) records.use(null)
@@ -377,5 +378,53 @@ describe('the files of a thread that does not answer', () => {
     while ((await reasonOf()) !== 'away') await pause(1)
     records.use(null)
     assert.equal(await reasonOf(), 'absent')
+  })
+})
+
+describe('the thread of the files', () => {
+  /** The server in this thread, on a disk where each call takes some time more. */
+  function slow(took: number, deadline: number): { readonly records: FileRecords; readonly done: string[] } {
+    const done: string[] = []
+    class SlowStore extends FileStore {
+      override run(call: FileCall): unknown {
+        done.push(`${call.owner} ${call.call}`)
+        const end = performance.now() + took
+        while (performance.now() < end);
+        return super.run(call)
+      }
+    }
+    const fault = (message: string | undefined): void => assert.fail(message)
+    const options = { stateDirectory: folderOf(), maxFiles: 100, maxBytes: MIB, failure: fault, unread: fault }
+    const store = new SlowStore({ ...options, clock: systemTimers })
+    while (store.step());
+    const server = new FileServer(store, { ...systemTimers, every: () => () => {} })
+    const records = new FileRecords({ time: systemTimers, deadline, patience: 30_000, ask: () => {} })
+    const { port1, port2 } = new MessageChannel()
+    server.serve(port1)
+    records.use(port2)
+    closing.push(() => records.use(null))
+    return { records, done }
+  }
+  const PIECES = { root: 'root', token: new Uint8Array(16) }
+
+  it('reads by turns of the namespaces: many calls of one hold up no other', async () => {
+    const { records, done } = slow(3, 30_000)
+    const many = Array.from({ length: 60 }, (_, i) => records.readPiece({ owner: 'many', ...PIECES }, i + 1))
+    await pause(10)
+    await records.find('one', 'root', null)
+    assert.ok(done.length < 20, `${done.length} calls before it`)
+    await Promise.all(many)
+    assert.equal(done.length, 61)
+  })
+
+  it('does nothing that nobody waits for, except what removes', async () => {
+    const { records, done } = slow(150, 100)
+    const calls = [1, 2, 3, 4].map(() => records.find('shop', 'root', null).catch(({ reason }) => reason))
+    const removed = records.remove('shop', 'root')
+    assert.deepEqual(await Promise.all(calls), ['timeout', 'timeout', 'timeout', 'timeout'])
+    await removed
+    // The first at most has begun in time.
+    assert.deepEqual(done.slice(-1), ['shop remove'])
+    assert.ok(done.length <= 2, done.join())
   })
 })

@@ -138,5 +138,6 @@ describe('the settings of a worker', () => {
       signals: { address: ':8' },
     })
     assert.deepEqual(ownPorts(own, []), [80, 7, 8])
+    assert.deepEqual(ownPorts({ ...own, peers: { address: ':9', keyFile: '/key' } }, []), [80, 7, 8, 9])
   })
 })

@@ -73,13 +73,17 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{- define "headgate.peersSecretName" -}}
+{{- default (printf "%s-peers" (include "headgate.fullname" .)) .Values.peers.keySecretName -}}
+{{- end -}}
+
 {{/*
 The settings, by what belongs to one start: the ports that the pods have open, and what is read then only. Other settings act while pods
 run; for these there are other pods, which must not be given what a kubelet still remembers of a ConfigMap of the same name.
 */}}
 {{- define "headgate.settingsName" -}}
 {{- $settings := include "headgate.settings" . | fromYaml -}}
-{{- $start := pick $settings "admin" "signals" "watchNamespaces" "stateDirectory" "stateKeyFile" -}}
+{{- $start := pick $settings "admin" "signals" "peers" "watchNamespaces" "stateDirectory" "stateKeyFile" -}}
 {{- with (($settings.limits | default dict).memory) -}}{{- $_ := set $start "memory" . -}}{{- end -}}
 {{- with (($settings.cache | default dict).memory) -}}{{- $_ := set $start "cacheMemory" . -}}{{- end -}}
 {{- with (($settings.cache | default dict).files) -}}{{- $_ := set $start "cacheFiles" . -}}{{- end -}}

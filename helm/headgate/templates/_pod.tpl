@@ -81,6 +81,10 @@ seccompProfile: { type: RuntimeDefault }
   # 288 is 0440: the group is the pod's fsGroup.
   secret: { secretName: {{ . | quote }}, defaultMode: 288, items: [{ key: keys, path: keys }] }
 {{- end }}
+{{- if .Values.peers.enabled }}
+- name: peers
+  secret: { secretName: {{ include "headgate.peersSecretName" . | quote }}, defaultMode: 288, items: [{ key: key, path: key }] }
+{{- end }}
 {{- range .Values.plugins }}
 - name: plugin-{{ .name }}
   {{- if .volume }}
@@ -108,6 +112,9 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- if .Values.state.keySecretName }}
 - { name: state-key, mountPath: /etc/headgate-state-key, readOnly: true }
+{{- end }}
+{{- if .Values.peers.enabled }}
+- { name: peers, mountPath: /etc/headgate-peers, readOnly: true }
 {{- end }}
 {{- range .Values.plugins }}
 - { name: plugin-{{ .name }}, mountPath: /etc/headgate-plugins/{{ .name }}, readOnly: true }
@@ -197,6 +204,9 @@ spec:
       protocol: TCP
     {{- end }}
     - { name: signals, containerPort: {{ int .Values.signals.port }}, protocol: TCP }
+    {{- if .Values.peers.enabled }}
+    - { name: peers, containerPort: {{ int .Values.peers.port }}, protocol: TCP }
+    {{- end }}
     startupProbe:
       {{- include "headgate.probe" (dict "path" "/healthz" "probe" .Values.probes.startup) | nindent 6 }}
     readinessProbe:

@@ -49,6 +49,9 @@
 {{- end -}}
 {{- $_ := set $settings "listeners" $listeners -}}
 {{- $_ := set $settings "signals" (dict "address" (printf ":%d" (int .Values.signals.port))) -}}
+{{- if .Values.peers.enabled -}}
+{{- $_ := set $settings "peers" (dict "address" (printf ":%d" (int .Values.peers.port)) "keyFile" "/etc/headgate-peers/key") -}}
+{{- end -}}
 {{- with .Values.watchNamespaces -}}{{- $_ := set $settings "watchNamespaces" . -}}{{- end -}}
 {{- if .Values.state.enabled -}}{{- $_ := set $settings "stateDirectory" "/var/lib/headgate" -}}{{- end -}}
 {{- if .Values.state.keySecretName -}}{{- $_ := set $settings "stateKeyFile" "/etc/headgate-state-key/keys" -}}{{- end -}}
@@ -102,6 +105,11 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- $signalsPort := toString (int .Values.signals.port) -}}
 {{- if eq $adminPort $signalsPort -}}{{- fail (printf "signals.port: %s is the port of the admin API" $signalsPort) -}}{{- end -}}
 {{- $ports := dict $signalsPort "signals" $adminPort "the admin API" -}}
+{{- if .Values.peers.enabled -}}
+{{- $peersPort := toString (int .Values.peers.port) -}}
+{{- with get $ports $peersPort -}}{{- fail (printf "peers.port: %s is the port of %s" $peersPort .) -}}{{- end -}}
+{{- $_ := set $ports $peersPort "peers" -}}
+{{- end -}}
 {{- $hostPorts := dict -}}
 {{- $servicePorts := dict -}}
 {{- $exposed := false -}}

@@ -23,12 +23,14 @@ import type { MetricsReader } from '../../shared-memory/metrics-reader.ts'
 import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
+import { PurgeMesh, type PurgeMeshEdges } from '../../store/peers/purge-mesh.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
-import type { OtherReplicas, PurgeReach } from '../../store/purge-store.ts'
+import type { OtherReplicas } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
+import { purgeView } from './purge-view.ts'
 import { type ServedRule, unknownNames } from './unknown-names.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 
@@ -48,6 +50,8 @@ export interface CacheRoomOptions {
   /** All that are served; undefined: not known yet. */
   readonly rules: () => Iterable<ServedRule> | undefined
   readonly others: OtherReplicas
+  /** How replicas tell each other without Redis; undefined: they do not. */
+  readonly peers: () => PeerSettings | undefined
   /** How many there are at least, where somebody says it. */
   readonly replicas: () => number
   readonly listeners: () => readonly OwnListener[]
@@ -60,6 +64,9 @@ export interface CacheRoomOptions {
   readonly failure: (message: string | undefined) => void
   readonly report: (level: 'info' | 'warn', message: string) => void
 }
+
+/** Read at the start. */
+export type PeerSettings = Pick<PurgeMeshEdges, 'listen' | 'secrets'>
 
 /** Where the history is, by the settings. */
 export interface CacheSettings {
@@ -176,7 +183,7 @@ export class Caches implements CacheRequests {
     const id = await this.#purgePaced(records)
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
     const unknown = await this.#unknownOf(namespace, body)
-    return { ok: true, view: { ...this.#viewOf(namespaces, body, reach), unknown } }
+    return { ok: true, view: { ...purgeView(namespaces, body, this.#history, reach, this.#options), unknown } }
   }
 
   warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
@@ -226,9 +233,15 @@ export class Caches implements CacheRequests {
     return this.#keeper.use((known, events) => new PurgeStream(known, { redis, time, random, name, others }, events))
   }
 
-  /** What this process keeps for itself. */
+  /** Without Redis. */
   #useOwn(stateDirectory: string | undefined): Promise<void> {
-    const { random } = this.#options
+    const { time, random, name, others, peers } = this.#options
+    const settings = peers()
+    if (settings !== undefined) {
+      this.#history = 'Peers'
+      const edges = { ...settings, time, random, name, others }
+      return this.#keeper.use((before, events) => new PurgeMesh(before, edges, events))
+    }
     this.#history = stateDirectory === undefined ? 'None' : 'File'
     return this.#keeper.use(
       stateDirectory === undefined ? undefined : (_, events) => new PurgeJournal(stateDirectory, { random }, events),
@@ -281,7 +294,8 @@ export class Caches implements CacheRequests {
       return failure(undefined)
     }
     this.#stopFailing ??= time.after(FAILS_FOR, () => {
-      if (this.#problem !== undefined) failure(`purges of the HTTP cache do not outlive this process: ${this.#problem}`)
+      const what = this.#history === 'Peers' ? 'are not told to other replicas' : 'do not outlive this process'
+      if (this.#problem !== undefined) failure(`purges of the HTTP cache ${what}: ${this.#problem}`)
     })
   }
 
@@ -299,44 +313,6 @@ export class Caches implements CacheRequests {
     })
     this.#pace = purged.then(() => {})
     return purged
-  }
-
-  #viewOf(
-    namespaces: readonly string[],
-    body: PurgeBody,
-    reach: Awaited<ReturnType<PurgeKeeper['reach']>>,
-  ): Omit<PurgeView, 'unknown'> {
-    const { urls, prefixes, tags, soft = false } = body
-    const history = this.#history
-    const kept = reach?.kept === true
-    const { members, complete } = this.#membersOf(reach)
-    const reached = members.filter(({ acts }) => acts)
-    const missing = members.filter(({ acts }) => !acts).map(({ name }) => name)
-    const replicas = Math.max(members.length, this.#options.replicas())
-    const everywhere = complete && reached.length === replicas
-    return {
-      namespaces,
-      purged: (urls ?? prefixes ?? tags ?? ['']).length,
-      soft,
-      replicas,
-      reached: reached.length,
-      acts: reached.map(({ name }) => name),
-      missing,
-      everywhere,
-      history,
-      kept,
-      detail: detailOf(history, kept, everywhere, missing),
-    }
-  }
-
-  /** By what is shared where something is, else by who is known to be there. */
-  #membersOf(reach: Awaited<ReturnType<PurgeKeeper['reach']>>): PurgeReach {
-    if (reach?.kept === true && this.#history !== 'File') return reach
-    const { others } = this.#options
-    const pods = others.pods()
-    const known = (pods ?? []).map(({ name }) => ({ name, acts: false }))
-    // Of those that share something which cannot be asked, nobody knows how many there are.
-    return { members: [{ name: others.own, acts: true }, ...known], complete: this.#history !== 'Redis' }
   }
 }
 
@@ -357,27 +333,6 @@ function memoryView(memory: CacheBuffers | undefined, workers: number) {
     replaced: sum.Replaced,
     refused: sum.NoRoom + sum.NoSlot + sum.NoClaim,
   }
-}
-
-/** @param missing those that do not act by it, as far as is known */
-function detailOf(
-  history: PurgeView['history'],
-  kept: boolean,
-  everywhere: boolean,
-  missing: readonly string[],
-): string {
-  if (history === 'Redis' && !kept)
-    return 'It acts in this replica. Redis does not answer: the other replicas are told when it does.'
-  if (history === 'Redis' && everywhere) return 'It acts in every replica.'
-  if (history === 'Redis' && missing.length === 0)
-    return 'It acts in this replica and in those that Redis names. Others act by it when they have read it.'
-  if (history === 'Redis')
-    return `It does not act yet in ${missing.join(', ')}: what reads it in Redis acts by it, and what has ended serves nothing.`
-  const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
-  const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
-  if (history === 'File' && !kept)
-    return `${here} It could not be written down, so files may come back after a restart.`
-  return here
 }
 
 function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {

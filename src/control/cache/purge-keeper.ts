@@ -20,7 +20,7 @@ const LOOK: Milliseconds = 5
 
 /** Makes the history with what is known of it. */
 export type OpenPurgeStore = (
-  known: { readonly history: number; readonly position: number },
+  known: { readonly history: number; readonly position: number; readonly forgotten: boolean },
   events: PurgeStoreEvents,
 ) => PurgeStore
 
@@ -41,6 +41,8 @@ export class PurgeKeeper {
   readonly #waiting = new Map<number, PurgeRecord>()
   /** How many of them a namespace has. */
   readonly #counts = new Map<number, number>()
+  /** Of them, those that the store has taken and tells later. */
+  readonly #taken = new Set<number>()
   readonly #waiters = new Set<() => void>()
   /** Null: nobody has said yet whether there is one. */
   #store: PurgeStore | undefined | null = null
@@ -71,14 +73,18 @@ export class PurgeKeeper {
     this.#stopRetry = () => {}
     this.#store = null
     this.#sending = false
+    this.#taken.clear()
     this.#options.failure(undefined)
     const { history, position } = this.#purges
+    const { log } = this.#options
+    // More were purged than the log holds, so that some may be known nowhere else.
+    const forgotten = Array.from({ length: log.writers }, (_, i) => i).some((writer) => log.hasForgotten(writer))
     if (open === undefined) {
       this.#store = undefined
       this.#forget()
     } else {
       this.#store = open(
-        { history, position },
+        { history, position, forgotten },
         this.#events(() => turn === this.#turn),
       )
       this.#send()
@@ -111,8 +117,8 @@ export class PurgeKeeper {
     if (store === undefined || store === null) return undefined
     const { time } = this.#options
     const until = time.monotonic() + within
-    while (this.#waiting.has(id) && time.monotonic() < until) await this.#changed(until - time.monotonic())
-    if (this.#waiting.has(id)) return { kept: false, members: [], complete: false }
+    while (!this.#isKept(id) && time.monotonic() < until) await this.#changed(until - time.monotonic())
+    if (!this.#isKept(id)) return { kept: false, members: [], complete: false }
     return { kept: true, ...(await store.reach(id)) }
   }
 
@@ -140,7 +146,12 @@ export class PurgeKeeper {
     this.#send()
   }
 
+  #isKept(id: number): boolean {
+    return !this.#waiting.has(id) || this.#taken.has(id)
+  }
+
   #settle(id: number): void {
+    this.#taken.delete(id)
     const record = this.#waiting.get(id)
     if (record === undefined) return
     this.#waiting.delete(id)
@@ -165,14 +176,16 @@ export class PurgeKeeper {
   #forget(): void {
     for (const id of this.#waiting.keys()) this.#purges.append({ ...PLAIN, kind: 'mark', id })
     this.#waiting.clear()
+    this.#taken.clear()
     this.#counts.clear()
   }
 
   #send(): void {
     const store = this.#store
-    if (this.#sending || this.#waiting.size === 0 || store === null) return
+    if (this.#sending || this.#waiting.size === this.#taken.size || store === null) return
     if (store === undefined) {
       this.#waiting.clear()
+      this.#taken.clear()
       this.#counts.clear()
       return
     }
@@ -182,12 +195,13 @@ export class PurgeKeeper {
   }
 
   async #sendTo(store: PurgeStore): Promise<void> {
-    const batch = [...this.#waiting.values()].slice(0, BATCH)
+    const batch = [...this.#waiting.values()].filter(({ id }) => !this.#taken.has(id)).slice(0, BATCH)
     this.#failed = false
     try {
       if (batch.length > 0) await store.append(batch)
       if (store !== this.#store) return
       this.#purges.refresh()
+      if (store.tellsLater === true) this.#keepTaken(batch)
       // Those that were told have a place now; the others are sent again.
       if (batch.length === BATCH) return this.#sendLater(PAUSE)
       this.#sending = false
@@ -197,6 +211,12 @@ export class PurgeKeeper {
       this.#failed = true
       this.#sendLater(RETRY)
     }
+  }
+
+  /** Those that have been told meanwhile do not wait any more. */
+  #keepTaken(batch: readonly PurgeRecord[]): void {
+    for (const { id } of batch) if (this.#waiting.has(id)) this.#taken.add(id)
+    for (const tell of this.#waiters) tell()
   }
 
   #sendLater(pause: Milliseconds): void {

@@ -20,22 +20,25 @@ export interface ReplicaPodsOptions {
   readonly inCluster: boolean
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Of a Service, `namespace/name`. */
-  readonly slices: (service: string) => ReadonlyMap<string, ServedResource<EndpointSlice>> | undefined
+  readonly slices: (service: string) => Slices | undefined
   readonly time: Pick<TimerClock, 'after'>
 }
 
 interface Pod extends ReplicaPod {
   readonly addresses: string[]
   ready: boolean
-  /** By their names in the Service. */
-  readonly ports: ReadonlyMap<string, number>
 }
+
+type Slices = ReadonlyMap<string, ServedResource<EndpointSlice>>
 
 export class ReplicaPods implements OtherReplicas {
   readonly own: string
   readonly #options: ReplicaPodsOptions
   /** `namespace/name` of the Service that lists every replica. */
   readonly #service: string | undefined
+  /** What {@link #pods} was made of. */
+  #slices: Slices | undefined
+  #pods: readonly Pod[] | undefined
 
   constructor(options: ReplicaPodsOptions) {
     this.#options = options
@@ -45,10 +48,20 @@ export class ReplicaPods implements OtherReplicas {
     this.#service = listed ? `${POD_NAMESPACE}/${HEADGATE_REPLICAS}` : undefined
   }
 
+  get unlisted(): boolean {
+    return this.#service !== undefined && this.pods() === undefined
+  }
+
   /** Without this one; undefined: nobody lists them, or they are not known yet. */
   pods(): readonly Pod[] | undefined {
     const slices = this.#service === undefined ? undefined : this.#options.slices(this.#service)
-    if (slices === undefined) return undefined
+    if (slices === this.#slices) return this.#pods
+    this.#slices = slices
+    this.#pods = slices && this.#podsOf(slices)
+    return this.#pods
+  }
+
+  #podsOf(slices: Slices): readonly Pod[] {
     const pods = new Map<string, Pod>()
     for (const { object } of slices.values()) {
       const ports = new Map((object.ports ?? []).map(({ name, port }) => [name ?? '', port ?? 0]))

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../../api/settings.ts'
 
-type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals' | 'limits' | 'cache', string]
+type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals' | 'peers' | 'limits' | 'cache', string]
 
 /**
  * Where servers listen that no request of a client goes to, what is watched, where the process keeps what it knows, and
@@ -15,6 +15,8 @@ export const AT_START: readonly Path[] = [
   ['admin', 'address'],
   ['admin', 'tokenFile'],
   ['signals', 'address'],
+  ['peers', 'address'],
+  ['peers', 'keyFile'],
   ['limits', 'memory'],
   ['cache', 'memory'],
   ['cache', 'files'],

@@ -18,8 +18,8 @@ import { labelsOf } from './purged.ts'
 import { dateText } from './revalidation.ts'
 
 /**
- * A part is joined with one that is up to so many times as long, so that each byte from the origin costs at most so
- * many bytes of copies: who asks for one byte behind 8 MiB must not have 8 MiB copied.
+ * Of a new part both together are up to so many times as long: who asks for one byte behind 8 MiB must not have 8 MiB
+ * copied. What is read in order is copied so many times for each power of it.
  */
 const MOST_COPIES = 16
 /** Bytes that are copied at once, and in one turn. */

@@ -43,7 +43,7 @@ export function partIn({ asked }: PartPlace, fields: Fields, bodyLength: number 
   const { first, last, complete } = range
   const part = { first, last, complete }
   if (bodyLength !== undefined && bodyLength !== last - first + 1) return null
-  return isAnswered(asked, part) && fields.get('etag')!.length <= MAX_TAG ? part : null
+  return isAnswered(asked, part) && (fields.get('etag')?.length ?? 0) <= MAX_TAG ? part : null
 }
 
 /** What a stored 206 has; null: it is none. */

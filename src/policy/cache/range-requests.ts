@@ -7,15 +7,15 @@
 import { toParts } from '../../cache/answer.ts'
 import { type CacheNumbers, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
-import { stronglyEqual } from '../../cache/entity-tag.ts'
 import { covers, type Part } from '../../cache/partial-content.ts'
-import { type ListedPart, missingOf, type PartsRecord } from '../../cache/parts-record.ts'
+import { type ListedPart, missingOf, type PartsRecord, sameTag } from '../../cache/parts-record.ts'
 import { Condition, conditionsOf } from '../../cache/preconditions.ts'
 import { type ByteRange, rangesOf } from '../../cache/ranges.ts'
 import { EntryKind, type FillUnderWay, type HeldEntry, type ResponseMemory } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { mayCollapse } from '../../cache/storing.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
 import type { Exchange } from '../exchange.ts'
@@ -98,7 +98,9 @@ export class RangeRequests {
    * @returns null: as without anything stored; `KEY` is as it was
    */
   decide(asking: Asking, found: Lookup): Decision | null {
-    if (asking.round >= MAX_ROUNDS) return null
+    // What is for this request alone is fetched as it is.
+    if (asking.round >= MAX_ROUNDS || asking.directives.noCache) return null
+    if (!mayCollapse(this.#requests.storing(asking.x, asking.content))) return null
     const under = wholeUnderWay(this.#memory, found.part!, asking.rule)
     if (under !== null)
       return under.held === null
@@ -126,7 +128,7 @@ export class RangeRequests {
     if ((conditionsOf(request) & ~FOR_RANGES) !== 0) return null
     const record = this.#fetching.parts.listed(whole)
     const ifRange = request.all('if-range')
-    if (record === null || ifRange.some((tag) => !stronglyEqual(record.tag, tag))) return null
+    if (record === null || ifRange.length > 1 || !sameTag(record.tag, ifRange[0] ?? record.tag)) return null
     const asked = rangesOf(request, record.complete)
     const range = asked.type === 'Ranges' && asked.ranges.length === 1 ? asked.ranges[0]! : undefined
     const missing = range === undefined ? null : missingOf(record, range)
@@ -256,7 +258,7 @@ export class RangeRequests {
       const head = new StoredHead().at(held.bytes, held.headAt)
       const own = head.fields(new Fields()).joined('content-encoding')
       if (i === 0) coding = own
-      if (own !== coding || !stronglyEqual(head.etag ?? '', tag)) return false
+      if (own !== coding || !sameTag(head.etag ?? '', tag)) return false
     }
     // The oldest last: its age is told.
     const byAge = judged.toSorted((a, b) => b.numbers.born - a.numbers.born)

@@ -1,7 +1,6 @@
 /** Parts of representations in the memory: which of them answers a request, and how one more is listed. */
 import { type AskedRange, askedRange } from '../../cache/asked-range.ts'
 import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import { stronglyEqual } from '../../cache/entity-tag.ts'
 import { covers } from '../../cache/partial-content.ts'
 import {
   decodeParts,
@@ -11,9 +10,10 @@ import {
   type PartsRecord,
   partWith,
   sameAsked,
+  sameTag,
 } from '../../cache/parts-record.ts'
 import { allowsRange } from '../../cache/preconditions.ts'
-import { parseContentRange, rangesOf } from '../../cache/ranges.ts'
+import { type ByteRange, parseContentRange, rangesOf } from '../../cache/ranges.ts'
 import {
   EntryKind,
   type Fill,
@@ -55,7 +55,7 @@ export class StoredParts {
     if (record === null) return
     const asked = rangesOf(request, record.complete)
     if (asked.type !== 'Ranges') return
-    found.partial = true
+    found.partial = record.parts.some((part) => asked.ranges.some((range) => overlap(part, range)))
     const listed = partWith(record, asked.ranges)
     if (listed === undefined) return
     writePart(listed.asked)
@@ -121,7 +121,7 @@ export class StoredParts {
       dropped.length = 0
       const own: ListedPart = { first, last, asked: named }
       if (record === null) return { complete, tag, sent, parts: [own] }
-      const isSame = record.complete === complete && stronglyEqual(record.tag, tag)
+      const isSame = record.complete === complete && sameTag(record.tag, tag)
       if (!isSame && record.sent > sent) return null
       const others = record.parts.filter(({ asked }) => !sameAsked(asked, named))
       // Within the new one they are of no use.
@@ -231,6 +231,8 @@ export class StoredParts {
     this.#memory.leave()
   }
 }
+
+const overlap = (one: ByteRange, other: ByteRange): boolean => one.first <= other.last && other.first <= one.last
 
 /** Whether a response is of the representation that the parts are of. */
 function isOf({ tag, complete }: PartsRecord, status: number, fields: Fields): boolean {

@@ -53,6 +53,8 @@ export interface FileFound {
 /** From a worker to the thread. */
 export interface FileRequest {
   readonly id: number
+  /** Behind it nobody waits for the reply; monotonic, which all threads have in common. */
+  readonly until: Milliseconds
   readonly call: FileCall
 }
 

@@ -124,7 +124,8 @@ export class FileRecords implements Records {
         reject(new RecordFault('timeout', `the files of the archive did not answer within ${within} ms`))
       })
       this.#calls.set(id, { resolve, reject, cancel })
-      port.postMessage({ id, call } satisfies FileRequest)
+      const until = this.#options.time.monotonic() + within
+      port.postMessage({ id, until, call } satisfies FileRequest)
     }).finally(() => this.#places.giveBack(call.owner))
   }
 

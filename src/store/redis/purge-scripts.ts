@@ -39,7 +39,7 @@ end
 if ARGV[6] ~= '0' then
   local now = redis.call('TIME')[1]
   redis.call('HSET', KEYS[3], ARGV[4], history .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
-  redis.call('EXPIRE', KEYS[3], ARGV[5])
+  redis.call('PEXPIRE', KEYS[3], ARGV[5] * 1000)
 end
 local from = tonumber(ARGV[2])
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)

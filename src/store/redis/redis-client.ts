@@ -37,6 +37,9 @@ const PAUSES = { first: 100, longest: 2_000 }
 /** Beyond the deadline a call costs nobody anything but the memory in which its reply is awaited. */
 const UNSETTLED = 8
 
+/** That are told while it is away. */
+const MAX_REASONS = 4
+
 interface Call {
   readonly until: Milliseconds
   readonly reject: (fault: RedisFault) => void
@@ -60,9 +63,11 @@ export class RedisClient {
   #attempts = 0
   #turn = 0
   #closed = false
-  /** Told to the log once, until it changes. */
+  /** Told to the log once, until it changes, or is so for another reason. */
   #said: 'answers' | 'away' | null = null
   #lastError = ''
+  /** Why it was away, as told since it answered last. */
+  readonly #reasons = new Set<string>()
   /** One for all calls until it answers: to make an error costs more than all else of a call. */
   #away = new RedisFault('away', 'Redis has not answered yet')
 
@@ -231,6 +236,9 @@ export class RedisClient {
   #welcome(): void {
     this.#attempts = 0
     this.#circuit.close()
+    this.#reasons.clear()
+    // It would be told as the reason of the next time.
+    this.#lastError = ''
     this.#say('answers', 'Redis answers')
   }
 
@@ -256,8 +264,12 @@ export class RedisClient {
     connection?.disconnect()
   }
 
+  /** A connection that breaks says nothing of why; those that are tried then do, such as that the password is wrong. */
   #say(state: 'answers' | 'away', message: string): void {
-    if (this.#said === state) return
+    const reason = this.#lastError
+    const isNew = state === 'away' && reason !== '' && this.#reasons.size < MAX_REASONS && !this.#reasons.has(reason)
+    if (this.#said === state && !isNew) return
+    if (isNew) this.#reasons.add(reason)
     this.#said = state
     this.#edges.changed(state, message)
   }

@@ -38,6 +38,7 @@ export function replicaRig(name: string, settings: CacheSettings, more: Partial<
     namespacesOf: () => ['shop'],
     rules: () => undefined,
     others: aloneAs(name),
+    peers: () => undefined,
     replicas: () => 1,
     listeners: () => [],
     ask: () => false,

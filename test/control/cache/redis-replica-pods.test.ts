@@ -28,7 +28,10 @@ function slice(port: number, ...endpoints: SliceEndpoint[]): EndpointSlice {
   return { ...object, endpoints, ports: [{ name: 'signals', port, protocol: 'TCP' }] } as unknown as EndpointSlice
 }
 
-function podsOf(environment: Record<string, string> = IN_POD): { slices: EndpointSlice[]; readonly pods: ReplicaPods } {
+function podsOf(
+  environment: Record<string, string> = IN_POD,
+  read = (slices: EndpointSlice[]): EndpointSlice[] | undefined => slices,
+): { slices: EndpointSlice[]; readonly pods: ReplicaPods } {
   const rig: { slices: EndpointSlice[]; readonly pods: ReplicaPods } = {
     slices: [],
     pods: new ReplicaPods({
@@ -36,7 +39,8 @@ function podsOf(environment: Record<string, string> = IN_POD): { slices: Endpoin
       environment,
       slices: (service) => {
         assert.equal(service, 'edge/headgate-replicas')
-        return new Map(rig.slices.map((object, i) => [String(i), { object } as never]))
+        const slices = read(rig.slices)
+        return slices && new Map(slices.map((object, i) => [String(i), { object } as never]))
       },
       time: systemTimers,
     }),
@@ -69,6 +73,15 @@ describe('the pods of the other replicas', () => {
     )
   })
 
+  it('are not known where the Service is not read, and nobody says then that a purge acts everywhere', async () => {
+    const { pods } = podsOf(IN_POD, () => undefined)
+    assert.equal(pods.pods(), undefined)
+    const rig = replicaRig('a', { redis: null, stateDirectory: undefined }, { others: pods })
+    closing.push(() => rig.caches.stop())
+    const view = await rig.purge('/x')
+    assert.deepEqual([view.everywhere, view.acts], [false, ['edge/a']])
+  })
+
   it('have ended where nothing listens at the port of their probes', async () => {
     const rig = podsOf()
     const { lives, ended } = await probePorts()
@@ -80,7 +93,7 @@ describe('the pods of the other replicas', () => {
       assert.equal(await rig.pods.hasEnded(rig.pods.pods()![0]!), wanted)
     }
     // Nobody knows where it is.
-    assert.equal(await rig.pods.hasEnded({ name: 'edge/gone', addresses: [], ready: false }), false)
+    assert.equal(await rig.pods.hasEnded({ name: 'edge/gone', addresses: [], ports: new Map(), ready: false }), false)
   })
 })
 

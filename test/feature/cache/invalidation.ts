@@ -8,7 +8,7 @@ import { type CacheRig, FRESH, type Page, STANDARD } from './rig.ts'
 const UNSAFE = ['POST', 'PUT', 'DELETE', 'PATCH', 'FOO']
 
 /** Rules by method: what is stored belongs to one, and what changes it goes through another. */
-export function byMethod(): string {
+export function byMethod(port: number): string {
   const rule = (name: string, match: object, policies: object = {}) => ({
     ...{ name, matches: [match], backendRefs: [{ name: 'up' }], policies },
   })
@@ -18,7 +18,12 @@ export function byMethod(): string {
   const split = manifest('Route', 'by-method', { hostnames: ['by-method.test'], rules: [read, writes] })
   const reads = manifest('Route', 'by-route-read', { hostnames: ['by-route.test'], rules: [read] })
   const route = manifest('Route', 'by-route-write', { hostnames: ['by-route.test'], rules: [writes, other] })
-  return split + reads + route
+  // What another namespace does with a host is no business of this one, but for the very URL.
+  const guest = manifest('Backend', 'guest/up', { endpoints: [{ address: '127.0.0.1', port }] })
+  const delegates = [{ namespaces: { from: 'Names', names: ['guest'] }, pathPrefixes: ['/'] }]
+  const owned = manifest('Route', 'by-namespace-read', { hostnames: ['by-namespace.test'], delegates, rules: [read] })
+  const guests = manifest('Route', 'guest/by-namespace-write', { hostnames: ['by-namespace.test'], rules: [writes] })
+  return split + reads + route + owned + guest + guests
 }
 
 export function invalidation(rig: () => CacheRig): void {
@@ -51,6 +56,18 @@ export function invalidation(rig: () => CacheRig): void {
       await page.send({ method: 'OPTIONS' })
       await page.hits({}, 4)
     })
+
+  it('RFC 9111 §4.4: through a rule of another namespace only the URL itself is invalidated', async () => {
+    const host = 'by-namespace.test'
+    const other = rig().page(host, { fields: [FRESH, 'cache-groups: "g"'] })
+    const named = { status: 201, fields: [`location: ${other.path}`, 'cache-group-invalidation: "g"'] }
+    const page = rig().page(host, { fields: [FRESH] }, named, { fields: [FRESH] })
+    await page.gets(1, 1)
+    await other.gets(1, 1)
+    assert.equal((await page.send({ method: 'POST', body: 'x' })).status, 201)
+    await page.gets(3, 3)
+    await other.hits()
+  })
 
   it('RFC 9111 §4.4: safe methods do not', async () => {
     for (const method of ['OPTIONS', 'HEAD']) {

@@ -51,6 +51,23 @@ const ROWS: readonly Row[] = [
 export function variants(rig: () => CacheRig): void {
   table(rig, ROWS)
 
+  it('RFC 9111 §4.1: Vary by a condition, a range or a credential: nobody gets what was stored for another value', async () => {
+    for (const [name, one, two] of [
+      ['if-none-match', '"x"', '"y"'],
+      ['if-modified-since', 'Sun, 06 Nov 1994 08:49:37 GMT', 'Mon, 07 Nov 1994 08:49:37 GMT'],
+      ['authorization', 'Bearer a', 'Bearer b'],
+      ['cache-control', 'max-stale', 'max-stale=1'],
+      ['pragma', 'a', 'b'],
+    ] as const) {
+      const page = rig().page(STANDARD, { fields: ['cache-control: public, max-age=3600', `vary: ${name}`] })
+      await page.gets(1, 1, { [name]: one })
+      await page.gets(2, 2, { [name]: two })
+      await page.gets(3, 3)
+      assert.equal((await page.get({ [name]: one })).text, `${page.path} answer 1`, name)
+      assert.equal(page.asked.length, 3, name)
+    }
+  })
+
   it('RFC 9111 §4.1: several variants are kept side by side', async () => {
     const page = rig().page(STANDARD, { fields: [FRESH, 'vary: accept-language'] })
     const languages = ['de', 'en', 'fr', 'da']

@@ -1,0 +1,113 @@
+/**
+ * Messages between two replicas: one JSON object a line. A type of message that is not known is one of another version
+ * of the gateway and is passed over; whatever else is no message ends the connection.
+ */
+import type { TLSSocket } from 'node:tls'
+
+export type PeerMessage =
+  | Hello
+  /** Records are known up to this place, and asked for behind it. */
+  | { readonly type: 'welcome'; readonly position: number }
+  /** Records from a place on, each as `encodePurge` has it, in base64. */
+  | { readonly type: 'records'; readonly first: number; readonly records: readonly string[] }
+  /** Records up to this place act in the sender of this. */
+  | { readonly type: 'ack'; readonly position: number }
+  | { readonly type: 'ping' | 'pong' }
+
+/** Who has dialled, and which records of its own it has. */
+export interface Hello {
+  readonly type: 'hello'
+  /** The same for all control threads of a process; nobody else has it. */
+  readonly process: string
+  /** Of a control thread: places are counted by it. */
+  readonly incarnation: string
+  /** Place of the oldest record that it keeps. */
+  readonly first: number
+  /** Whether places were counted from the start of the process on. */
+  readonly fresh: boolean
+  /** Whether records of an earlier control thread may be gone that had no way to the others. */
+  readonly lost: boolean
+}
+
+/** Of a line; 64 records of the greatest size. */
+const MAX_LINE = 1_024 * 1_024
+const NEWLINE = 10
+
+export class PeerWire {
+  readonly #socket: TLSSocket
+  readonly #ended: () => void
+  #parts: Buffer[] = []
+  #bytes = 0
+  #closed = false
+
+  /** @param ended once, however it ended */
+  constructor(socket: TLSSocket, message: (message: PeerMessage) => void, ended: () => void) {
+    this.#socket = socket
+    this.#ended = ended
+    socket.setNoDelay(true)
+    socket.on('error', () => this.close())
+    socket.on('close', () => this.close())
+    socket.on('end', () => this.close())
+    socket.on('data', (chunk: Buffer) => {
+      let from = 0
+      for (let at = chunk.indexOf(NEWLINE); at !== -1 && !this.#closed; at = chunk.indexOf(NEWLINE, from)) {
+        const line = Buffer.concat([...this.#parts, chunk.subarray(from, at)]).toString()
+        this.#parts = []
+        this.#bytes = 0
+        from = at + 1
+        const read = messageOf(line)
+        if (read === 'none') return this.close()
+        if (read !== 'unknown') message(read)
+      }
+      if (from === chunk.length || this.#closed) return
+      this.#parts.push(chunk.subarray(from))
+      this.#bytes += chunk.length - from
+      if (this.#bytes > MAX_LINE) this.close()
+    })
+  }
+
+  send(message: PeerMessage): void {
+    if (!this.#closed) this.#socket.write(`${JSON.stringify(message)}\n`)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#socket.destroy()
+    this.#ended()
+  }
+}
+
+const isPlace = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 128
+
+function messageOf(line: string): PeerMessage | 'unknown' | 'none' {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return 'none'
+  }
+  if (typeof value !== 'object' || value === null) return 'none'
+  const message = value as Record<string, unknown>
+  switch (message.type) {
+    case 'ping':
+    case 'pong':
+      return { type: message.type }
+    case 'welcome':
+    case 'ack':
+      return isPlace(message.position) ? { type: message.type, position: message.position } : 'none'
+    case 'records': {
+      const { first, records } = message
+      if (!isPlace(first) || !Array.isArray(records) || !records.every((one) => typeof one === 'string')) return 'none'
+      return { type: 'records', first, records: records as string[] }
+    }
+    case 'hello': {
+      const { process, incarnation, first, fresh, lost } = message
+      if (!isName(process) || !isName(incarnation) || !isPlace(first)) return 'none'
+      return { type: 'hello', process, incarnation, first, fresh: fresh === true, lost: lost !== false }
+    }
+    default:
+      return typeof message.type === 'string' ? 'unknown' : 'none'
+  }
+}
