@@ -29,7 +29,7 @@ import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
-import { readRequestAlone, repeatableOf } from './repeated-hit.ts'
+import { repeatably } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
@@ -58,8 +58,6 @@ export class ResponseCache {
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
-  /** No client gets another response than others for the same request. */
-  readonly #repeats: boolean
   readonly #ranges: RangeRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -70,7 +68,6 @@ export class ResponseCache {
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#parts = new StoredParts(cache.memory, this.#lookups)
     this.#bypassOf = bypassOf(plan.bypass)
-    this.#repeats = readRequestAlone(plan.by) && readRequestAlone(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
@@ -169,9 +166,7 @@ export class ResponseCache {
     if (response === null) return undefined
     this.#tell(x, result)
     if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
-    if (result !== 'hit Memory' || !this.#repeats || !x.recurs) return { type: 'respond', response }
-    const repeatable = repeatableOf(x.request, asking.directives, found, asking.rule.namespaceLabel, this.#cache)
-    return { type: 'respond', response: repeatable === undefined ? response : { ...response, repeatable } }
+    return { type: 'respond', response: repeatably(response, result, asking, found, this.#keys, this.#cache) }
   }
 
   /** Unless it is being fetched already. */
