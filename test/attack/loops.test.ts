@@ -374,6 +374,15 @@ for (const mode of MODES)
       // All of it is there when the last of it is; a rule that answers itself does not go round.
       await write(route('tenant/mark', ['mark.loop.example'], [{ name: 'm', respond: { statusCode: 200, body: 'm' } }]))
       await eventually(async () => assert.equal((await gateway.request({ host: 'mark.loop.example' })).status, 200))
+      /** @returns after how many milliseconds another namespace's new Route acts */
+      const acts = async (name: string): Promise<number> => {
+        const since = performance.now()
+        const host = `${name}.victim.example`
+        await write(victimRoute(name, host))
+        await eventually(async () => assert.equal((await gateway.request({ host })).status, 200))
+        return performance.now() - since
+      }
+      const calm = await acts('calm')
       const idle = openFiles(gateway)
       const client = counting(t, gateway, 'victim.example')
       let most = 0
@@ -383,16 +392,17 @@ for (const mode of MODES)
         return { status, text }
       })
       await eventually(() => assert.ok(proxy.count > 100, String(proxy.count)))
-      const since = performance.now()
-      await write(victimRoute('new', 'new.victim.example'))
-      await eventually(async () => assert.equal((await gateway.request({ host: 'new.victim.example' })).status, 200))
-      const took = performance.now() - since
+      const took = await acts('new')
       const answers = await Promise.all(loops)
       clearInterval(watch)
       const { asked, failed } = await client.stop()
       assert.deepEqual(failed, [], `of ${asked}`)
       assert.ok(asked > 20, String(asked))
-      assert.ok(took < 2_500, `another's change acted after ${took} ms`)
+      // A machine that has other work is slow without loops, too.
+      assert.ok(
+        took < Math.max(2_500, 10 * calm),
+        `another's change acted after ${took} ms, before it after ${calm} ms`,
+      )
       for (const { status, text } of answers) assert.deepEqual([status, JSON.parse(text).reason], [503, 'Overloaded'])
       assert.ok(most < 700 - 64, `${most} files open, ${idle} before`)
       await eventually(() => assert.ok(openFiles(gateway) < idle + 80, 'all of it is given back'))

@@ -13,7 +13,7 @@ import type { Manifest } from '../suite/source.ts'
 
 const API = 'headgate.dev/v1alpha1'
 const MANY = 5_000
-/** A change of another namespace acts within. */
+/** A change of another namespace acts within, or ten times of what it took before, where that is more. */
 const ACTS = 2_500
 /** … and is written onto the object within. */
 const TOLD = 3_000
@@ -63,6 +63,8 @@ for (const [mode, settings] of Object.entries(SETTINGS))
     let api: FakeApi
     let gateway: Gateway
     let storm = true
+    /** The slowest changes of the other namespace before there is any noise: a busy machine has its share in them. */
+    const calm = { acts: 0, told: 0 }
     let storming: Promise<void> | undefined
 
     before(async () => {
@@ -74,7 +76,18 @@ for (const [mode, settings] of Object.entries(SETTINGS))
       delete process.env.HEADGATE_SERVICE
       gateway = await startGateway(scope, {}, { source: ['--kubeconfig', file], settings })
       await eventually(() => assert.equal(ready(answering('calm', 'web', ''))?.status, 'True'))
+      for (let round = 0; round < 3; round++) {
+        const { acts, told } = await change('shop', `calm ${round}`)
+        calm.acts = Math.max(calm.acts, acts)
+        calm.told = Math.max(calm.told, told)
+      }
     })
+
+    function inTime({ acts, told }: { readonly acts: number; readonly told: number }): void {
+      const before = `before the noise after ${calm.acts.toFixed(0)} and ${calm.told.toFixed(0)} ms`
+      assert.ok(acts < Math.max(ACTS, 10 * calm.acts), `acts after ${acts.toFixed(0)} ms, ${before}`)
+      assert.ok(told < Math.max(TOLD, 10 * calm.told), `Ready after ${told.toFixed(0)} ms, ${before}`)
+    }
 
     after(async () => {
       storm = false
@@ -114,9 +127,7 @@ for (const [mode, settings] of Object.entries(SETTINGS))
       }
       await eventually(() => assert.ok(api.asked.filter(({ status }) => status).length > 150), 30_000)
       for (let round = 0; round < 3; round++) {
-        const { acts, told } = await change('shop', `round ${round}`)
-        assert.ok(acts < ACTS, `acts after ${acts.toFixed(0)} ms`)
-        assert.ok(told < TOLD, `Ready after ${told.toFixed(0)} ms`)
+        inTime(await change('shop', `round ${round}`))
       }
       assert.ok(api.asked.filter(({ status }) => status).length < MANY, 'there was a backlog')
     })
@@ -142,9 +153,7 @@ for (const [mode, settings] of Object.entries(SETTINGS))
       })()
       await delay(500)
       for (let round = 0; round < 5; round++) {
-        const { acts, told } = await change('shop', `storm ${round}`)
-        assert.ok(acts < ACTS, `acts after ${acts.toFixed(0)} ms`)
-        assert.ok(told < TOLD, `Ready after ${told.toFixed(0)} ms`)
+        inTime(await change('shop', `storm ${round}`))
       }
       assert.equal((await gateway.request({ host: 'web.calm.test' })).text, 'one')
     })

@@ -13,7 +13,7 @@ import type { Fault } from './fault-hook.ts'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const HOOK = new URL('./fault-hook.ts', import.meta.url).href
-const READY_MS = 30_000
+const READY_MS = 90_000
 
 export interface LogLine {
   readonly level: string
