@@ -28,6 +28,7 @@ import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
+import { readRequestAlone, repeatableOf } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
@@ -54,6 +55,8 @@ export class ResponseCache {
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
+  /** No client gets another response than others for the same request. */
+  readonly #repeats: boolean
   readonly #ranges: RangeRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -64,6 +67,7 @@ export class ResponseCache {
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#parts = new StoredParts(cache.memory, this.#lookups)
     this.#bypassOf = bypassOf(plan.bypass)
+    this.#repeats = readRequestAlone(plan.by) && readRequestAlone(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
@@ -162,7 +166,9 @@ export class ResponseCache {
     if (response === null) return undefined
     this.#tell(x, result)
     if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
-    return { type: 'respond', response }
+    if (result !== 'hit Memory' || !this.#repeats || !x.recurs) return { type: 'respond', response }
+    const repeatable = repeatableOf(x.request, asking.directives, found, asking.rule.namespaceLabel, this.#cache)
+    return { type: 'respond', response: repeatable === undefined ? response : { ...response, repeatable } }
   }
 
   /** Unless it is being fetched already. */

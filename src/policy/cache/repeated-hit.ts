@@ -1,0 +1,85 @@
+/** A hit that is given again to the same request: whether it still is one, and what is said of its age. */
+import { NO_REQUEST_DIRECTIVES } from '../../cache/cache-control.ts'
+import { CacheFlag, type CacheNumbers, FLAGS_OFFSET } from '../../cache/cache-numbers.ts'
+import { cacheStatusMember } from '../../cache/cache-status.ts'
+import { conditionsOf } from '../../cache/preconditions.ts'
+import type { EntryPlace } from '../../cache/response-memory.ts'
+import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
+import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { Fields } from '../../message/fields.ts'
+import type { Repeatable } from '../../message/local-response.ts'
+import type { CacheServices } from '../cache-services.ts'
+import type { Lookup } from './lookup.ts'
+import { CACHE_NAME } from './serve.ts'
+
+const VERDICT = reuseVerdict()
+/** Selectors that are read from the request alone. */
+const OF_REQUEST = /^(header|cookie|query):/
+
+/** Whether what selectors stand for is the same for each client that sends the same request. */
+export function readRequestAlone(selectors: readonly string[]): boolean {
+  return selectors.every((selector) => OF_REQUEST.test(selector))
+}
+
+/** Bytes of a body. */
+const MAX_BODY = 4 * 1024
+
+/**
+ * Of the hit of a request that has come before.
+ *
+ * @param directives of the request
+ * @returns undefined: what else the request says may make its response another one
+ */
+export function repeatableOf(
+  request: Fields,
+  directives: RequestDirectives,
+  { entry, names, numbers }: Lookup,
+  namespace: number,
+  cache: CacheServices,
+): Repeatable | undefined {
+  // A record of variants may be another one next time, and conditions are judged by what the entry says of itself.
+  if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return undefined
+  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(request) !== 0) return undefined
+  return new RepeatedHit(cache, entry.place, numbers, namespace)
+}
+
+class RepeatedHit implements Repeatable {
+  readonly #cache: CacheServices
+  readonly #place: EntryPlace
+  /** Label of the namespace whose purges concern it. */
+  readonly #namespace: number
+  readonly #numbers: CacheNumbers
+  #age = -1
+  #ttl = -1
+  #added: readonly string[] = []
+
+  constructor(cache: CacheServices, place: EntryPlace, numbers: CacheNumbers, namespace: number) {
+    this.#cache = cache
+    this.#place = place
+    this.#namespace = namespace
+    this.#numbers = { ...numbers }
+  }
+
+  again(address: string, now: Milliseconds): readonly string[] | null {
+    const { counts, memory, purges, settings } = this.#cache
+    if (settings.isTrusted(address)) return null
+    const entry = memory.findAt(this.#place)
+    if (entry === null) return null
+    const { checked } = entry
+    // Who reads the request judges it, where there is anything to be judged.
+    const kept =
+      (checked === purges.newest || purges.isQuiet(this.#namespace, checked)) &&
+      (entry.view.getUint32(entry.numbersAt + FLAGS_OFFSET, true) & CacheFlag.MarkedStale) === 0
+    memory.leave()
+    const { outcome, age, ttl } = judgeReuse(this.#numbers, NO_REQUEST_DIRECTIVES, now, VERDICT)
+    if (!kept || outcome !== 'Fresh') return null
+    counts.request('hit Memory')
+    if (age !== this.#age || ttl !== this.#ttl) {
+      this.#age = age
+      this.#ttl = ttl
+      this.#added = ['age', String(age), 'cache-status', cacheStatusMember(CACHE_NAME, { ttl, collapsed: false })]
+    }
+    return this.#added
+  }
+}
