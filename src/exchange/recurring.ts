@@ -11,7 +11,9 @@ export function isRecurring(x: ProxyExchange): boolean {
   if (x.method !== 'GET' || incoming.protocol !== 'HTTP/1.1' || peer.scheme !== 'http' || peer.tls !== null)
     return false
   if (incoming.bodyLength !== 0 || incoming.upgrade !== null || incoming.cdnLoop || x.background) return false
-  // The address of the client decides nothing where no proxy is trusted and the cache is the one filter.
+  // The address of the client decides nothing where no proxy is trusted, no match that was tried has networks of
+  // clients, and the cache is the one filter.
+  if (x.matchedByAddress) return false
   if (context.clients.trusts || chain === null || !chain.single || linked === null || linked.pending !== null)
     return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false

@@ -75,6 +75,10 @@ const RULES = [
   toUp({ cache: { version: '2' }, responseHeaders: { set: [{ name: 'x-page', value: '%{path}' }] } } as never),
   toUp({ cache: {}, access: { deny: ['127.0.0.0/8'] } } as never),
   toUp({ cache: {}, requestHeaders: { set: [{ name: 'x-one', value: '1' }] } } as never),
+  {
+    ...toUp({ cache: {} } as never),
+    inner: { ...toUp({ cache: {} } as never).all, matches: [{ sourceCIDRs: ['127.0.0.2/32'] }] },
+  },
   toUp({}),
   {},
 ] as const
@@ -131,7 +135,7 @@ class Side {
     const port = this.gateway.listeners.ports.get(listener)
     if (port === undefined) return 'not open'
     const at = client * 2 + (listener === 'http' ? 0 : 1)
-    const own = (this.#clients[at] ??= await RawClient.connect(port))
+    const own = (this.#clients[at] ??= await RawClient.connect(port, '127.0.0.1', `127.0.0.${client + 1}`))
     if (cut > 0) {
       own.send(bytes.slice(0, cut))
       await delay(5)
