@@ -275,6 +275,17 @@ describe('a hit that is given again', () => {
     assert.equal(w.gateway.repeats, repeats)
   })
 
+  it('is the first request of its connection as any is, which speaks HTTP/1.1 from then on', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    const other = await w.gateway.connect()
+    t.after(() => other.reset())
+    await other.send(bytesOf('/a')).response()
+    assert.equal(w.gateway.repeats, repeats + 1)
+    assert.equal((await other.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n').response()).status, 505)
+  })
+
   it('waits for a client that does not read, and gives it all when it does', async (t) => {
     const w = await world(t)
     const { text } = await repeated(w)
