@@ -320,4 +320,41 @@ describe('purges', () => {
     assert.equal(w.asked.length, 2)
     await over(w)
   })
+
+  it('gives what the archive has to clients that want no request to the origin, whoever is asking it just then', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    const only = { 'cache-control': 'only-if-cached' }
+    const answers = await Promise.all([w.get(1), w.get(1, '/a', only), w.get(1, '/a', only)])
+    assert.deepEqual(
+      answers.map(({ status, body }) => [status, body]),
+      answers.map(() => [200, 'body of /a']),
+    )
+    assert.equal(w.asked.length, 1)
+    // What is on its way from the origin is not waited for: nothing is stored of it.
+    const waiting: ServedRequest[] = []
+    w.answer = (request) => waiting.push(request)
+    const plain = w.get(1, '/b')
+    await w.replicas[1].until(() => waiting.length === 1, 'a request to the origin')
+    assert.equal((await w.get(1, '/b', only)).status, 504)
+    waiting[0]!.respond(200, 'body of /b', { 'cache-control': 'max-age=60' })
+    assert.equal((await plain).status, 200)
+    assert.equal((await w.get(1, '/b', only)).status, 200)
+    await over(w)
+  })
+
+  it('gives what another replica has validated to clients that want no request to the origin', async (t) => {
+    const w = world(t)
+    w.answer = (request) => request.respond(200, 'one', { 'cache-control': 'max-age=60', etag: '"1"' })
+    await w.get(1)
+    await w.put(1)
+    for (const gateway of w.replicas) await gateway.pass(70_000)
+    w.answer = (request) => request.respond(200, 'two', { 'cache-control': 'max-age=60' })
+    await w.get(0, '/a', { 'cache-control': 'no-cache' })
+    await w.put(2)
+    const { status, body } = await w.get(1, '/a', { 'cache-control': 'only-if-cached' })
+    assert.deepEqual([status, body], [200, 'two'])
+    await over(w)
+  })
 })

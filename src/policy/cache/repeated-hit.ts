@@ -4,44 +4,40 @@ import { CacheFlag, type CacheNumbers, FLAGS_OFFSET } from '../../cache/cache-nu
 import { cacheStatusMember } from '../../cache/cache-status.ts'
 import { conditionsOf } from '../../cache/preconditions.ts'
 import type { EntryPlace } from '../../cache/response-memory.ts'
+import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import type { RequestDirectives } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { Fields } from '../../message/fields.ts'
-import type { Repeatable } from '../../message/local-response.ts'
+import type { LocalResponse, Repeatable } from '../../message/local-response.ts'
 import type { CacheServices } from '../cache-services.ts'
+import type { Claiming } from './claims.ts'
 import type { Lookup } from './lookup.ts'
+import type { RequestKeys } from './request-key.ts'
 import { CACHE_NAME } from './serve.ts'
 
 const VERDICT = reuseVerdict()
-/** Selectors that are read from the request alone. */
-const OF_REQUEST = /^(header|cookie|query):/
-
-/** Whether what selectors stand for is the same for each client that sends the same request. */
-export function readRequestAlone(selectors: readonly string[]): boolean {
-  return selectors.every((selector) => OF_REQUEST.test(selector))
-}
-
 /** Bytes of a body. */
 const MAX_BODY = 4 * 1024
 
 /**
- * Of the hit of a request that has come before.
+ * A response with what is asked before it is given again, where it may be: a hit of a request that has come before and
+ * in which nothing else makes its response another one.
  *
- * @param directives of the request
- * @returns undefined: what else the request says may make its response another one
+ * @param asking the request, its rule and its directives
  */
-export function repeatableOf(
-  request: Fields,
-  directives: RequestDirectives,
+export function repeatably(
+  response: LocalResponse,
+  result: CacheResult,
+  { x, rule, directives }: Claiming & { readonly directives: RequestDirectives },
   { entry, names, numbers }: Lookup,
-  namespace: number,
+  keys: RequestKeys,
   cache: CacheServices,
-): Repeatable | undefined {
+): LocalResponse {
+  if (result !== 'hit Memory' || !keys.ofRequestAlone || !x.recurs) return response
   // A record of variants may be another one next time, and conditions are judged by what the entry says of itself.
-  if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return undefined
-  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(request) !== 0) return undefined
-  return new RepeatedHit(cache, entry.place, numbers, namespace)
+  if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return response
+  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0) return response
+  return { ...response, repeatable: new RepeatedHit(cache, entry.place, numbers, rule.namespaceLabel) }
 }
 
 class RepeatedHit implements Repeatable {

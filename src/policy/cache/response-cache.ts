@@ -8,6 +8,7 @@ import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
@@ -28,7 +29,7 @@ import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
-import { readRequestAlone, repeatableOf } from './repeated-hit.ts'
+import { repeatably } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
@@ -39,6 +40,8 @@ type Decision = RequestDecision | Promise<RequestDecision>
 
 /** What a request for a part asks the origin for, whatever else it validates. */
 const RANGE_FIELDS = ['range', 'if-range']
+/** An archive has answered by then. */
+const ARCHIVE_PATIENCE: Milliseconds = 20
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
@@ -55,8 +58,6 @@ export class ResponseCache {
   readonly #fetching: FetchServices
   readonly #recalls: Recalls | null
   readonly #requests: FetchRequests
-  /** No client gets another response than others for the same request. */
-  readonly #repeats: boolean
   readonly #ranges: RangeRequests
 
   constructor(plan: CachePlan, keys: RequestKeys, rules: CacheRules, services: FilterServices) {
@@ -67,7 +68,6 @@ export class ResponseCache {
     this.#lookups = new Lookups(cache.memory, cache.purges)
     this.#parts = new StoredParts(cache.memory, this.#lookups)
     this.#bypassOf = bypassOf(plan.bypass)
-    this.#repeats = readRequestAlone(plan.by) && readRequestAlone(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
     this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
@@ -133,7 +133,7 @@ export class ResponseCache {
         case 'StaleWhileRevalidate':
           return this.#serve(asking, found, entry, 'stale StaleWhileRevalidate')
         case 'GatewayTimeout':
-          return this.#refuse(x)
+          return this.#fetch(asking, found, verdict.reason)
         case 'Validate':
           if (asking.failed && verdict.staleIfError) return this.#serve(asking, found, entry, 'stale StaleIfError')
           return this.#fetch(asking, found, verdict.reason)
@@ -166,9 +166,7 @@ export class ResponseCache {
     if (response === null) return undefined
     this.#tell(x, result)
     if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
-    if (result !== 'hit Memory' || !this.#repeats || !x.recurs) return { type: 'respond', response }
-    const repeatable = repeatableOf(x.request, asking.directives, found, asking.rule.namespaceLabel, this.#cache)
-    return { type: 'respond', response: repeatable === undefined ? response : { ...response, repeatable } }
+    return { type: 'respond', response: repeatably(response, result, asking, found, this.#keys, this.#cache) }
   }
 
   /** Unless it is being fetched already. */
@@ -187,9 +185,13 @@ export class ResponseCache {
     // Parts are in the memory alone.
     const claim = this.#recalls === null || found.part !== null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
-    if (found.entry === null && asking.directives.onlyIfCached) {
+    if (asking.directives.onlyIfCached) {
       claim?.fill.withdraw()
-      return this.#refuse(asking.x)
+      const { round, rule, x, recalled } = asking
+      // Another request may be asking the archive just now.
+      const mayHave = this.#recalls !== null && recalled === null && round === 0
+      const other = mayHave ? followOf(this.#cache.memory, KEY, rule, found.seen) : null
+      return other === null ? this.#refuse(x) : this.#follow(asking, other)
     }
     if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
       claim?.fill.withdraw()
@@ -319,7 +321,9 @@ export class ResponseCache {
   /** Waits for the fetch of another request, as long as that is of use. */
   #follow(asking: Asking, fetch: FillUnderWay): Promise<RequestDecision> {
     const { clock, timers } = this.#services
-    if (asking.deadline === 0) asking.deadline = clock.monotonic() + this.#cache.settings.collapseTimeout
+    // What is on its way from the origin is not stored yet.
+    const patience = asking.directives.onlyIfCached ? ARCHIVE_PATIENCE : this.#cache.settings.collapseTimeout
+    if (asking.deadline === 0) asking.deadline = clock.monotonic() + patience
     asking.collapsed = true
     asking.round++
     return follow(asking.x, fetch, asking.deadline - clock.monotonic(), timers, {
@@ -335,6 +339,7 @@ export class ResponseCache {
   /** Goes on without what it has waited for. */
   #alone(asking: Asking, result: CacheResult): RequestDecision {
     const { x, rule } = asking
+    if (asking.directives.onlyIfCached) return this.#refuse(x)
     if (!this.#keys.write(x, rule, asking.content)) return undefined
     const found = this.#lookups.find(x, this.#services.clock.wall())
     try {
