@@ -39,6 +39,7 @@ function workerArchives(askForFiles: (use: (port: MessagePort | null) => void) =
     askForFiles: () => askForFiles((port) => archives.useFiles(port)),
     count: nothing,
     problem: nothing,
+    recovered: nothing,
   })
   return archives
 }

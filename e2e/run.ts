@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { type ClusterLayout, layoutOf, networkOf } from './cluster/cluster-layout.ts'
 import { down } from './cluster/down.ts'
 import { guard } from './cluster/guard.ts'
-import { HEADGATE_IMAGE, headgateImage, importImage, pauseImage, REDIS_IMAGE, redisImage } from './cluster/images.ts'
+import { HEADGATE_IMAGE, headgateImage, importImage, REDIS_IMAGE, redisImage } from './cluster/images.ts'
 import { isRunning } from './cluster/processes.ts'
 import { cacheFolder, programsFolder, provideDebian, providePrograms } from './cluster/programs.ts'
 import { step } from './cluster/steps.ts'
@@ -40,11 +40,11 @@ async function main(): Promise<number> {
   switch (command) {
     case 'up':
       await up(layout)
-      await loadImages(layout, await builtImages())
+      await loadImage(layout)
       console.log('it is up: node e2e/run.ts shell')
       return 0
     case 'image':
-      await loadImages(layout, await builtImages())
+      await loadImage(layout)
       return 0
     case 'down':
       await step('take the cluster away', 30, () => down(layout))
@@ -69,19 +69,15 @@ async function main(): Promise<number> {
 async function testOnNewCluster(): Promise<number> {
   const temporary = layoutOf(named ?? join(cacheFolder(), `run-${process.pid}`))
   await provideDebian()
-  // Built here, so that nothing else builds images while the cluster gets ready.
-  await pauseImage(await providePrograms())
+  await providePrograms()
   const protection = guard(temporary)
   let end: 'take away' | 'take away, keep the logs' = 'take away'
   // What is running is waited for in vain: the guard ends all of it.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => void protection.end('take away').finally(() => process.exit(130)))
   try {
-    // The images are built while the cluster gets ready.
-    const building = builtImages()
-    building.catch(() => {})
     await up(temporary)
-    await loadImages(temporary, await building)
+    await loadImage(temporary)
     const code = await test(temporary)
     if (code !== 0) end = 'take away, keep the logs'
     return code
@@ -94,19 +90,12 @@ async function testOnNewCluster(): Promise<number> {
   }
 }
 
-interface Images {
-  readonly headgate: string
-  readonly redis: string
-}
-
-async function builtImages(): Promise<Images> {
-  return { headgate: await headgateImage(), redis: await redisImage() }
-}
-
-async function loadImages(where: ClusterLayout, { headgate: archive, redis }: Images): Promise<void> {
+async function loadImage(where: ClusterLayout): Promise<void> {
+  const archive = await headgateImage()
   // By hand, one cluster sees many images of one name; pods are replaced when this differs.
   writeFileSync(join(where.state, 'image'), basename(archive, '.tar'))
   await step(`load ${HEADGATE_IMAGE}`, 30, () => importImage(where, archive))
+  const redis = await redisImage()
   await step(`load ${REDIS_IMAGE}`, 30, () => importImage(where, redis))
 }
 

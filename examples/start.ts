@@ -139,13 +139,13 @@ async function start(): Promise<void> {
       ...(registers ? ['--register', registry, '--token-file', tokenFile] : []),
     ]),
   )
-  // Printed while the processes start.
+  await Promise.all([...services.map(({ serves }) => serves), ready(signals!)])
+  if (stopping > 0) return
+  // Behind the log of the start: what it says can be tried at once.
   table(
     { http: http!, https: https!, admin: admin!, signals: signals!, flaky: ports.get(9014)! },
     { folder, authority, registry, second: services[1]!.pid, tokenFile },
   )
-  await Promise.all([...services.map(({ serves }) => serves), ready(signals!)])
-  if (stopping > 0) return
   console.log(
     paint(`Everything is ready after ${((performance.now() - began) / 1000).toFixed(1)} s: try a request.`, 'green'),
   )

@@ -27,9 +27,11 @@ const IDLE = 0.25
 const LOOK_MS = 250
 /** Tests that bound how long something takes beside an attack that needs every CPU: one after the other, at the end. */
 const ALONE = /^test\/(feature\/reload|attack\/(costly-objects|noisy-tenant))\./
-/** Seconds that files took: the longest are started first. `npm test -- --record` writes it; the others take less. */
+/**
+ * Seconds that files took, by their path: the longest are started first, and before them what is new and may take long.
+ * `npm test -- --record` writes it.
+ */
 const DURATIONS = new URL('durations.json', import.meta.url)
-const WORTH_RECORDING_S = 2
 
 /** The house rule for the complete run, on two cores that nobody else uses; told where it is exceeded. */
 const HOUSE_RULE_S = 600
@@ -72,10 +74,11 @@ if (files.length === 0) {
   process.exit(1)
 }
 const alone = files.filter((file) => values.serial === true || ALONE.test(file))
+const NEW = 1_000
 const known = JSON.parse(readFileSync(DURATIONS, 'utf8')) as Readonly<Record<string, number>>
 const together = files
   .filter((file) => !alone.includes(file))
-  .sort((a, b) => (known[b] ?? 0) - (known[a] ?? 0) || (a < b ? -1 : 1))
+  .sort((a, b) => (known[b] ?? NEW) - (known[a] ?? NEW) || (a < b ? -1 : 1))
 
 const programs = [
   ...(files.some((file) => file.startsWith('test/bench/')) ? [NGINX, WRK] : []),
@@ -113,8 +116,7 @@ if (values.durations === true)
 if (values.record === true) {
   const table = new Map(Object.entries(known).filter(([file]) => existsSync(file)))
   for (const { file, seconds } of durations) table.set(file, Math.round(seconds))
-  const long = [...table].filter(([, seconds]) => seconds >= WORTH_RECORDING_S).sort()
-  writeFileSync(DURATIONS, `${JSON.stringify(Object.fromEntries(long), null, 2)}\n`)
+  writeFileSync(DURATIONS, `${JSON.stringify(Object.fromEntries([...table].sort()), null, 2)}\n`)
 }
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
 if (Number(seconds) > HOUSE_RULE_S) console.log(`the tests took longer than ${HOUSE_RULE_S} s`)

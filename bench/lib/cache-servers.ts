@@ -17,6 +17,8 @@ export const STORED = '/stored'
 export const PLAIN = '/plain'
 /** Objects of 1 MiB; whatever follows is another one. */
 export const LARGE = '/stored/large/'
+/** The same, which are not stored. */
+export const PLAIN_LARGE = '/plain/large/'
 /** Cold keys that take a while. */
 export const SLOW = '/slow/'
 
@@ -35,7 +37,7 @@ export async function startCacheOrigin(scratch: string, cpu: number | undefined)
   const server = `server {
     listen 127.0.0.1:${port}; root ${folder}; default_type text/plain; etag off;
     location / { ${fields} return 200 "${'X'.repeat(1024)}"; }
-    location ${LARGE} { ${fields} rewrite ^ /large break; open_file_cache max=10; }
+    location ~ ^(${LARGE}|${PLAIN_LARGE}) { ${fields} rewrite ^ /large break; open_file_cache max=10; }
   }`
   return await startNginx('cache-origin', folder, cpu, 'access_log off;', server, port)
 }

@@ -26,9 +26,12 @@ let door: Entrance
 let redis: Redis
 let two: readonly [Replica, Replica]
 let version = '1'
+let store = 'Tiered'
+/** That were compared with their path, variant and version. */
+let bodies = 0
 
 const cached = () => {
-  const cache = { store: 'Tiered', version, tags: { header: 'surrogate-key' } }
+  const cache = { store, version, tags: { header: 'surrogate-key' } }
   return route(NAMESPACE, 'pages', HOST, [{ name: 'all', backendRefs: [{ name: ORIGIN }], policies: { cache } }])
 }
 
@@ -37,6 +40,8 @@ before(async () => {
   redis = await startRedis(NAMESPACE)
   // The kubelet brings changed settings to a pod within two minutes, and to a new pod at once.
   const annotations = { 'podAnnotations.run': `r${process.pid}` }
+  // Of its own, where this file is the first.
+  await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } })
   await apply(registrarSecret)
   await install({ values: { ...redis.values, ...REGISTRAR_VALUES, replicas: '2', ...annotations } })
   door = await entrance()
@@ -50,6 +55,7 @@ before(async () => {
 })
 
 after(async () => {
+  figure('bodies of single requests that were checked', `${bodies}`)
   door?.close()
   await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false')
 })
@@ -63,7 +69,11 @@ async function bothReplicas(): Promise<void> {
 }
 
 const changed = async (): Promise<number> => Number((await two[0].ask(HOST, '/_version')).body)
-const served = async (replica: Replica, path: string): Promise<number> => versionOf(await replica.ask(HOST, path), path)
+const served = async (replica: Replica, path: string): Promise<number> => {
+  const found = versionOf(await replica.ask(HOST, path), path)
+  bodies++
+  return found
+}
 
 /** Both hold it, and go on serving it when the origin has another version. @returns the new version */
 async function bothHold(path: string): Promise<number> {
@@ -90,25 +100,44 @@ async function apart(path: string, wanted: number, work: () => Promise<unknown>)
   return Math.abs(times[0]! - times[1]!)
 }
 
-/** Its exit code is 1 where it does not act in every replica that is known: one that has just ended counts too. */
-async function purge(replica: Replica, ...words: string[]): Promise<void> {
-  const { stdout, stderr } = await tryKubectl([
-    ...['exec', '-n', SYSTEM, replica.pod, '--', 'node', '/app/bin/headgate.js', 'cache', 'purge', ...words],
-    ...['--token-file', REGISTRAR_TOKEN_FILE],
-  ])
-  assert.match(stdout, /^Purged: /, stderr)
+interface Purged {
+  readonly acts: readonly string[]
+  readonly missing: readonly string[]
+  readonly everywhere: boolean
+  readonly history: string
 }
 
+/** Whatever it says of where it acts, its exit code says so too. */
+async function purge(replica: Replica, ...words: string[]): Promise<Purged> {
+  const { stdout, stderr, code } = await tryKubectl([
+    ...['exec', '-n', SYSTEM, replica.pod, '--', 'node', '/app/bin/headgate.js', 'cache', 'purge', ...words],
+    ...['--token-file', REGISTRAR_TOKEN_FILE, '--output', 'json'],
+  ])
+  assert.match(stdout, /^\{/, stderr)
+  const purged = JSON.parse(stdout) as Purged
+  assert.equal(code, purged.everywhere ? 0 : 1)
+  return purged
+}
+
+/** By both and nobody else: no pod that has ended is waited for, and none that lives is left out. */
+async function purgeEverywhere(replica: Replica, ...words: string[]): Promise<Purged> {
+  const purged = await purge(replica, ...words)
+  const pods = two.map(({ pod }) => `${SYSTEM}/${pod}`).sort()
+  assert.deepEqual([[...purged.acts].sort(), purged.missing, purged.everywhere], [pods, [], true])
+  return purged
+}
+
+const ways: readonly (readonly [what: string, path: string, words: string[]])[] = [
+  ['by URL', '/by-url', [`http://${HOST}/by-url`]],
+  ['by tag', '/by-tag', ['--namespace', NAMESPACE, '--tag', 'by-tag']],
+  ['by prefix', '/by-prefix/one', ['--prefix', `http://${HOST}/by-prefix/`]],
+]
+
 describe('a purge at one replica acts in both', () => {
-  const ways: readonly (readonly [what: string, path: string, words: string[]])[] = [
-    ['by URL', '/by-url', [`http://${HOST}/by-url`]],
-    ['by tag', '/by-tag', ['--namespace', NAMESPACE, '--tag', 'by-tag']],
-    ['by prefix', '/by-prefix/one', ['--prefix', `http://${HOST}/by-prefix/`]],
-  ]
   for (const [what, path, words] of ways)
     it(what, async () => {
       const now = await bothHold(path)
-      const took = await apart(path, now, () => purge(two[0], ...words))
+      const took = await apart(path, now, () => purgeEverywhere(two[0], ...words))
       figure(`purge ${what}: second replica after the first`, `${took.toFixed(0)} ms`, `${GOAL} ms`)
       assert.ok(took < BOUND, `${took} ms`)
     })
@@ -160,6 +189,27 @@ describe('what two replicas share', () => {
     await filling
     await Promise.all(others)
     versionOf(await two[1].ask(HOST, `${path}?slow`), path)
+    bodies += others.length + 1
+    await bothReplicas()
+    await until('purges that wait for no pod that has ended', async () => {
+      return (await purge(two[0], `http://${HOST}${path}`)).everywhere
+    })
+  })
+
+  it('nor does one that is killed while it follows what the other fetches', async () => {
+    const path = '/followed'
+    const filling = two[0].ask(HOST, `${path}?slow`)
+    await sleep(500)
+    const following = Array.from({ length: 5 }, () => two[1].ask(HOST, `${path}?slow`).catch(() => undefined))
+    const beside = Array.from({ length: 5 }, () => two[0].ask(HOST, `${path}?slow`))
+    await sleep(500)
+    await kubectl('delete', 'pod', two[1].pod, '-n', SYSTEM, '--grace-period=0', '--force')
+    const whole = (await Promise.all([filling, ...beside, ...following])).filter((answer) => answer?.status === 200)
+    assert.ok(whole.length >= 6)
+    for (const answer of whole) versionOf(answer!, path)
+    bodies += whole.length
+    await bothReplicas()
+    for (const replica of two) await until(`traffic by ${replica.pod}`, async () => (await served(replica, path)) > 0)
   })
 
   it('no wrong body while Headgate is rolled under load, and pages change and are purged', async () => {
@@ -172,5 +222,61 @@ describe('what two replicas share', () => {
       await bothReplicas()
       await purge(two[0], '--namespace', NAMESPACE, '--tag', 'pages')
     })
+    await until(
+      'purges that wait for no pod that has ended',
+      async () => {
+        return (await purgeEverywhere(two[0], '--namespace', NAMESPACE, '--tag', 'pages')).everywhere
+      },
+      { seconds: 60 },
+    )
+  })
+})
+
+describe('two replicas without Redis', () => {
+  before(async () => {
+    store = 'Memory'
+    await install({ values: { ...REGISTRAR_VALUES, replicas: '2', 'podAnnotations.run': `m${process.pid}` } })
+    await apply(cached())
+    await rolledOut(SYSTEM, RELEASE)
+    await until(
+      'traffic by both',
+      async () => {
+        await bothReplicas()
+        for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
+        return (await purge(two[0], `http://${HOST}/first`)).acts.length === 2
+      },
+      { seconds: 90 },
+    )
+  })
+
+  it('tell each other of a purge, and a pod that has ended is not waited for', async () => {
+    for (const [what, path, words] of ways) {
+      const of = `${path}-memory`
+      const named = words.map((word) => word.replace(path, of).replace(/^by-tag$/, 'by-tag-memory'))
+      const now = await bothHold(of)
+      const took = await apart(of, now, () => purgeEverywhere(two[0], ...named))
+      figure(`without Redis, purge ${what}: second replica after the first`, `${took.toFixed(0)} ms`, `${GOAL} ms`)
+      assert.ok(took < BOUND, `${took} ms`)
+    }
+    await kubectl('scale', `deployment/${RELEASE}`, '-n', SYSTEM, '--replicas=1')
+    const [left] = await until('one replica', async () => {
+      const all = await replicas()
+      return all.length === 1 && all
+    })
+    // It serves while it drains, and so it counts and acts until it has ended.
+    let wrong = 0
+    const begun = performance.now()
+    const purged = await until(
+      'an answer without the pod that has ended',
+      async () => {
+        const answer = await purge(left!, '--namespace', NAMESPACE, '--tag', 'pages')
+        if (!answer.everywhere) wrong++
+        return answer.everywhere && answer.acts.length === 1 && answer
+      },
+      { seconds: 90 },
+    )
+    assert.deepEqual([purged.acts, purged.history], [[`${SYSTEM}/${left!.pod}`], 'Peers'])
+    figure('answers with exit code 1 while a replica drained and ended', `${wrong}`)
+    figure('a replica that drains and ends is waited for', `${((performance.now() - begun) / 1_000).toFixed(0)} s`)
   })
 })

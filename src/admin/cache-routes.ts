@@ -1,13 +1,13 @@
 /** The paths of the admin API for the HTTP cache: `/api/v1/cache/…`. */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { CacheRefusal, CacheRequests, PurgeBody, WarmUpBody } from './caches.ts'
+import { MAX_WARM_UP_URLS } from './caches.ts'
 import type { Reject } from './registration-routes.ts'
 import { RESPONSES } from './response-schemas.ts'
 
 /** Bytes of bodies. */
 const MAX_PURGE = 262_144
 const MAX_WARM_UP = 4_194_304
-export const MAX_WARM_UP_URLS = 10_000
 const MAX_NAMES = 256
 const MAX_URL = 8_192
 

@@ -54,6 +54,9 @@ export interface PurgeView {
 
 export type PurgeOutcome = { readonly ok: true; readonly view: PurgeView } | CacheRefusal
 
+/** Of one list. */
+export const MAX_WARM_UP_URLS = 10_000
+
 /** The body of a warm-up. */
 export interface WarmUpBody {
   readonly urls: readonly string[]

@@ -18,6 +18,7 @@ import { policyPathProblems } from './policy-paths.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { accessProblems, accessWarnings } from './route-access.ts'
+import { cacheWarnings } from './route-cache.ts'
 import { pathProblems } from './route-paths.ts'
 import { tlsProblems, tlsWarnings } from './route-tls.ts'
 import { tokenIssuerProblems } from './route-token-issuer.ts'
@@ -163,6 +164,7 @@ function* checkObject(
     warnings.push(...tlsWarnings(object as unknown as Route))
     problems.push(...accessProblems(object as unknown as Route))
     warnings.push(...accessWarnings(object as unknown as Route))
+    warnings.push(...cacheWarnings(object as unknown as Route))
   }
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(row, object), warnings }

@@ -41,11 +41,24 @@ export async function callAdmin(
     },
   })
   const text = await bodyOf(response, base)
-  const answer = parsed(text) as { readonly title?: unknown; readonly detail?: unknown } | null
+  const answer = parsed(text) as {
+    readonly type?: unknown
+    readonly title?: unknown
+    readonly detail?: unknown
+  } | null
   if (answer === null) throw new AdminError(`${base} is not the admin API of Headgate`)
   if (response.ok) return answer
+  if (isOfTraffic(answer))
+    throw new AdminError(
+      `${base} is a listener for traffic, not the admin API; --admin says where that is (127.0.0.1:9901)`,
+    )
   const said = [answer.title, answer.detail].filter((part) => typeof part === 'string').join(': ')
   throw new AdminError(said === '' ? `${base}${path} answers ${response.status}` : `${said} (${response.status})`)
+}
+
+/** Errors of the admin API have no type of their own. */
+function isOfTraffic({ type }: { readonly type?: unknown }): boolean {
+  return typeof type === 'string' && type.startsWith('https://headgate.dev/errors/')
 }
 
 interface Page {

@@ -24,6 +24,8 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }, io: Toke
   const token = text?.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#'))
   if (token === undefined)
     throw new AdminError('It needs the token of admin.tokenFile: --token-file FILE, or HEADGATE_ADMIN_TOKEN')
+  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token.trim()))
+    throw new AdminError('The token has characters that no token has: it is letters, digits and . _ ~ + / - (RFC 6750)')
   return token.trim()
 }
 

@@ -1,5 +1,12 @@
 /** `headgate cache`: purges the HTTP cache of a running gateway, shows what is in it, and fills it ahead. */
-import type { CacheStatisticsView, LookupView, PurgeView, WarmUpView } from '../admin/caches.ts'
+import {
+  type CacheStatisticsView,
+  type LookupView,
+  MAX_WARM_UP_URLS,
+  type PurgeView,
+  type WarmUpView,
+} from '../admin/caches.ts'
+import { MAX_PURGED_NAMES } from '../cache/purge-request.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { AdminError, callAdmin } from './admin-client.ts'
 import { readText, TOKEN_IO, type TokenIo, tokenOf } from './admin-token.ts'
@@ -49,6 +56,7 @@ export async function runCache(command: CacheCommand, io: CacheIo): Promise<numb
 
 async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
+  checkNames(body)
   const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
   const { namespaces, purged, soft, replicas, reached, everywhere, unknown = [], detail } = view
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
@@ -56,8 +64,7 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
-    if (!everywhere) io.err(`headgate: ${printable(detail)}\n`)
-    for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
+    if (!everywhere || unknown.length > 0) io.err(`headgate: ${printable(detail)}\n`)
   }
   return everywhere && unknown.length === 0 ? 0 : 1
 }
@@ -67,6 +74,7 @@ const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): stri
 
 async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
   const { admin, namespace, body, output } = command
+  checkNames(body)
   const call = { body, token: tokenOf(command, io) }
   const { items, complete, unknown = [] } = (await callAdmin(admin, pathOf(namespace, 'lookups'), call)) as LookupView
   if (output === 'json') io.out(`${JSON.stringify(items, null, 2)}\n`)
@@ -107,6 +115,7 @@ const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
 async function warm(command: CacheWarmCommand, io: CacheIo): Promise<number> {
   const { admin, file, rate, output } = command
   const urls = file === undefined ? command.urls : linesOf(file, io)
+  checkCount(urls.length, MAX_WARM_UP_URLS)
   const body = { urls, ...(rate !== undefined && { rate }) }
   let view = (await callAdmin(admin, '/api/v1/cache/warm-ups', { body, token: tokenOf(command, io) })) as WarmUpView
   while (view.state !== 'finished') {
@@ -120,6 +129,15 @@ async function warm(command: CacheWarmCommand, io: CacheIo): Promise<number> {
     for (const { url, problem } of problems) io.err(`headgate: ${printable(`${url}: ${problem}`)}\n`)
   }
   return view.failed > 0 ? 1 : 0
+}
+
+function checkNames({ urls, prefixes, tags }: CachePurgeCommand['body']): void {
+  for (const names of [urls, prefixes, tags]) if (Array.isArray(names)) checkCount(names.length, MAX_PURGED_NAMES)
+}
+
+/** @throws {AdminError} */
+function checkCount(count: number, most: number): void {
+  if (count > most) throw new AdminError(`${count} names are too many for one command: ${most} at most; divide them`)
 }
 
 function linesOf(file: string, io: CacheIo): string[] {

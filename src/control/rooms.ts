@@ -287,6 +287,7 @@ export class Rooms {
         cachedFound: (id, objects, complete) => this.caches.found(id, objects, complete),
         explained: (id, answer) => this.explanations.explained(id, answer),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
+        recovered: (worker, message) => log.info(`worker ${worker}: ${message}`),
       },
     })
   }

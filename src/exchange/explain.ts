@@ -169,7 +169,7 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   if (strictly && hasEncodedSlash(routed.path)) return refused(about, 'BadPath', 'it has an encoded slash')
   if (typeof found === 'string') return refused(about, found, nothingFound(matched, question))
   const refusal = clearTextRefusal(client.forwarding.origin.scheme, tls, rule!)
-  if (refusal !== undefined && way.peer.tls === null) return refused(about, ...refusal)
+  if (refusal !== undefined && way.peer.tls === null) return ended(about, refusal)
   if (rule!.refuse !== undefined) return refused(about, rule!.refuse)
   if (linked === null) return refused(about, 'InternalError', 'its policies cannot be used; the log says why')
   const x = dryExchange(question, way, rule!, prefixLength, linked.policy)
@@ -204,9 +204,11 @@ function filterView({ filter, effect, status }: Explanation): ExplainedFilter {
 
 function refused(about: Admitted & Partial<ExplainAnswer>, reason: Reason, detail = ''): Explained {
   const { status, title } = REASONS[reason]
-  const said = detail === '' ? title : `${title}: ${detail}`
+  return ended(about, { reason, status, detail: detail === '' ? title : `${title}: ${detail}` })
+}
+
+function ended(about: Admitted & Partial<ExplainAnswer>, refusal: NonNullable<ExplainAnswer['refused']>): Explained {
   const { lost = [], lostComplete = true } = about
-  const refusal = { reason, status, detail: said }
   return { answer: { ...about, lost, lostComplete, filters: [], backends: [], refused: refusal }, explanations: [] }
 }
 
@@ -248,14 +250,17 @@ function clearTextRefusal(
   scheme: 'http' | 'https',
   tls: HostTls | null,
   rule: RuleView,
-): readonly [Reason, string] | undefined {
-  if (scheme === 'https')
-    return tls?.options.clientCertificate?.mode === 'Require'
-      ? ['MisdirectedRequest', 'the host demands a client certificate, which a proxy cannot hand on']
-      : undefined
+): NonNullable<ExplainAnswer['refused']> | undefined {
+  if (scheme === 'https') {
+    if (tls?.options.clientCertificate?.mode !== 'Require') return undefined
+    const detail = 'the host demands a client certificate, which a proxy cannot hand on'
+    return { reason: 'MisdirectedRequest', status: REASONS.MisdirectedRequest.status, detail }
+  }
   const mode = httpModeOf(tls, rule)
   if (mode === 'Serve') return undefined
-  return ['ClearTextClosed', mode === 'Redirect' ? 'it is redirected to https with 308' : 'http: Closed']
+  if (mode === 'Redirect') return { reason: 'HttpRedirect', status: 308, detail: 'the host is served by https alone' }
+  const { status, title } = REASONS.ClearTextClosed
+  return { reason: 'ClearTextClosed', status, detail: title }
 }
 
 function peerOf(

@@ -1,4 +1,6 @@
 /** What a chain of filters would do with a request, for people. */
+import { GatewayError } from '../lib/error.ts'
+import { REASONS } from '../lib/reason.ts'
 import { BUILT_IN, createFilters, dispose } from './chain.ts'
 import { DryRun } from './dry-run.ts'
 import type { DryExchange } from './exchange.ts'
@@ -15,12 +17,25 @@ export function explainFilters(filters: readonly Filter[], given: DryExchange): 
   const x = new DryRun(given)
   const explanations: Explanation[] = []
   for (const filter of filters) {
-    const explanation = filter.explain?.(x)
+    const explanation = explained(filter, x)
     if (explanation !== undefined) explanations.push(explanation)
     if (explanation?.status !== undefined) break
-    filter.rehearse?.(x)
   }
   return explanations
+}
+
+/** A filter that fails costs its own line; one of a plugin may have none. */
+function explained(filter: Filter, x: DryRun): Explanation | undefined {
+  const { name } = filter
+  try {
+    const explanation = filter.explain === undefined ? { filter: name, effect: 'does not say' } : filter.explain(x)
+    if (explanation?.status === undefined) filter.rehearse?.(x)
+    return explanation
+  } catch (error) {
+    if (error instanceof GatewayError)
+      return { filter: name, effect: `refuses: ${REASONS[error.reason].title}`, status: error.status }
+    return { filter: name, effect: 'cannot say: its explanation has failed' }
+  }
 }
 
 /** What the filters of a policy set without a chain would do: see {@link explainFilters}. */

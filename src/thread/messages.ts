@@ -218,3 +218,5 @@ export type FromWorker =
   | { readonly type: 'explained'; readonly id: number; readonly answer: ExplainAnswer | null }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }
+  /** What was one is none any more: for the process log. */
+  | { readonly type: 'recovered'; readonly message: string }

@@ -29,6 +29,8 @@ export interface WorkerArchivesEdges {
   readonly count: (archive: (typeof ARCHIVES)[number], outcome: ArchiveOutcome) => void
   /** Redis cannot be asked, for the log. */
   readonly problem: (message: string) => void
+  /** What was a problem is none any more. */
+  readonly recovered: (message: string) => void
 }
 
 /**
@@ -99,9 +101,14 @@ export class WorkerArchives {
   }
 
   #openRedis(): RedisOfArchive {
-    const { clock, random, randomBytes, contents, problem } = this.#edges
+    const { clock, random, randomBytes, contents, problem, recovered } = this.#edges
+    let away = false
     const report = (level: 'info' | 'warn', message: string): void => {
-      if (level === 'warn') problem(`the cache: ${message}`)
+      const said = away
+      away = level === 'warn'
+      if (away) problem(`the cache: ${message}`)
+      // That it answers at first is nothing to be told.
+      else if (said) recovered(`the cache: ${message}`)
     }
     // The other one says what is to be said.
     const edges = { contents, time: clock, random }

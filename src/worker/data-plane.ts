@@ -173,6 +173,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     count: (archive, outcome) => metrics.cacheArchive(ARCHIVES.indexOf(archive), ARCHIVE_OUTCOMES.indexOf(outcome)),
     askForFiles: () => edges.send({ type: 'ask-archive' }),
     problem: (message) => edges.send({ type: 'problem', message }),
+    recovered: (message) => edges.send({ type: 'recovered', message }),
   })
   const cache = new WorkerCache(edges.responses, edges.purges, metrics, edges.archives ?? archives)
   const signIns = new WorkerSignIns({

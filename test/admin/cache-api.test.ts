@@ -169,6 +169,14 @@ describe('the admin API of the cache', () => {
     assert.deepEqual([read.status, read.headers.get('allow')], [405, 'GET, HEAD'])
   })
 
+  it('says in its detail that nothing here has a name', async () => {
+    const { status, body } = await send('POST', '/namespaces/shop/purges', { route: 'wbe' })
+    assert.ok(status === 200 || status === 202)
+    const unknown = 'There is no Route shop/wbe with a rule that is served here.'
+    assert.deepEqual((body as { unknown: unknown }).unknown, [unknown])
+    assert.ok((body as { detail: string }).detail.startsWith(`${unknown} It acts`), JSON.stringify(body))
+  })
+
   it('shows what a purge would concern, as a worker finds it', async () => {
     asked.length = 0
     assert.equal(

@@ -55,6 +55,8 @@ describe('headgate cache', () => {
     const files: Record<string, string> = {
       token: '# comment\nword\nother\n',
       urls: '# list\nhttp://a/1\n\n http://a/2 \n',
+      many: 'http://a/\n'.repeat(10_001),
+      odd: 'pass word\n',
     }
     const code = await runCache(command, {
       out: (text) => (out += text),
@@ -126,6 +128,28 @@ describe('headgate cache', () => {
     const missing = await run([], 'purge', 'https://a/', '--token-file', 'nowhere')
     assert.deepEqual([missing.code, missing.received], [1, []])
     assert.match(missing.err, /nowhere cannot be read/)
+  })
+
+  it('says what is wrong before the gateway is asked, and that another port answers', async () => {
+    const asked: readonly [argv: readonly string[], said: RegExp][] = [
+      [['purge', 'https://a/', '--token-file', 'odd'], /The token has characters that no token has/],
+      [['warm', '--file', 'many'], /10001 names are too many for one command: 10000 at most/],
+      [['purge', ...Array.from({ length: 257 }, (_, i) => `a/${i}`)], /257 names are too many .* 256 at most/],
+      [['show', '--prefix', ...Array.from({ length: 257 }, (_, i) => `a/${i}`)], /257 names are too many/],
+    ]
+    for (const [argv, said] of asked) {
+      const { code, err, received } = await run([], ...argv)
+      assert.deepEqual([code, received], [1, []])
+      assert.match(err, said)
+    }
+    const traffic = {
+      type: 'https://headgate.dev/errors/HostNotFound',
+      title: 'No route serves this host',
+      status: 404,
+    }
+    const { code, err } = await run([[404, traffic]], 'stats')
+    assert.equal(code, 1)
+    assert.match(err, /is a listener for traffic, not the admin API; --admin says where that is/)
   })
 
   it('shows what a purge would concern', async () => {

@@ -320,4 +320,87 @@ describe('purges', () => {
     assert.equal(w.asked.length, 2)
     await over(w)
   })
+
+  it('gives what the archive has to clients that want no request to the origin, whoever is asking it just then', async (t) => {
+    const w = world(t)
+    await w.get(0)
+    await w.put(1)
+    const only = { 'cache-control': 'only-if-cached' }
+    const answers = await Promise.all([w.get(1), w.get(1, '/a', only), w.get(1, '/a', only)])
+    assert.deepEqual(
+      answers.map(({ status, body }) => [status, body]),
+      answers.map(() => [200, 'body of /a']),
+    )
+    assert.equal(w.asked.length, 1)
+    // What is on its way from the origin is not waited for: nothing is stored of it.
+    const waiting: ServedRequest[] = []
+    w.answer = (request) => waiting.push(request)
+    const plain = w.get(1, '/b')
+    await w.replicas[1].until(() => waiting.length === 1, 'a request to the origin')
+    assert.equal((await w.get(1, '/b', only)).status, 504)
+    waiting[0]!.respond(200, 'body of /b', { 'cache-control': 'max-age=60' })
+    assert.equal((await plain).status, 200)
+    assert.equal((await w.get(1, '/b', only)).status, 200)
+    await over(w)
+  })
+
+  it('gives what another replica has validated to clients that want no request to the origin', async (t) => {
+    const w = world(t)
+    w.answer = (request) => request.respond(200, 'one', { 'cache-control': 'max-age=60', etag: '"1"' })
+    await w.get(1)
+    await w.put(1)
+    for (const gateway of w.replicas) await gateway.pass(70_000)
+    w.answer = (request) => request.respond(200, 'two', { 'cache-control': 'max-age=60' })
+    await w.get(0, '/a', { 'cache-control': 'no-cache' })
+    await w.put(2)
+    const { status, body } = await w.get(1, '/a', { 'cache-control': 'only-if-cached' })
+    assert.deepEqual([status, body], [200, 'two'])
+    await over(w)
+  })
+})
+
+describe('parts beside an archive', () => {
+  const BODY = 'abcdefghijklmnopqrstuvwxyz'
+  /** An origin that knows ranges of the form `a-b`. */
+  const answer = (request: ServedRequest): void => {
+    const fields = { 'cache-control': 'max-age=60', etag: '"1"' }
+    const match = /^bytes=(\d+)-(\d+)$/.exec(request.fields.range ?? '')
+    if (match === null) return request.respond(200, BODY, fields)
+    const [first, last] = [Number(match[1]), Number(match[2])]
+    const range = `bytes ${first}-${last}/${BODY.length}`
+    request.respond(206, BODY.slice(first, last + 1), { ...fields, 'content-range': range })
+  }
+
+  for (const store of ['Tiered', 'Redis'])
+    it(`are of one replica alone, and a whole that the archive has comes first: ${store}`, async (t) => {
+      const w = world(t, { store })
+      w.answer = answer
+      const range = async (replica: 0 | 1, bytes: string, asked: number): Promise<void> => {
+        const { status, body } = await w.get(replica, '/a', { range: `bytes=${bytes}` })
+        const [first, last] = bytes.split('-').map(Number)
+        assert.deepEqual([status, body], [206, BODY.slice(first, last! + 1)])
+        assert.equal(w.asked.length, asked, `${store} ${replica} ${bytes}`)
+      }
+      await range(0, '2-9', 1)
+      await range(0, '3-4', 1)
+      await range(1, '3-4', 2)
+      await range(0, '5-12', 3)
+      assert.equal(w.asked[2]!.fields.range, 'bytes=10-12')
+      assert.equal(w.records.commits, 0)
+      assert.equal((await w.get(1)).body, BODY)
+      await w.put(1)
+      await range(0, '13-20', 4)
+      await range(0, '2-12', 4)
+      for (const replica of w.replicas) await replica.nothingLeft()
+    })
+
+  it('that have all bytes at once are put as the whole', async (t) => {
+    const w = world(t)
+    w.answer = answer
+    assert.equal((await w.get(0, '/a', { range: 'bytes=0-25' })).body, BODY)
+    await w.put(1)
+    const whole = await w.get(1)
+    assert.deepEqual([whole.status, whole.body, w.asked.length], [200, BODY, 1])
+    for (const replica of w.replicas) await replica.nothingLeft()
+  })
 })

@@ -7,6 +7,8 @@ import assert from 'node:assert/strict'
 import { env } from 'node:process'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { allocateCache } from '../../src/cache/memory/buffers.ts'
+import { WorkerResponseMemory } from '../../src/cache/memory/worker-response-memory.ts'
 import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
 import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
@@ -337,21 +339,29 @@ class Course {
 }
 
 describe('ranges and the cache', () => {
-  it('are bytes of one version that may be served, in any course of requests, changes and lies', async (t) => {
-    let course: Course | undefined
-    const gateway = memoryGateway(t, {
-      upstreams: [(request) => course!.answer(request)],
-      rules: toUp({ retry: { attempts: 0 }, cache: {} } as never),
+  for (const shared of [false, true])
+    it(`are bytes of one version that may be served, in any course${shared ? ', in little memory' : ''}`, async (t) => {
+      let course: Course | undefined
+      const gateway = memoryGateway(t, {
+        upstreams: [(request) => course!.answer(request)],
+        rules: toUp({ retry: { attempts: 0 }, cache: {} } as never),
+        ...(shared ? { responses: littleMemory() } : {}),
+      })
+      const counts = new Map<string, number>()
+      let courses = 0
+      const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
+        course = new Course(gateway, String(++courses), counts)
+        for (const one of steps) await course.take(one)
+      })
+      await fc.assert(property, { seed: Number(env.CACHE_SEED ?? 9111), numRuns: Number(env.CACHE_RUNS ?? 300) })
+      for (const what of ['joined', 'hit', 'whole hit', 'lied to', 'multipart', 'not asked'])
+        assert.ok((counts.get(what) ?? 0) >= 3, `${what} has happened: ${JSON.stringify([...counts])}`)
+      assert.deepEqual(gateway.errors, [])
     })
-    const counts = new Map<string, number>()
-    let courses = 0
-    const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
-      course = new Course(gateway, String(++courses), counts)
-      for (const one of steps) await course.take(one)
-    })
-    await fc.assert(property, { seed: Number(env.CACHE_SEED ?? 9111), numRuns: Number(env.CACHE_RUNS ?? 300) })
-    for (const what of ['joined', 'hit', 'whole hit', 'lied to', 'multipart', 'not asked'])
-      assert.ok((counts.get(what) ?? 0) >= 3, `${what} has happened: ${JSON.stringify([...counts])}`)
-    assert.deepEqual(gateway.errors, [])
-  })
 })
+
+/** The memory of a worker, which has room for the last courses alone. */
+function littleMemory(): WorkerResponseMemory {
+  const buffers = allocateCache(1024 * 1024, 1, [1, 2])!
+  return new WorkerResponseMemory(buffers, 1, 0, (run) => void setImmediate(run))
+}

@@ -105,10 +105,22 @@ describe('headgate explain', () => {
       stateDirectory: join(folder, 'state'),
       cache: { debugCIDRs: ['127.0.0.0/8'] },
     }
+    const secure = route(
+      'secure',
+      ['secure.example'],
+      [
+        { name: 'a', ...to },
+        { name: 'b', matches: at('/b'), http: 'Closed', ...to },
+      ],
+      { tls: {} },
+    )
     const clients = secret('clients', 'headgate.dev/api-keys', { alice: `sha256:${digestOf(SECRETS[0]!)}` })
     gateway = await startGateway(
       scope,
-      { 'a.yaml': backend('origin', [(origin.address() as AddressInfo).port]) + clients + route('web', [HOST], rules) },
+      {
+        'a.yaml':
+          backend('origin', [(origin.address() as AddressInfo).port]) + clients + route('web', [HOST], rules) + secure,
+      },
       { settings, workers: 2 },
     )
   })
@@ -215,6 +227,11 @@ describe('headgate explain', () => {
     const nobody = await explain('/a', { host: 'nobody.example' })
     assert.deepEqual([nobody.refused?.reason, nobody.refused?.status], ['HostNotFound', 404])
     assert.equal((await explain('/%2e%2e%2fa')).refused?.reason, 'BadPath')
+    for (const path of ['/a', '/b']) {
+      const { refused } = await explain(path, { host: 'secure.example' })
+      const { status } = await gateway.request({ path, host: 'secure.example', headers: { connection: 'close' } })
+      assert.deepEqual([refused?.status, status], path === '/a' ? [308, 308] : [403, 403])
+    }
     const mine = await explain('/mine', KEY)
     assert.equal(mine.cache?.verdict, 'unknown')
     assert.match(mine.cache.why, /consumer of the credential/)

@@ -10,7 +10,7 @@ import { requestBodySteps, responseBodySteps } from '../../src/policy/body-steps
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import { type Chain, composeChain, runEnd, runLocalResponse, runRequest, runResponse } from '../../src/policy/chain.ts'
 import type { Exchange } from '../../src/policy/exchange.ts'
-import { explainChain } from '../../src/policy/explain-chain.ts'
+import { explainChain, explainFilters } from '../../src/policy/explain-chain.ts'
 import type { Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
@@ -347,6 +347,47 @@ describe('explaining a chain', () => {
         'rewrite sends the host b in place of shop.example.com',
       ],
     )
+  })
+
+  it('shows what a filter in front changes to those behind it, and leaves the request as it is', () => {
+    const policy: PolicySet = {
+      ...PLAIN,
+      requestHeaders: { set: [{ name: 'x-a', value: 'new' }], add: [], remove: ['x-b'] },
+      rewrite: { hostname: 'b', path: { type: 'ReplaceFullPath', replaceFullPath: '/other?q=1' } },
+    }
+    const x = new TestExchange({ path: '/a' }, { 'x-a': 'old', 'x-b': '1' })
+    const seen: unknown[] = []
+    const watching: Filter = {
+      name: 'watching',
+      onRequest: () => undefined,
+      explain: (dry) =>
+        void seen.push(dry.path, dry.query, dry.upstreamHost, dry.request.get('x-a'), dry.request.has('x-b')),
+    }
+    const chain = composeChain(policy, testDeps())!
+    explainFilters([...chain.filters, watching], x)
+    assert.deepEqual(seen, ['/other', 'q=1', 'b', 'new', false])
+    assert.deepEqual(
+      [x.path, x.query, x.upstreamHost, x.request.get('x-a'), x.request.has('x-b')],
+      ['/a', undefined, undefined, 'old', true],
+    )
+  })
+
+  it('goes on behind a filter whose explanation fails or is missing, and ends with one that refuses', () => {
+    const filter = (name: string, hooks: Partial<Filter>): Filter => ({ name, ...hooks })
+    const fail = (error: unknown) => () => {
+      throw error
+    }
+    const filters = [
+      filter('plugin', { onRequest: () => undefined }),
+      filter('broken', { explain: fail(new Error('secret')) }),
+      filter('refusing', { explain: () => undefined, rehearse: fail(new GatewayError('HeadTooLarge')) }),
+      filter('behind', { explain: () => ({ filter: 'behind', effect: '' }) }),
+    ]
+    assert.deepEqual(explainFilters(filters, new TestExchange()), [
+      { filter: 'plugin', effect: 'does not say' },
+      { filter: 'broken', effect: 'cannot say: its explanation has failed' },
+      { filter: 'refusing', effect: 'refuses: The request head is too large', status: 431 },
+    ])
   })
 })
 

@@ -43,6 +43,7 @@ async function place(): Promise<Place> {
     askForFiles() {},
     count() {},
     problem() {},
+    recovered() {},
   })
   closing.push(
     () => archives.use(null),

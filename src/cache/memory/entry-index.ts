@@ -57,7 +57,8 @@ export class EntryIndex {
    * @returns -1: there is none
    */
   vacant(low: number, high: number): number {
-    const [first, second] = this.buckets(low, high)
+    const first = this.#bucket(high)
+    const second = this.#second(low, high)
     return this.#vacantIn(this.#used(second) < this.#used(first) ? second : first)
   }
 
@@ -87,14 +88,19 @@ export class EntryIndex {
     return 0
   }
 
+  // Where others write meanwhile, whoever inserts finds out: see {@link insert}.
+
   #vacantIn(bucket: number): number {
-    for (let slot = bucket; slot < bucket + BUCKET_SLOTS; slot++) if (this.at(slot) === 0) return slot
+    const end = bucket + BUCKET_SLOTS
+    for (let slot = bucket, at = this.#at + bucket * 2 + 1; slot < end; slot++, at += 2)
+      if (this.#words[at] === 0) return slot
     return -1
   }
 
   #used(bucket: number): number {
+    const first = this.#at + bucket * 2 + 1
     let used = 0
-    for (let slot = bucket; slot < bucket + BUCKET_SLOTS; slot++) if (this.at(slot) !== 0) used++
+    for (let at = first; at < first + BUCKET_SLOTS * 2; at += 2) if (this.#words[at] !== 0) used++
     return used
   }
 

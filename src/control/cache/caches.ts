@@ -183,7 +183,8 @@ export class Caches implements CacheRequests {
     const id = await this.#purgePaced(records)
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
     const unknown = await this.#unknownOf(namespace, body)
-    return { ok: true, view: { ...purgeView(namespaces, body, this.#history, reach, this.#options), unknown } }
+    const view = purgeView(namespaces, body, this.#history, reach, this.#options)
+    return { ok: true, view: { ...view, unknown, detail: [...unknown, view.detail].join(' ') } }
   }
 
   warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {

@@ -120,6 +120,8 @@ export class WarmUp {
   }
 }
 
+const NOT_CACHED = 'its rule has no cache, or no rule has it; headgate explain says which'
+
 /** By what the gateway itself says (RFC 9211); its entry is the last one, and no URL or detail in it has this text. */
 function verdictOf(status: number, field: string | string[] | undefined): [Verdict, string?] {
   const text = `, ${field ?? ''}`
@@ -128,6 +130,6 @@ function verdictOf(status: number, field: string | string[] | undefined): [Verdi
   const parameters = entry.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""')
   if (/;\s*hit(?![^;])/.test(parameters)) return ['hits']
   if (/;\s*stored(?!=\?0)(?![^;=])/.test(parameters)) return ['stored']
-  const why = entry === '' ? 'its rule has no cache, or the answer cannot be cached' : entry
+  const why = entry === '' ? NOT_CACHED : entry
   return [status >= 500 || status === 0 ? 'failed' : 'others', `${status}: ${why}`]
 }

@@ -47,6 +47,8 @@ export interface PublisherEvents {
   explained(id: number, answer: ExplainAnswer | null): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
+  /** Something that was a problem is none any more. */
+  recovered(worker: number, message: string): void
 }
 
 export class Publisher {
@@ -152,6 +154,7 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'recovered') this.#events.recovered(index, message.message)
     else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
     else if (message.type === 'ask-archive') this.#askArchive(this.#ports.get(index))
     else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)

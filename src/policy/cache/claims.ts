@@ -56,9 +56,9 @@ export function fillOf(begun: Begun): Fill | null {
   return null
 }
 
-/** What somebody is writing; null: nobody is any more. */
-export function followOf(memory: ResponseMemory, key: EntryKey, { namespace }: KeyRule): FillUnderWay | null {
-  const begun = memory.begin(key, namespace, 0)
+/** What somebody is writing; null: nobody is any more. @param seen serial of what is there and of no use */
+export function followOf(memory: ResponseMemory, key: EntryKey, { namespace }: KeyRule, seen = 0): FillUnderWay | null {
+  const begun = memory.begin(key, namespace, seen)
   if (typeof begun === 'string') return null
   if (begun.type === 'under-way') return begun
   begun.withdraw()

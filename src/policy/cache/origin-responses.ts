@@ -29,6 +29,7 @@ const WITHOUT_CLIENT: Milliseconds = 600_000
 /** Bytes of a body that a client waits for that is not sent it. */
 const MAX_UNSENT = 1024 * 1024
 
+const NOTHING = Object.freeze({})
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
 const VERDICT: ReuseVerdict = reuseVerdict()
@@ -175,15 +176,16 @@ export class OriginResponses {
     { stored = false, reason }: { readonly stored?: boolean; readonly reason?: string },
   ): void {
     const why = reason === undefined ? result : `${result}, ${reason}`
-    head.fields.add('cache-status', this.#member(x, { forwarded, stored, collapsed }, why))
+    head.fields.addOwn('cache-status', this.#member(x, { forwarded, stored, collapsed }, why))
   }
 
   #member(x: Exchange, status: CacheStatus, why: string): string {
-    return cacheStatusMember(CACHE_NAME, { ...status, ...this.#detail(x, why) })
+    const detail = this.#detail(x, why)
+    return cacheStatusMember(CACHE_NAME, detail === NOTHING ? status : { ...status, ...detail })
   }
 
   #detail(x: Exchange, detail: string): Pick<CacheStatus, 'key' | 'detail'> {
-    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : {}
+    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : NOTHING
   }
 
   bodyTee(x: Exchange): BodyTee | undefined {

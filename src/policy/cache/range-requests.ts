@@ -119,6 +119,10 @@ export class RangeRequests {
     const wanted = this.#wanted(asking.x.request, whole)
     if (wanted === null) return null
     if (wanted.hole === null) return this.#serve(asking, wanted, null, null)
+    // Another worker has stored it, and is about to list it.
+    const held = this.#fetching.parts.hold(whole, wanted.hole, this.#fetching.wall())
+    const joined = held === null ? null : this.#serve(asking, wanted, held, null)
+    if (joined !== null) return joined
     const fetch = this.#fetch(asking, found, wanted, wanted.hole)
     return fetch === null ? null : this.#wait(asking, wanted, fetch)
   }
@@ -229,7 +233,7 @@ export class RangeRequests {
       }
       return null
     }
-    const result = hole === null ? hitOf(asking) : 'miss Partial'
+    const result = fetch === null ? hitOf(asking) : 'miss Partial'
     const head = new StoredHead().at(newest.held.bytes, newest.held.headAt)
     const fields = head.fields(new Fields())
     toParts(head, fields, [range], record.complete, null, x.request.has('if-range'))

@@ -324,6 +324,11 @@ async function copy(reader: ArchiveReader, fill: Fill, keep: boolean, rest: (fro
     }
     fill.end(keep)
   } catch {
-    rest(written)
+    try {
+      rest(written)
+    } catch {
+      // Nobody waits for this promise, and those who read along wait for an end.
+      fill.fail()
+    }
   }
 }

@@ -8,6 +8,7 @@ import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
@@ -38,6 +39,8 @@ type Decision = RequestDecision | Promise<RequestDecision>
 
 /** What a request for a part asks the origin for, whatever else it validates. */
 const RANGE_FIELDS = ['range', 'if-range']
+/** An archive has answered by then. */
+const ARCHIVE_PATIENCE: Milliseconds = 20
 const VERDICT: ReuseVerdict = reuseVerdict()
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
@@ -129,7 +132,7 @@ export class ResponseCache {
         case 'StaleWhileRevalidate':
           return this.#serve(asking, found, entry, 'stale StaleWhileRevalidate')
         case 'GatewayTimeout':
-          return this.#refuse(x)
+          return this.#fetch(asking, found, verdict.reason)
         case 'Validate':
           if (asking.failed && verdict.staleIfError) return this.#serve(asking, found, entry, 'stale StaleIfError')
           return this.#fetch(asking, found, verdict.reason)
@@ -181,9 +184,13 @@ export class ResponseCache {
     // Parts are in the memory alone.
     const claim = this.#recalls === null || found.part !== null ? null : claimOf(asking, found, this.#cache.memory)
     if (claim !== null && asking.recalled === null) return this.#recall(asking, found, claim)
-    if (found.entry === null && asking.directives.onlyIfCached) {
+    if (asking.directives.onlyIfCached) {
       claim?.fill.withdraw()
-      return this.#refuse(asking.x)
+      const { round, rule, x, recalled } = asking
+      // Another request may be asking the archive just now.
+      const mayHave = this.#recalls !== null && recalled === null && round === 0
+      const other = mayHave ? followOf(this.#cache.memory, KEY, rule, found.seen) : null
+      return other === null ? this.#refuse(x) : this.#follow(asking, other)
     }
     if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
       claim?.fill.withdraw()
@@ -313,7 +320,9 @@ export class ResponseCache {
   /** Waits for the fetch of another request, as long as that is of use. */
   #follow(asking: Asking, fetch: FillUnderWay): Promise<RequestDecision> {
     const { clock, timers } = this.#services
-    if (asking.deadline === 0) asking.deadline = clock.monotonic() + this.#cache.settings.collapseTimeout
+    // What is on its way from the origin is not stored yet.
+    const patience = asking.directives.onlyIfCached ? ARCHIVE_PATIENCE : this.#cache.settings.collapseTimeout
+    if (asking.deadline === 0) asking.deadline = clock.monotonic() + patience
     asking.collapsed = true
     asking.round++
     return follow(asking.x, fetch, asking.deadline - clock.monotonic(), timers, {
@@ -329,6 +338,7 @@ export class ResponseCache {
   /** Goes on without what it has waited for. */
   #alone(asking: Asking, result: CacheResult): RequestDecision {
     const { x, rule } = asking
+    if (asking.directives.onlyIfCached) return this.#refuse(x)
     if (!this.#keys.write(x, rule, asking.content)) return undefined
     const found = this.#lookups.find(x, this.#services.clock.wall())
     try {

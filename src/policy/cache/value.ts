@@ -47,7 +47,7 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
   if (key?.query?.others !== undefined && key.query.include === undefined && key.query.exclude === undefined)
     yield {
       path: ['key', 'query', 'others'],
-      message: 'is about the rest beside include or exclude; state one of them',
+      message: 'is about the parameters besides include or exclude; state one of them, or leave it out: all count',
     }
   for (const [i, selector] of (bypass ?? []).entries()) {
     const problem = ALWAYS_THERE.test(selector)

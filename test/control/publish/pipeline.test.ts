@@ -27,6 +27,7 @@ function room() {
       endpoints: () => {},
       cachedFound: () => {},
       explained: () => {},
+      recovered: () => {},
       passwordAsked: () => {},
       archiveAsked: () => {},
       ask: () => Promise.resolve(null),

@@ -77,6 +77,7 @@ describe('the publisher', () => {
         archiveAsked: (answer) => answer(null),
         cachedFound: () => {},
         explained: () => {},
+        recovered: () => {},
         passwordAsked: (_, answer) => answer({ result: 'wrong' }),
         asked(worker, id, { call }) {
           asked.push({ worker, id, call })

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createValidator } from '../../src/api/validate.ts'
+import { readSchemas } from '../../src/source/crds.ts'
+
+const VALIDATOR = createValidator(readSchemas())
+
+function validate(rule: object) {
+  const rules = [{ name: 'a', ...rule }]
+  const route = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Route', metadata: { name: 'r', namespace: 'n' } }
+  return VALIDATOR.check('Route', { ...route, spec: { rules } })
+}
+
+const said = (problems: readonly { readonly path: readonly (string | number)[]; readonly message: string }[]) =>
+  problems.map(({ path, message }) => `${path.join('.')} ${message}`)
+
+describe('cache of a Route', () => {
+  const respond = { respond: { statusCode: 200, body: 'x' } }
+  const forward = { backendRefs: [{ name: 'b' }] }
+
+  it('is a warning where the rule answers itself', () => {
+    const own = [respond, { redirect: { path: { type: 'ReplaceFullPath', replaceFullPath: '/b' } } }]
+    for (const rule of own) {
+      const result = validate({ ...rule, policies: { cache: {} } })
+      assert.ok(result.ok, JSON.stringify(result))
+      assert.match(said(result.warnings).join(), /^spec\.rules\.0\.policies\.cache does nothing: rule a answers itself/)
+    }
+    for (const rule of [
+      { ...forward, policies: { cache: {} } },
+      { ...respond, policies: { cache: { maxTTL: '0s' } } },
+      respond,
+    ]) {
+      const result = validate(rule)
+      assert.deepEqual(result.ok && result.warnings, [])
+    }
+  })
+
+  it('has in key.query include or exclude, or neither and nothing about others', () => {
+    const faults = (query: object) => {
+      const result = validate({ ...forward, policies: { cache: { key: { query } } } })
+      return result.ok ? [] : said(result.problems)
+    }
+    assert.deepEqual(faults({}), [])
+    assert.deepEqual(faults({ include: [], others: 'Bypass' }), [])
+    assert.deepEqual(faults({ exclude: ['utm_*'], others: 'Drop' }), [])
+    assert.match(faults({ include: ['a'], exclude: ['b'] })[0]!, /query state include or exclude, not both$/)
+    assert.match(faults({ others: 'Bypass' })[0]!, /query others is about the parameters besides include or exclude/)
+  })
+})
