@@ -103,6 +103,7 @@ async function start(): Promise<void> {
       paint(`Some ports of the manifests are in use: ${list}. A copy with other ports is served: ${copy}`, 'yellow'),
     )
   }
+  console.log(paint('Starting the gateway and four instances of the example service; what to try follows.', 'green'))
   const folder = copy ?? SHOP
   tls = makeExampleTls(folder, https!, values.ca)
   signingKeys = makeSigningKeys(folder)

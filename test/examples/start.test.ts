@@ -246,11 +246,17 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
 })
 
 describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () => {
-  it('prints the table within two seconds, and stops all processes after one Ctrl-C', async () => {
+  it('says within two seconds that it starts, and stops all processes after one Ctrl-C', async () => {
     const began = performance.now()
     const example = new Example()
-    await eventually(() => assert.match(example.output, /Ctrl-C stops everything/))
+    await eventually(() => assert.match(example.output, /Starting the gateway/))
     const took = performance.now() - began
+    await eventually(() => assert.match(example.output, /Ctrl-C stops everything/))
+    // What the table names can be tried as soon as it stands there.
+    const [, port] = /curl http:\/\/shop\.localhost:(\d+)\//.exec(example.output) ?? []
+    const first = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+    assert.ok(first.status < 500, `${first.status}`)
+    await first.arrayBuffer()
     await example.ready()
     const children = example.children()
     example.process.kill('SIGINT')
