@@ -311,6 +311,7 @@ function exchange(policy: PolicySet): Exchange {
     upstreamHost: undefined,
     upgrade: null,
     cacheResult: '',
+    recurs: false,
     entered: 0,
     requestBodyLength: 0,
     deadline: limits,

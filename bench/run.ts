@@ -23,8 +23,8 @@ const HELP = `npm run bench -- [flags]
   --quick            a smoke test: short rounds, every scenario once; figures are rough
   --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite, tls,
                      handshakes, resumed, h2, grpc, websocket, download, download-tls, idle, idle-tls, certificates,
-                     jwt, jwt-fresh, api-key, external, limit, limit-cluster, cache-hit, cache-miss,
-                     cache-hit-under-fill, cache-herd
+                     jwt, jwt-fresh, api-key, external, limit, limit-cluster, cache-hit, cache-hit-numbered,
+                     cache-miss, cache-hit-under-fill, cache-herd
   --rounds N         rounds of each side (default 5)
   --seconds N        length of a round (default 4)
   --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)

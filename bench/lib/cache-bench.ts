@@ -18,7 +18,7 @@ import {
 } from './cache-servers.ts'
 import { type Comparison, compare, median, type Plan } from './compare.ts'
 import { ask, type HerdResult } from './herd.ts'
-import { load } from './load.ts'
+import { type Load, load } from './load.ts'
 import { openLoad } from './open-loop.ts'
 import { provide, VARNISH } from './programs.ts'
 import { comparisonTable } from './report.ts'
@@ -65,7 +65,13 @@ interface Side extends Server {
   readonly path: string
 }
 
-export const CACHE_ROWS: readonly string[] = ['cache-hit', 'cache-miss', 'cache-hit-under-fill', 'cache-herd']
+export const CACHE_ROWS: readonly string[] = [
+  'cache-hit',
+  'cache-hit-numbered',
+  'cache-miss',
+  'cache-hit-under-fill',
+  'cache-herd',
+]
 
 /** Ratios of processor time that are wanted at most. */
 const MOST_HIT = { nginx: 0.6, varnish: 0.5 }
@@ -114,7 +120,9 @@ export class CacheBench {
     const gateway = await keep(this.#headgate('headgate-cache', manifests, 1))
     const servers = [{ ...gateway, name: 'headgate' }, ...(await this.#peers(origin))]
     const comparisons: Comparison[] = []
-    if (wanted('cache-hit')) comparisons.push(await this.#hits(servers))
+    if (wanted('cache-hit')) comparisons.push(await this.#hits(servers, 'cache-hit', {}))
+    if (wanted('cache-hit-numbered'))
+      comparisons.push(await this.#hits(servers, 'cache-hit-numbered', { numbered: 'X-Number' }))
     if (wanted('cache-miss')) comparisons.push(await this.#misses(servers))
     const fill = wanted('cache-hit-under-fill') ? await this.#underFill(servers) : undefined
     let herd: HerdRow[] | undefined
@@ -141,13 +149,13 @@ export class CacheBench {
     return peers
   }
 
-  /** One object of 1 KiB, again and again. */
-  async #hits(servers: readonly Server[]): Promise<Comparison> {
+  /** One object of 1 KiB, again and again: by the same bytes, or by none that came before. */
+  async #hits(servers: readonly Server[], name: string, more: Pick<Load, 'numbered'>): Promise<Comparison> {
     const { planFor } = this.#options
-    const run = ({ port }: Server, seconds: number) => this.#load({ port, path: STORED, seconds })
-    const shows = 'cache-hit: 1 KiB from memory, keep-alive'
-    const comparison = await compare({ name: 'cache-hit', shows, run }, servers, planFor('cache-hit'))
-    return this.#show(shows, comparison, MOST_HIT)
+    const run = ({ port }: Server, seconds: number) => this.#load({ port, path: STORED, seconds, ...more })
+    const numbered = more.numbered === undefined ? '' : ', each request with another field value'
+    const shows = `${name}: 1 KiB from memory, keep-alive${numbered}`
+    return this.#show(shows, await compare({ name, shows, run }, servers, planFor(name)), MOST_HIT)
   }
 
   /** Each request another object of 1 KiB: fetched, stored, and others evicted for it. */
@@ -165,7 +173,7 @@ export class CacheBench {
     return this.#show(shows, comparison, MOST_MISS)
   }
 
-  #load(request: { port: number; path: string; seconds: number; unique?: string; connections?: number }) {
+  #load(request: Pick<Load, 'port' | 'path' | 'seconds' | 'unique' | 'numbered'> & { readonly connections?: number }) {
     const { scratch, cpus } = this.#options
     return load(scratch, cpus.load, { host: HOST, connections: 64, ...request })
   }

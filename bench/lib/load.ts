@@ -18,6 +18,8 @@ export interface Load {
   readonly headers?: readonly string[]
   /** Each request has another path: this behind `path`, and its number behind that. */
   readonly unique?: string
+  /** A field whose value is the number of the request: none has the bytes of another one. */
+  readonly numbered?: string
   /** The next line of a file, after the last one the first again, as the value of a field of each request. */
   readonly cycled?: CycledField
 }
@@ -73,7 +75,7 @@ export async function load(scratch: string, cpu: number | undefined, options: Lo
   }
 }
 
-function scriptFor({ bodyBytes, cycled, path, unique }: Load): string {
+function scriptFor({ bodyBytes, cycled, numbered, path, unique }: Load): string {
   const body =
     bodyBytes === undefined
       ? ''
@@ -102,7 +104,17 @@ request = function()
   return wrk.format(nil, ${JSON.stringify(`${path}${unique}`)} .. number)
 end
 `
-  return `${body}${cycle}${others}
+  const counted =
+    numbered === undefined
+      ? ''
+      : `local number = 0
+request = function()
+  number = number + 1
+  wrk.headers[${JSON.stringify(numbered)}] = number
+  return wrk.format()
+end
+`
+  return `${body}${cycle}${others}${counted}
 done = function(summary, latency, requests)
   local e = summary.errors
   local failed = e.connect + e.read + e.write + e.status + e.timeout

@@ -233,9 +233,10 @@ describe('what two replicas share', () => {
 })
 
 describe('two replicas without Redis', () => {
+  const memory = (count: string) => ({ ...REGISTRAR_VALUES, replicas: count, 'podAnnotations.run': `m${process.pid}` })
   before(async () => {
     store = 'Memory'
-    await install({ values: { ...REGISTRAR_VALUES, replicas: '2', 'podAnnotations.run': `m${process.pid}` } })
+    await install({ values: memory('2') })
     await apply(cached())
     await rolledOut(SYSTEM, RELEASE)
     await until(
@@ -258,7 +259,7 @@ describe('two replicas without Redis', () => {
       figure(`without Redis, purge ${what}: second replica after the first`, `${took.toFixed(0)} ms`, `${GOAL} ms`)
       assert.ok(took < BOUND, `${took} ms`)
     }
-    await kubectl('scale', `deployment/${RELEASE}`, '-n', SYSTEM, '--replicas=1')
+    const scaling = install({ values: memory('1') })
     const [left] = await until('one replica', async () => {
       const all = await replicas()
       return all.length === 1 && all
@@ -275,6 +276,7 @@ describe('two replicas without Redis', () => {
       },
       { seconds: 90 },
     )
+    await scaling
     assert.deepEqual([purged.acts, purged.history], [[`${SYSTEM}/${left!.pod}`], 'Peers'])
     figure('answers with exit code 1 while a replica drained and ended', `${wrong}`)
     figure('a replica that drains and ends is waited for', `${((performance.now() - begun) / 1_000).toFixed(0)} s`)

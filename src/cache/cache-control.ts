@@ -199,7 +199,8 @@ function window(before: number, argument: string | undefined): number {
   return before === ABSENT ? seconds : Math.min(before, seconds)
 }
 
-const NO_REQUEST_DIRECTIVES: RequestDirectives = {
+/** Of a request that asks for nothing. */
+export const NO_REQUEST_DIRECTIVES: RequestDirectives = {
   noCache: false,
   noStore: false,
   onlyIfCached: false,

@@ -74,12 +74,23 @@ export interface EntryBytes {
   readonly written: number
   /** Copies a part of the body that is there. @returns the bytes copied, fewer where fewer are there */
   copyBody(from: number, target: Uint8Array, at: number, length: number): number
+  /** Some of the body, a character for each byte. @returns null: it is not in one piece, or not there */
+  bodyText(from: number, length: number): string | null
   /** Sets bits in a 32-bit word of the numbers, such as flags, so that no other bit is lost. */
   setBits(offset: number, bits: number): void
 }
 
+/** Where an entry was found. */
+export interface EntryPlace {
+  readonly slot: number
+  readonly record: number
+  readonly serial: number
+}
+
 /** An entry that was found; valid until `leave`. */
 export interface StoredEntry extends EntryBytes {
+  /** Kept by whoever wants to find it again. */
+  readonly place: EntryPlace
   /** Names this entry alone among all that are in memory, also those of the same key before and after it. */
   readonly serial: number
   /** Null: too many entries are held by this worker already. */
@@ -188,6 +199,8 @@ export interface ResponseMemory {
 
   /** A whole entry that is under this key. Null: there is none, and the worker has left. */
   find(key: EntryKey): StoredEntry | null
+  /** The very entry that was found at a place, if it still is what is found by its key. Null: the worker has left. */
+  findAt(place: EntryPlace): StoredEntry | null
   /** The end of reading, in the turn in which it began. Without effect where it has ended. */
   leave(): void
 

@@ -2,11 +2,13 @@
  * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled
  * again and again: both read them before they return.
  */
+import type { Milliseconds } from '../lib/clock.ts'
 import type { GatewayError } from '../lib/error.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { CONSUMER, DRY_RUN, NOTE } from '../policy/attribute.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
+import { makeRequestId } from '../policy/request-id/request-id.ts'
 import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
 import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
@@ -16,6 +18,8 @@ import type { ClientLeft, ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 
 const REASON_INDEX: ReadonlyMap<Reason, number> = new Map(REASON_LIST.map((reason, index) => [reason, index]))
+
+const GET = methodClass('GET')
 
 const ENDED: EndedExchange = {
   listener: 0,
@@ -147,6 +151,72 @@ export function recordExchange(x: ProxyExchange): void {
   record.duration = duration
   record.upstreamDuration = upstream
   record.bytesIn = bytesIn
+  record.bytesOut = bytesOut
+  record.userAgent = ''
+  accessLog.write(record)
+}
+
+/** Of a response that is given again. */
+export interface RepeatedRecord {
+  readonly host: string
+  readonly path: string
+  readonly query: string | undefined
+  readonly status: number
+  readonly cache: string
+  readonly route: string
+  readonly rule: string
+  /** Bytes of the body. */
+  readonly bytesOut: number
+}
+
+/** What {@link recordExchange} says of a GET without a body that is answered here, in one turn. */
+export function recordRepeat(
+  { timers, metrics, accessLog, random }: ExchangeContext,
+  { address, listener }: Peer,
+  { host, path, query, status, cache, route, rule, bytesOut }: RepeatedRecord,
+  startedAt: Milliseconds,
+  wall: Milliseconds,
+): void {
+  const duration = timers.touch() - startedAt
+  metrics.exchangeStarted()
+  const ended = ENDED
+  ended.listener = listener.metricsRow
+  ended.method = GET
+  ended.status = status
+  ended.grpc = NO_GRPC_CALL
+  ended.reason = -1
+  ended.backendRow = -1
+  ended.durationMs = duration
+  ended.upstreamMs = -1
+  ended.bytesIn = 0
+  ended.bytesOut = bytesOut
+  metrics.exchangeEnded(ended)
+  const record = RECORD
+  record.time = wall
+  record.id = makeRequestId(random)
+  record.client = address
+  record.listener = listener.name
+  record.method = 'GET'
+  record.host = host
+  record.path = path
+  record.query = query
+  record.protocol = 'HTTP/1.1'
+  record.status = status
+  record.grpcStatus = NO_GRPC_STATUS
+  record.reason = ''
+  record.detail = ''
+  record.note = ''
+  record.dryRun = ''
+  record.cache = cache
+  record.consumer = ''
+  record.route = route
+  record.rule = rule
+  record.backend = ''
+  record.endpoint = ''
+  record.attempts = 0
+  record.duration = duration
+  record.upstreamDuration = -1
+  record.bytesIn = 0
   record.bytesOut = bytesOut
   record.userAgent = ''
   accessLog.write(record)

@@ -64,6 +64,11 @@ export class ClientResolver {
     this.#single = !this.#forwarded && this.#header !== 'x-forwarded-for'
   }
 
+  /** Whether there are proxies whose word on their clients is taken. */
+  get trusts(): boolean {
+    return this.#trusted !== null
+  }
+
   /**
    * Takes the forwarding fields out of the request; what is to be sent instead is in the answer.
    *

@@ -9,12 +9,17 @@ import { overdue } from './deadlines.ts'
 import { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { cut, fail } from './failure.ts'
+import { isRecurring } from './recurring.ts'
 import { RequestBody } from './request-body.ts'
 
 export class ClientExchange extends ProxyExchange implements DownstreamHandler {
   constructor(context: ExchangeContext, downstream: Downstream, incoming: IncomingRequest) {
     super(context, downstream, incoming)
     if (incoming.bodyLength !== 0) this.body = new RequestBody(this)
+  }
+
+  get recurs(): boolean {
+    return isRecurring(this)
   }
 
   onRequestBody(chunk: Buffer): boolean {

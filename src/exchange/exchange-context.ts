@@ -11,6 +11,7 @@ import type { AttemptObserver } from './attempt-observer.ts'
 import { ClientResolver } from './client-address.ts'
 import { HostCache } from './host-cache.ts'
 import { LoopGuard } from './loop-guard.ts'
+import { RecurringRequests } from './recurring-requests.ts'
 import { UnattendedExchanges } from './unattended.ts'
 
 export interface ExchangeServices {
@@ -36,6 +37,8 @@ export interface ExchangeContext extends ExchangeServices {
   accessLog: AccessLog
   loops: LoopGuard
   readonly unattended: UnattendedExchanges
+  /** To be cleared when tables or settings change. */
+  readonly recurring: RecurringRequests
   /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
   active: number
   /** Those of them that are streams of a client's HTTP/2 connection. */
@@ -55,6 +58,7 @@ export function createExchangeContext(services: ExchangeServices): ExchangeConte
     accessLog: NO_LOG,
     loops: new LoopGuard({ seed: '', passes: 1 }),
     unattended: new UnattendedExchanges(),
+    recurring: new RecurringRequests(),
     active: 0,
     streams: 0,
   }

@@ -268,6 +268,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   abstract expired(now: number): void
 
+  abstract readonly recurs: boolean
+
   get origin(): ClientOrigin {
     return this.forwarding.origin
   }

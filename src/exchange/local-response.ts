@@ -9,13 +9,20 @@ import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import { isFinalStatus, type ResponseHead } from '../message/head.ts'
-import { discardBody, inPieces, type LocalResponse } from '../message/local-response.ts'
+import {
+  type CompleteResponse,
+  discardBody,
+  inPieces,
+  type LocalResponse,
+  TextBody,
+} from '../message/local-response.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { runLocalResponse } from '../policy/chain.ts'
 import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
 import { addTransportSecurity } from './hsts.ts'
+import { repeatOf } from './repeated-response.ts'
 import { soundsOpen } from './upgrade.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
@@ -78,15 +85,20 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   x.status = status
   if (reason !== undefined) x.reason = reason
   x.headSent = true
-  const whole = body === null || body instanceof Uint8Array
-  if (steps === null && whole) {
-    x.downstream.sendComplete({ status, fields, body }, close)
+  const text = body instanceof TextBody ? body.text : undefined
+  const whole = body instanceof TextBody ? null : body
+  if (steps === null && (whole === null || whole instanceof Uint8Array)) {
+    const { repeatable } = response
+    const sent = repeatable === undefined ? undefined : repeatOf(x, status, fields, head.bodyLength ?? 0, repeatable)
+    const complete: CompleteResponse =
+      text === undefined ? { status, fields, body: whole } : { status, fields, body: null, text }
+    x.downstream.sendComplete(sent === undefined ? complete : { ...complete, sent }, close)
     return finish(x)
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')
   const sent = new SentBody(x)
   x.localBody = sent
-  if (whole) sent.sendAll(body, steps!)
+  if (body === null || body instanceof Uint8Array) sent.sendAll(body, steps!)
   else sent.stream(body, steps)
   // The source, or a step, may take its time.
   if (!x.ended) x.watch()

@@ -45,6 +45,11 @@ export class ProxyRequestHandler implements RequestHandler {
     return x
   }
 
+  repeat(peer: Peer, bytes: Uint8Array, length: number): string | null {
+    const repeat = this.#context.recurring.find(peer, bytes, length)
+    return repeat === null ? null : repeat.again(peer)
+  }
+
   /**
    * A TLS connection that is not ended here: to the backends of the rule that its hostname has for it.
    *

@@ -17,15 +17,9 @@ import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody, DISCARD } from './client-body.ts'
+import { CLOSED, DISCARDING, EXCHANGE, LINGERING, READING, TUNNEL } from './connection-state.ts'
 import { HeadReader } from './head-reader.ts'
 import { ResponseWriter } from './response-writer.ts'
-
-const READING = 0
-const EXCHANGE = 1
-const DISCARDING = 2
-const LINGERING = 3
-const CLOSED = 4
-const TUNNEL = 5
 
 export class H1Connection extends TimerEntry implements Downstream, OpenConnection, ChunkedSink {
   readonly peer: Peer
@@ -85,6 +79,18 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   release(): void {
     this.#state = CLOSED
     this.#leave()
+  }
+
+  /** See {@link RequestHandler.repeat}. @returns true: it was answered */
+  repeat(bytes: Buffer, length: number): boolean {
+    const { requests, timers, draining, options } = this.#server
+    if (this.#state !== READING || this.#reader.held !== null || this.#halfClosed) return false
+    if (requests.repeat === undefined || draining || this.peer.listener.leaving || !this.#writer.room) return false
+    const text = requests.repeat(this.peer, bytes, length)
+    if (text === null) return false
+    this.#writer.repeat(text)
+    timers.arm(this, timers.now + options.keepAlive)
+    return true
   }
 
   /** @param bytes the connection's own */
@@ -241,8 +247,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
       this.#next(null)
     }
   }
-
-  // ---- the response ----
 
   sendInformational(status: number, fields: Fields | null): void {
     if (status === 100) this.#body.continuePending = false

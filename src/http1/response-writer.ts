@@ -166,11 +166,28 @@ export class ResponseWriter implements ResponseProgress {
   }
 
   complete(response: CompleteResponse): void {
-    const { body } = response
-    const length = body?.length ?? 0
+    const { body, text } = response
+    const length = text === undefined ? (body?.length ?? 0) : text.length
     this.head({ status: response.status, fields: response.fields, bodyLength: length })
-    if (body !== null) this.body(asBuffer(body), 0, length)
+    if (text !== undefined) this.#append(text)
+    else if (body !== null) this.body(asBuffer(body), 0, length)
+    const whole = this.#headHeld && this.keepAlive && this.#framing === BY_LENGTH && this.#owed === 0
+    if (response.sent !== undefined && whole) response.sent.sent(this.#text)
     this.end(null)
+  }
+
+  /** The whole body, of a known length. */
+  #append(text: string): void {
+    if (this.#framing !== BY_LENGTH) return
+    this.#owed -= text.length
+    this.#taken += text.length
+    this.#gathered += text.length
+    this.#text += text
+  }
+
+  /** All of a response that was sent before: see `SentText`. */
+  repeat(text: string): void {
+    this.#socket.write(text, 'latin1')
   }
 
   retract(): boolean {

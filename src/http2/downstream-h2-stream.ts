@@ -228,7 +228,8 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   sendComplete(response: CompleteResponse): void {
     if (this.#over) return
-    const { status, fields, body } = response
+    const { status, fields, text } = response
+    const body = text === undefined ? response.body : Buffer.from(text, 'latin1')
     const length = body?.length ?? 0
     this.sendHead({ status, fields, bodyLength: length })
     if (body !== null) this.sendBody(asBuffer(body), 0, length)

@@ -13,13 +13,19 @@ import type { Peer } from '../transport/peer.ts'
 export const clearText: ClientProtocol = {
   accept(socket: Socket, peer: Peer, context: ServerContext, early: Buffer | null): void {
     let receive = (bytes: Buffer): void => choose(bytes)
-    const own = adopt(socket, (bytes) => receive(bytes))
+    let h1: H1Connection | null = null
+    const own = adopt(
+      socket,
+      (bytes) => receive(bytes),
+      (bytes, length) => first === null && h1 !== null && h1.repeat(bytes, length),
+    )
     let deliver = receive
     const take = (to: (bytes: Buffer) => void): Socket => {
       deliver = to
       return own
     }
-    const h1 = new H1Connection(take, peer, context)
+    const connection = new H1Connection(take, peer, context)
+    h1 = connection
     let first: Buffer | null = null
     const choose = (bytes: Buffer): void => {
       first = first === null ? bytes : Buffer.concat([first, bytes])
@@ -27,7 +33,8 @@ export const clearText: ClientProtocol = {
       // Of bytes so few none is a whole request of HTTP/1.1, whose deadline for a head holds until then.
       if (preface === null) return
       if (preface) {
-        h1.release()
+        connection.release()
+        h1 = null
         for (const event of ['end', 'drain', 'error', 'close']) own.removeAllListeners(event)
         new H2Connection(take, peer, context)
       }

@@ -1,5 +1,6 @@
+import type { Milliseconds } from '../lib/clock.ts'
 import type { Reason } from '../lib/reason.ts'
-import type { BodySink, BodySource } from './body.ts'
+import type { BodyControl, BodySink, BodySource } from './body.ts'
 import type { Fields } from './fields.ts'
 
 /** A response that the gateway gives itself. */
@@ -16,11 +17,60 @@ export interface LocalResponse {
   readonly ofBackend?: true
   /** The body is part of a protocol: no error page takes its place. */
   readonly verbatim?: true
+  /** Who has made it can say later whether it is still the response to the same request. */
+  readonly repeatable?: Repeatable
+}
+
+/** What is asked about a response before it is given again to a request in the same bytes. */
+export interface Repeatable {
+  /**
+   * Counts the response as given, where it is.
+   *
+   * @param address of the client
+   * @param now wall clock
+   * @returns flat, name, value, …: the fields that stand behind the stored ones, the same object as long as they are
+   *   the same; null: it has to be found out anew what the response is
+   */
+  again(address: string, now: Milliseconds): readonly string[] | null
+}
+
+/** Told of what a codec sends. */
+export interface SentText {
+  /** @param text head and body of a response on a connection that goes on, each character a byte */
+  sent(text: string): void
 }
 
 /** One whose body is in memory as a whole. */
 export interface CompleteResponse extends LocalResponse {
   readonly body: Uint8Array | null
+  /** In place of the body: a character for each of its bytes. */
+  readonly text?: string
+  /** Called by a codec that writes text, where all of the response is one. */
+  readonly sent?: SentText
+}
+
+/**
+ * A short body as text, a character for each byte: HTTP/1.1 writes it behind its head, without a copy between. For all
+ * others it is a source as any.
+ */
+export class TextBody implements BodySource {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  get length(): number {
+    return this.text.length
+  }
+
+  get bytes(): Buffer {
+    return Buffer.from(this.text, 'latin1')
+  }
+
+  start(sink: BodySink): BodyControl {
+    return inPieces(this.bytes).start(sink)
+  }
 }
 
 /** Bytes of a piece. */

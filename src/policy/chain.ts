@@ -48,6 +48,8 @@ export interface Chain {
   readonly clientGone: readonly Hook<(x: Exchange) => number>[] | null
   readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
+  /** One filter alone has hooks that an exchange calls. */
+  readonly single: boolean
   /** Fields that a client cannot send in trailers; null when there are none. */
   readonly requestFields: ReadonlySet<string> | null
   /** Some filter knows browsers by cookies of sessions. */
@@ -75,6 +77,7 @@ export type Replacement =
   | { readonly type: 'ended' }
 
 const ENDED = Object.freeze({ type: 'ended' as const })
+const HOOKS = ['onRequest', 'onResponse', 'requestBody', 'responseBody', 'onClientGone', 'onEnd', 'warmUp'] as const
 /** Without plugins. */
 export const BUILT_IN: FilterRegistry = builtInFilters()
 
@@ -99,6 +102,7 @@ export function composeChain(
     clientGone: hooks(filters, (filter) => filter.onClientGone?.bind(filter)),
     end: hooks(filters, (filter) => filter.onEnd?.bind(filter)),
     warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
+    single: filters.filter((filter) => HOOKS.some((hook) => filter[hook] !== undefined)).length === 1,
     requestFields: fieldsOf(filters),
     sessions: filters.some(({ sessions }) => sessions === true),
     filters,

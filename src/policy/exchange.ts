@@ -60,6 +60,11 @@ export interface Exchange extends DryExchange {
   entered: number
   /** What became of it in the cache of its rule: for the access log. Empty: the rule has none. */
   cacheResult: string
+  /**
+   * The same request has come before and may come again, and nothing but its bytes and the tables decides what it gets
+   * here: see `LocalResponse.repeatable`.
+   */
+  readonly recurs: boolean
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */
   readonly deadline: ExchangeLimits
   /** A decision that was promised is dropped once this is true: ended exchanges ignore late responses. */

@@ -24,8 +24,14 @@ interface WithHandle {
 /**
  * @param accepted paused at its creation (`pauseOnConnect`), not yet read
  * @param receive is called with bytes that are the receiver's own
+ * @param glance is called first, with the first `length` bytes of what the next read overwrites; true: it needs no
+ *   more of them, and they are not received
  */
-export function adopt(accepted: Socket, receive: (bytes: Buffer) => void): Socket {
+export function adopt(
+  accepted: Socket,
+  receive: (bytes: Buffer) => void,
+  glance: (bytes: Buffer, length: number) => boolean = () => false,
+): Socket {
   const { _handle: handle } = accepted as unknown as WithHandle
   if (handle === undefined || handle === null || !('useUserBuffer' in handle)) {
     accepted.on('data', receive)
@@ -40,6 +46,7 @@ export function adopt(accepted: Socket, receive: (bytes: Buffer) => void): Socke
     onread: {
       buffer: shared,
       callback: (length: number) => {
+        if (glance(shared, length)) return true
         const bytes = Buffer.allocUnsafe(length)
         shared.copy(bytes, 0, 0, length)
         receive(bytes)

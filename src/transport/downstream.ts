@@ -111,6 +111,14 @@ export interface RefusedRequest {
 /** Handles the requests of a listener's connections. */
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
+  /**
+   * Answers a request that is not read, since one in the same bytes was answered before and nothing has changed that
+   * led to its response. It is logged and counted. For codecs of HTTP/1.1.
+   *
+   * @param bytes of which the first `length` are all that came behind the request before
+   * @returns head and body, a character for each byte, on a connection that goes on; null: it is to be read
+   */
+  repeat?(peer: Peer, bytes: Uint8Array, length: number): string | null
   /** A request that never became an exchange is logged and counted. @returns the response to send */
   refused(peer: Peer, error: GatewayError, request: RefusedRequest): CompleteResponse
   connectionOpened(listener: PeerListener): void

@@ -237,6 +237,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     patterns: edges.patterns,
     commit(tables) {
       context.tables = tables
+      context.recurring.clear()
       edges.applied(tables.generation)
     },
     problem: (message) => edges.send({ type: 'problem', message }),
@@ -254,6 +255,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     remoteLimits.use(settings.redis)
     cache.use(settings.cache)
     archives.use(settings.redis)
+    context.recurring.clear()
     edges.settings(settings)
   }
   const explain = async (id: number, question: ExplainQuestion): Promise<void> => {

@@ -50,7 +50,7 @@ export class TcpProxy {
 
   /** Ends all connections; new ones are taken. */
   drop(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   /** From now on nothing of what comes is passed on, by old and new connections, and none of them is told. */

@@ -74,6 +74,7 @@ export class TestExchange implements Exchange {
   entered = 0
   readonly upgrade: string | null = null
   cacheResult = ''
+  readonly recurs = false
   readonly requestBodyLength: number | undefined = 0
   readonly deadline: ExchangeLimits
   ended = false

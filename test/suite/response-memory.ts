@@ -170,6 +170,35 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
         }
     })
 
+    it('finds an entry again at its place, as long as its key leads to it', () => {
+      const [here, there] = begin()
+      store(here, 'a', 'first')
+      const placeOf = (key: string) => {
+        const { place } = there.find(keyOf(key))!
+        there.leave()
+        return place
+      }
+      const place = placeOf('a')
+      const found = there.findAt(place)!
+      assert.equal(found.serial, place.serial)
+      const body = Buffer.alloc(5)
+      found.copyBody(0, body, 0, 5)
+      assert.equal(body.toString(), 'first')
+      there.leave()
+      store(here, 'a', 'second', 'shop', place.serial)
+      assert.equal(there.findAt(place), null)
+      const second = placeOf('a')
+      here.remove(here.find(keyOf('a'))!)
+      here.leave()
+      assert.equal(there.findAt(second), null)
+      // Whatever takes its memory and its slot is another one.
+      for (let i = 0; i < 3_000; i++) {
+        store(here, `b${i}`, 'x'.repeat(3_000))
+        assert.equal(there.findAt(place), null)
+        assert.equal(there.findAt(second), null)
+      }
+    })
+
     it('stores no body that is shorter or longer than was said, and keeps what was there', () => {
       const [here] = begin()
       store(here, 'a', 'old')

@@ -27,13 +27,16 @@ export class InProcess extends TestPlane {
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
+  /** Requests that were answered without being read. */
+  repeats = 0
   /** Hears of the connection of each request. */
   onPeer: (peer: Peer) => void = () => {}
 
   constructor(options: InProcessOptions) {
-    const wall = options.wall ?? systemTimers.wall
+    const clock = options.clock ?? systemTimers
+    const wall = options.wall ?? clock.wall
     super(options, {
-      clock: systemTimers,
+      clock,
       connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
@@ -45,12 +48,18 @@ export class InProcess extends TestPlane {
           this.onPeer(downstream.peer)
           return this.plane.handler.begin(downstream, request)
         },
+        repeat: (peer, bytes, length) => {
+          if (options.repeats === false) return null
+          const text = this.plane.handler.repeat(peer, bytes, length)
+          if (text !== null) this.repeats++
+          return text
+        },
         refused: (peer, error, request) => this.plane.handler.refused(peer, error, request),
         connectionOpened: (listener) => this.plane.handler.connectionOpened(listener),
         connectionClosed: (listener) => this.plane.handler.connectionClosed(listener),
       },
       timers: this.plane.timers,
-      wall: systemTimers.wall,
+      wall: clock.wall,
       reusePort: false,
       heldLimit,
       ...(options.upstreamsOpen === undefined ? {} : { upstreams: options.upstreamsOpen }),

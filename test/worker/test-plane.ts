@@ -25,7 +25,7 @@ import { GuardedClient } from '../../src/provider/guarded-client.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LimitTable } from '../../src/shared-memory/limit-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
-import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { createMetrics, HISTOGRAM_CELLS, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { MetricsReader } from '../../src/shared-memory/metrics-reader.ts'
 import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
@@ -64,6 +64,10 @@ export interface InProcessOptions {
   readonly responses?: ResponseMemory
   /** Behind the memory of the cache. */
   readonly archives?: ResponseArchives
+  /** Default: that of the system. */
+  readonly clock?: TimerClock
+  /** False: each request is read. */
+  readonly repeats?: boolean
   /** Listens without waiting for the tables. */
   readonly unlinked?: boolean
   /** Ports of the gateway's own, which the dial guard refuses. */
@@ -286,6 +290,17 @@ export class TestPlane {
   get copies(): { readonly sent: number; readonly dropped: number } {
     const { layout } = this.#reader
     return { sent: this.#reader.sum(layout.mirrored), dropped: this.#reader.sum(layout.mirrorsDropped) }
+  }
+
+  /** All counters and gauges of the worker but those of times. */
+  get counted(): readonly number[] {
+    const { layout } = this.#reader
+    const cells = Array.from({ length: layout.cells }, (_, cell) => this.#reader.cell(0, cell))
+    const times = [layout.duration, layout.upstreamDuration]
+    for (const at of times)
+      cells.fill(0, at, at + HISTOGRAM_CELLS * (at === layout.duration ? layout.shape.listeners : 1))
+    cells[layout.loopDelay] = 0
+    return cells
   }
 
   get upstreamConnections(): number {

@@ -34,6 +34,14 @@ export class BodyReader {
     return Math.max(0, done - from)
   }
 
+  /** @returns null: it is not all there, or not in one run */
+  text(from: number, length: number): string | null {
+    if (length <= 0 || from + length > this.#records.load(this.#record, WRITTEN) >>> 0) return null
+    this.#seek(from)
+    const start = this.#at + (from - this.#from)
+    return from + length > this.#from + this.#bytes ? null : this.#records.bytes.latin1Slice(start, start + length)
+  }
+
   /** Where the byte stands that {@link available} counts from. @returns its offset in the buffer */
   locate(from: number): number {
     this.#seek(from)

@@ -1,6 +1,6 @@
 /** What callers see of the records: a view of this turn, or one that is held. */
 import { NUMBERS_BYTES } from '../cache-numbers.ts'
-import type { EntryBytes, EntryKind, HeldEntry, StoredEntry } from '../response-memory.ts'
+import type { EntryBytes, EntryKind, EntryPlace, HeldEntry, StoredEntry } from '../response-memory.ts'
 import { BodyReader } from './body-reader.ts'
 import { type Layout, ownerOf, UNIT_BYTES, UNIT_WORDS } from './layout.ts'
 import type { Readers } from './readers.ts'
@@ -104,6 +104,10 @@ class RecordBytes implements EntryBytes {
     Atomics.or(this.records.words, this.record * UNIT_WORDS + (NUMBERS_AT + offset) / 4, bits)
   }
 
+  bodyText(from: number, length: number): string | null {
+    return this.#reader.text(from, length)
+  }
+
   copyBody(from: number, target: Uint8Array, at: number, length: number): number {
     return this.#reader.copy(from, target, at, length)
   }
@@ -117,6 +121,11 @@ export class FoundEntry extends RecordBytes implements StoredEntry {
   constructor(records: Records, layout: Layout, held: HeldRecords) {
     super(records, layout)
     this.#held = held
+  }
+
+  get place(): EntryPlace {
+    const { slot, record, serial } = this
+    return { slot, record, serial }
   }
 
   hold(): HeldEntry | null {

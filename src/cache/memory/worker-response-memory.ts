@@ -2,7 +2,7 @@
 import { Doorbells } from '../../shared-memory/doorbells.ts'
 import { HASHED, type HashState, hashBytes, hashPrefix } from '../../shared-memory/keyed-hash.ts'
 import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
-import type { Begun, EntryKey, ResponseMemory, StoredEntry } from '../response-memory.ts'
+import type { Begun, EntryKey, EntryPlace, ResponseMemory, StoredEntry } from '../response-memory.ts'
 import { type Claimed, RowState } from './claims.ts'
 import { FoundEntry, serialOf } from './entries.ts'
 import { FollowedFill, Followers } from './followed-fill.ts'
@@ -46,7 +46,7 @@ export class WorkerResponseMemory implements ResponseMemory {
   }
 
   find({ bytes, length }: EntryKey): StoredEntry | null {
-    const { readers, index, records } = this.#parts
+    const { readers, index } = this.#parts
     hashBytes(this.#hash, bytes, length)
     readers.enter()
     const record = index.find(HASHED.low, HASHED.high, bytes, length)
@@ -54,12 +54,31 @@ export class WorkerResponseMemory implements ResponseMemory {
       readers.leave()
       return null
     }
-    const hits = records.byte(record, HITS_BYTE)
-    // A plain store: a hit that another worker's covers is no loss.
-    if (hits < MAX_HITS) records.setByte(record, HITS_BYTE, hits + 1)
+    this.#countHit(record)
     this.#found.slot = index.slot
     this.#found.open(record)
     return this.#found
+  }
+
+  findAt({ slot, record, serial }: EntryPlace): StoredEntry | null {
+    const { readers, index, records, layout } = this.#parts
+    readers.enter()
+    // What is in the index has its serial and is not freed as long as we read, so that no other entry can be meant.
+    if (index.at(slot) !== record || serialOf(records, layout, record) !== serial) {
+      readers.leave()
+      return null
+    }
+    this.#countHit(record)
+    this.#found.slot = slot
+    this.#found.open(record)
+    return this.#found
+  }
+
+  #countHit(record: number): void {
+    const { records } = this.#parts
+    const hits = records.byte(record, HITS_BYTE)
+    // A plain store: a hit that another worker's covers is no loss.
+    if (hits < MAX_HITS) records.setByte(record, HITS_BYTE, hits + 1)
   }
 
   leave(): void {

@@ -32,6 +32,9 @@ const MAX_RULES = 4_096
 /** Selectors that say who the client is: a key that has one is one client's. */
 const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'])
 
+/** Selectors that are read from the request alone. */
+const OF_REQUEST = /^(header|cookie|query):/
+
 interface Selector {
   readonly name: string
   /** Field or cookie of the request; both null: another kind of value. */
@@ -57,8 +60,12 @@ export class RequestKeys {
   /** How the query of a key comes from that of a URL. */
   readonly match: QueryMatch
 
+  /** What plan and key go by is in the request: no client gets another response than others for the same one. */
+  readonly ofRequestAlone: boolean
+
   constructor(plan: CachePlan, policy: PolicySet) {
     this.#plan = plan
+    this.ofRequestAlone = [...plan.by, ...plan.bypass].every((selector) => OF_REQUEST.test(selector))
     this.#policy = shapeDigest(plan, policy)
     this.#query = queryKeyReader(plan.query)
     this.match = matchOf(plan, policy)

@@ -29,6 +29,7 @@ import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
+import { repeatably } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
@@ -165,7 +166,7 @@ export class ResponseCache {
     if (response === null) return undefined
     this.#tell(x, result)
     if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
-    return { type: 'respond', response }
+    return { type: 'respond', response: repeatably(response, result, asking, found, this.#keys, this.#cache) }
   }
 
   /** Unless it is being fetched already. */

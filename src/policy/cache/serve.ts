@@ -12,7 +12,7 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import { GatewayError } from '../../lib/error.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
-import { inPieces, type LocalResponse } from '../../message/local-response.ts'
+import { inPieces, type LocalResponse, TextBody } from '../../message/local-response.ts'
 import type { Exchange } from '../exchange.ts'
 import { type BodyCut, EntryBody, JoinedBody, type SharedHold } from './entry-body.ts'
 import { partOf } from './part-place.ts'
@@ -21,6 +21,8 @@ import { partOf } from './part-place.ts'
 export const CACHE_NAME = 'headgate'
 /** Bodies up to here are copied at once; longer ones are read as the client takes them. */
 const WHOLE = 64 * 1024
+/** And up to here are made text of, as HTTP/1.1 writes them. */
+const TEXT = 4 * 1024
 
 const HEAD = new StoredHead()
 
@@ -141,6 +143,8 @@ const ofWhole = (complete: number): Part => ({ first: 0, last: complete - 1, com
 function bodyOf({ entry, hold, fetch, cut }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
   if (hold !== null) return new EntryBody(hold, from, to, fetch, cut)
   const end = to === -1 ? entry.bodyBytes : to
+  const text = end - from <= TEXT ? entry.bodyText(from, end - from) : null
+  if (text !== null) return new TextBody(text)
   const bytes = Buffer.allocUnsafe(end - from)
   // What is not copied is whatever the memory had before.
   if (entry.copyBody(from, bytes, 0, bytes.length) < bytes.length)

@@ -190,7 +190,8 @@ export class MemoryDownstream implements Downstream, ResponseProgress {
   }
 
   sendComplete(response: CompleteResponse): void {
-    const { status, fields, body } = response
+    const { status, fields, text } = response
+    const body = text === undefined ? response.body : Buffer.from(text, 'latin1')
     this.sendHead({ status, fields, bodyLength: body?.length ?? 0 })
     if (body !== null) this.sendBody(Buffer.from(body), 0, body.length)
     this.sendEnd(null)

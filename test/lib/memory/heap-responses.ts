@@ -4,6 +4,7 @@ import type {
   EntryBytes,
   EntryHead,
   EntryKey,
+  EntryPlace,
   Fill,
   FillState,
   FillUnderWay,
@@ -54,8 +55,16 @@ class Entry implements StoredEntry, HeldEntry {
     this.bodyBytes = head.bodyBytes
   }
 
+  get place(): EntryPlace {
+    return { slot: 0, record: 0, serial: this.serial }
+  }
+
   get written(): number {
     return this.body.length
+  }
+
+  bodyText(from: number, length: number): string | null {
+    return from + length > this.body.length ? null : this.body.toString('latin1', from, from + length)
   }
 
   copyBody(from: number, target: Uint8Array, at: number, length: number): number {
@@ -205,6 +214,11 @@ export class HeapResponses implements ResponseMemory {
 
   find(key: EntryKey): StoredEntry | null {
     return this.entries.get(textOf(key)) ?? null
+  }
+
+  findAt({ serial }: EntryPlace): StoredEntry | null {
+    for (const entry of this.entries.values()) if (entry.serial === serial) return entry
+    return null
   }
 
   leave(): void {}

@@ -1,0 +1,108 @@
+/**
+ * A response that is given again to a request in the same bytes, without reading it: most of what a hit of the cache
+ * costs is finding out what came to the same result before.
+ *
+ * Only what depends on nothing else is repeated: the rule's cache is its one filter, the connection is in clear text,
+ * no proxy is trusted, and the one who has stored the response says each time that it is the one to be given. What is
+ * sent, logged and counted is the same as for a request that is read.
+ */
+import type { Fields } from '../message/fields.ts'
+import type { Repeatable, SentText } from '../message/local-response.ts'
+import type { Peer } from '../transport/peer.ts'
+import { type RepeatedRecord, recordRepeat } from './access-record.ts'
+import type { ProxyExchange } from './exchange.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+import type { Repeat } from './recurring-requests.ts'
+
+/** Names and values of the fields that the repeatable adds. */
+const ADDED = 4
+/** Characters of head and body. */
+const MAX_TEXT = 8 * 1024
+
+/**
+ * @param bytesOut of the body
+ * @returns to hear of what is sent; undefined: it is not repeated
+ */
+export function repeatOf(
+  x: ProxyExchange,
+  status: number,
+  { added }: Fields,
+  bytesOut: number,
+  repeatable: Repeatable,
+): SentText | undefined {
+  return added === null || added.length !== ADDED ? undefined : new Offer(x, status, bytesOut, repeatable, added)
+}
+
+/** Hears what was sent, and keeps it for the next request. */
+class Offer implements SentText {
+  readonly #x: ProxyExchange
+  readonly #status: number
+  readonly #bytesOut: number
+  readonly #repeatable: Repeatable
+  /** The fields that change, as they are sent. */
+  readonly #lines: string
+
+  constructor(x: ProxyExchange, status: number, bytesOut: number, repeatable: Repeatable, added: readonly string[]) {
+    this.#x = x
+    this.#status = status
+    this.#bytesOut = bytesOut
+    this.#repeatable = repeatable
+    this.#lines = linesOf(added)
+  }
+
+  sent(text: string): void {
+    const [lines, bytesOut, status] = [this.#lines, this.#bytesOut, this.#status]
+    // Ours are behind all that is stored.
+    const at = text.lastIndexOf(lines, text.length - bytesOut - lines.length)
+    if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
+    const x = this.#x
+    const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
+    const record = { host, path, query, status, cache, route, rule, bytesOut }
+    const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
+    const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
+    x.context.recurring.keep(x.downstream.peer, x.request.bytes, repeat, 2 * text.length)
+  }
+}
+
+class RepeatedResponse implements Repeat {
+  readonly #context: ExchangeContext
+  readonly #record: RepeatedRecord
+  readonly #repeatable: Repeatable
+  readonly #before: string
+  readonly #after: string
+  #added: readonly string[] | null = null
+  #text = ''
+
+  /** @param before and `after` the fields that change */
+  constructor(context: ExchangeContext, record: RepeatedRecord, repeatable: Repeatable, before: string, after: string) {
+    this.#context = context
+    this.#record = record
+    this.#repeatable = repeatable
+    this.#before = before
+    this.#after = after
+  }
+
+  again(peer: Peer): string | null {
+    const context = this.#context
+    const startedAt = context.timers.touch()
+    const wall = context.clock.wall()
+    const added = this.#repeatable.again(peer.address, wall)
+    if (added === null) return null
+    if (added !== this.#added) {
+      this.#added = added
+      this.#text = flat(`${this.#before}${linesOf(added)}${this.#after}`)
+    }
+    recordRepeat(context, peer, this.#record, startedAt, wall)
+    return this.#text
+  }
+}
+
+/** In one piece, which it would be made into each time that it is written. */
+const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+
+/** @param pairs flat: name, value, … */
+function linesOf(pairs: readonly string[]): string {
+  let text = ''
+  for (let i = 0; i < pairs.length; i += 2) text += `${pairs[i]}: ${pairs[i + 1]}\r\n`
+  return text
+}

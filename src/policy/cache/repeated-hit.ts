@@ -1,0 +1,81 @@
+/** A hit that is given again to the same request: whether it still is one, and what is said of its age. */
+import { NO_REQUEST_DIRECTIVES } from '../../cache/cache-control.ts'
+import { CacheFlag, type CacheNumbers, FLAGS_OFFSET } from '../../cache/cache-numbers.ts'
+import { cacheStatusMember } from '../../cache/cache-status.ts'
+import { conditionsOf } from '../../cache/preconditions.ts'
+import type { EntryPlace } from '../../cache/response-memory.ts'
+import type { CacheResult } from '../../cache/results.ts'
+import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
+import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { LocalResponse, Repeatable } from '../../message/local-response.ts'
+import type { CacheServices } from '../cache-services.ts'
+import type { Claiming } from './claims.ts'
+import type { Lookup } from './lookup.ts'
+import type { RequestKeys } from './request-key.ts'
+import { CACHE_NAME } from './serve.ts'
+
+const VERDICT = reuseVerdict()
+/** Bytes of a body. */
+const MAX_BODY = 4 * 1024
+
+/**
+ * A response with what is asked before it is given again, where it may be: a hit of a request that has come before and
+ * in which nothing else makes its response another one.
+ *
+ * @param asking the request, its rule and its directives
+ */
+export function repeatably(
+  response: LocalResponse,
+  result: CacheResult,
+  { x, rule, directives }: Claiming & { readonly directives: RequestDirectives },
+  { entry, names, numbers }: Lookup,
+  keys: RequestKeys,
+  cache: CacheServices,
+): LocalResponse {
+  if (result !== 'hit Memory' || !keys.ofRequestAlone || !x.recurs) return response
+  // A record of variants may be another one next time, and conditions are judged by what the entry says of itself.
+  if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return response
+  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0) return response
+  return { ...response, repeatable: new RepeatedHit(cache, entry.place, numbers, rule.namespaceLabel) }
+}
+
+class RepeatedHit implements Repeatable {
+  readonly #cache: CacheServices
+  readonly #place: EntryPlace
+  /** Label of the namespace whose purges concern it. */
+  readonly #namespace: number
+  readonly #numbers: CacheNumbers
+  #age = -1
+  #ttl = -1
+  #added: readonly string[] = []
+
+  constructor(cache: CacheServices, place: EntryPlace, numbers: CacheNumbers, namespace: number) {
+    this.#cache = cache
+    this.#place = place
+    this.#namespace = namespace
+    this.#numbers = { ...numbers }
+  }
+
+  again(address: string, now: Milliseconds): readonly string[] | null {
+    const { counts, memory, purges, settings } = this.#cache
+    if (settings.isTrusted(address)) return null
+    const entry = memory.findAt(this.#place)
+    if (entry === null) return null
+    const { checked } = entry
+    // Who reads the request judges it, where there is anything to be judged.
+    const kept =
+      (checked === purges.newest || purges.isQuiet(this.#namespace, checked)) &&
+      (entry.view.getUint32(entry.numbersAt + FLAGS_OFFSET, true) & CacheFlag.MarkedStale) === 0
+    memory.leave()
+    const { outcome, age, ttl } = judgeReuse(this.#numbers, NO_REQUEST_DIRECTIVES, now, VERDICT)
+    if (!kept || outcome !== 'Fresh') return null
+    counts.request('hit Memory')
+    if (age !== this.#age || ttl !== this.#ttl) {
+      this.#age = age
+      this.#ttl = ttl
+      this.#added = ['age', String(age), 'cache-status', cacheStatusMember(CACHE_NAME, { ttl, collapsed: false })]
+    }
+    return this.#added
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * Hits that are given again to a request in the same bytes, on real sockets: they are what reading the request would
+ * have given, to the byte, in the log and in the metrics, and stop as soon as anything is different.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import { connect } from 'node:net'
+import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { namespaceLabel } from '../../src/cache/purge-labels.ts'
+import { PLAIN } from '../../src/cache/purge-record.ts'
+import type { RawClient, RawResponse } from '../feature/raw-client.ts'
+import { type InProcess, inProcess } from './in-process.ts'
+import { settingsWith, toUp } from './test-plane.ts'
+
+interface World {
+  readonly gateway: InProcess
+  readonly client: RawClient
+  /** Of the origin: fields of its next responses, and what it was asked. */
+  fields: OutgoingHttpHeaders
+  readonly asked: string[]
+  /** Bytes of a GET. */
+  get(path?: string, more?: string): Promise<RawResponse>
+}
+
+/** Of the longest that are given again. */
+const BODY = 'x'.repeat(3_900)
+/** Whose responses are more than sockets hold. */
+const REQUESTS = 6_000
+
+async function world(t: TestContext, cache: object = {}, policies: object = {}): Promise<World> {
+  const asked: string[] = []
+  const serve = (request: IncomingMessage): string => {
+    asked.push(request.url!)
+    return `${request.url} number ${asked.length} ${BODY}`
+  }
+  const origin = createServer((request, response) => {
+    response.writeHead(200, w.fields)
+    response.end(serve(request))
+  })
+  origin.listen(0, '127.0.0.1')
+  await once(origin, 'listening')
+  t.after(() => {
+    origin.close()
+    origin.closeAllConnections()
+  })
+  const { port } = origin.address() as { port: number }
+  const rules = toUp({ retry: { attempts: 0 }, ...policies, cache } as never)
+  const gateway = await inProcess(t, { upstreams: [port], rules })
+  const client = await gateway.connect()
+  t.after(() => client.reset())
+  const w: World = {
+    gateway,
+    client,
+    fields: { 'cache-control': 'max-age=600' },
+    asked,
+    get: (path = '/a', more = '') => client.send(bytesOf(path, more)).response(),
+  }
+  return w
+}
+
+const bytesOf = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: page.test\r\n${more}\r\n`
+
+/** Until it is given again: fetched, found, found again. */
+async function repeated(w: World, path = '/a', more = ''): Promise<RawResponse> {
+  for (let i = 0; i < 3; i++) await w.get(path, more)
+  const before = w.gateway.repeats
+  const response = await w.get(path, more)
+  assert.equal(w.gateway.repeats, before + 1, 'it is given again')
+  return response
+}
+
+async function isRead(w: World, path = '/a', more = ''): Promise<void> {
+  for (let i = 0; i < 5; i++) await w.get(path, more)
+  assert.equal(w.gateway.repeats, 0, 'the request is read each time')
+}
+
+const ageless = ({ status, fields, text }: RawResponse) => ({
+  status,
+  text,
+  fields: fields.filter(([name]) => name !== 'age' && name !== 'cache-status'),
+})
+
+describe('a hit that is given again', () => {
+  it('is the one that the request would have had, in bytes, log and metrics', async (t) => {
+    const w = await world(t)
+    await w.get()
+    const read = await w.get()
+    assert.equal(w.gateway.repeats, 0)
+    const again = await repeated(w)
+    assert.deepEqual(ageless(again), ageless(read))
+    assert.match(again.header('cache-status')!, /^headgate;hit;ttl=5\d\d$/)
+    assert.equal(w.asked.length, 1)
+    const [, second, ...others] = w.gateway.log()
+    const last = others.at(-1)!
+    assert.deepEqual(Object.keys(last), Object.keys(second!))
+    const { time, id, duration, ...said } = last
+    const { time: _time, id: other, duration: _duration, ...saidBefore } = second!
+    assert.deepEqual(said, saidBefore)
+    assert.deepEqual([said.cache, said.status, said.path, said.bytesOut], ['hit Memory', 200, '/a', again.body.length])
+    assert.notEqual(id, other)
+    assert.ok(typeof duration === 'number' && duration < 1_000 && Date.now() - Date.parse(String(time)) < 10_000)
+    assert.equal(w.gateway.bytesOut, w.gateway.log().length * again.body.length)
+    const { exchanges, counted } = w.gateway.holdings
+    assert.deepEqual([exchanges, counted], [0, 0])
+  })
+
+  it('tells its age, and ends with its lifetime', async (t) => {
+    const w = await world(t)
+    w.fields = { 'cache-control': 'max-age=2' }
+    const first = await repeated(w)
+    await delay(1_100)
+    const later = await w.get()
+    assert.equal(Number(later.header('age')), Number(first.header('age')) + 1)
+    assert.equal(later.header('cache-status'), `headgate;hit;ttl=${1 - Number(later.header('age'))}`)
+    await delay(1_100)
+    const { repeats } = w.gateway
+    assert.match((await w.get()).text, /number 2/)
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('is given on another connection, and to clients of another one in turn', async (t) => {
+    const w = await world(t)
+    const first = await repeated(w)
+    const other = await w.gateway.connect()
+    t.after(() => other.reset())
+    const { repeats } = w.gateway
+    for (let i = 0; i < 3; i++) assert.equal((await other.send(bytesOf('/a')).response()).text, first.text)
+    assert.equal(w.gateway.repeats, repeats + 3)
+  })
+
+  it('is not given where a byte differs', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    assert.match((await w.get('/b')).text, /^\/b number 2/)
+    assert.match((await w.get('/a', 'X-Host: other.test\r\n')).text, /^\/a number /)
+    w.client.send(bytesOf('/a').replace('GET', 'HEAD'))
+    assert.equal((await w.client.response('HEAD')).body.length, 0)
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('comes in its turn among requests that are sent together or in pieces', async (t) => {
+    const w = await world(t)
+    const { text } = await repeated(w)
+    w.client.send(bytesOf('/a') + bytesOf('/b') + bytesOf('/a'))
+    assert.equal((await w.client.response()).text, text)
+    assert.match((await w.client.response()).text, /^\/b/)
+    assert.equal((await w.client.response()).text, text)
+    const bytes = bytesOf('/a')
+    for (const cut of [1, 10, bytes.length - 1]) {
+      w.client.send(bytes.slice(0, cut))
+      await delay(20)
+      w.client.send(bytes.slice(cut))
+      assert.equal((await w.client.response()).text, text)
+    }
+    // One behind a request whose response is still to come.
+    w.client.send(bytesOf('/c'))
+    w.client.send(bytesOf('/a'))
+    assert.match((await w.client.response()).text, /^\/c/)
+    assert.equal((await w.client.response()).text, text)
+  })
+
+  it('ends with a purge, hard or soft, of its namespace', async (t) => {
+    for (const soft of [false, true]) {
+      const w = await world(t)
+      await repeated(w)
+      const { repeats } = w.gateway
+      w.gateway.purges.append({ ...PLAIN, kind: 'all', soft, namespace: namespaceLabel('default') })
+      assert.match((await w.get()).text, /number 2/)
+      assert.equal(w.gateway.repeats, repeats)
+      assert.match((await repeated(w)).text, /number 2/)
+    }
+  })
+
+  it('goes on where another namespace is purged', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    w.gateway.purges.append({ ...PLAIN, kind: 'all', namespace: namespaceLabel('other') })
+    await w.get()
+    assert.equal(w.gateway.repeats, repeats + 1)
+  })
+
+  it('ends when an unsafe method succeeds', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    await w.client.send('POST /a HTTP/1.1\r\nHost: page.test\r\nContent-Length: 0\r\n\r\n').response()
+    assert.match((await w.get()).text, /number 3/)
+  })
+
+  it('ends with the tables and the settings that it came by', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    const rules = toUp({ responseHeaders: { set: [{ name: 'x-version', value: '2' }] }, cache: {} } as never)
+    await w.gateway.link({ rules })
+    assert.equal((await w.get()).header('x-version'), '2')
+    assert.equal(w.gateway.repeats, repeats)
+    await w.gateway.link({ rules: toUp({ cache: {} } as never) })
+    await repeated(w)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const { debugCIDRs: _, ...cache } = settings.cache
+    await w.gateway.use({ ...settings, cache: { ...cache, debugCIDRs: ['127.0.0.0/8'] } })
+    for (let i = 0; i < 4; i++) assert.match((await w.get()).header('cache-status')!, /detail=/)
+  })
+
+  it('is none for a request whose response depends on more', async (t) => {
+    const ip = await world(t, { key: { by: ['client.ip'] } })
+    await isRead(ip)
+    const bypass = await world(t, { bypass: ['client.ip'] })
+    await isRead(bypass)
+    const headers = await world(t, {}, { responseHeaders: { set: [{ name: 'x-id', value: '%{request.id}' }] } })
+    await isRead(headers)
+    const limited = await world(t, {}, { access: { allow: ['127.0.0.0/8'] } })
+    await isRead(limited)
+    const varied = await world(t)
+    varied.fields = { 'cache-control': 'max-age=600', vary: 'accept-language' }
+    await isRead(varied)
+    const plain = await world(t)
+    await isRead(plain, '/a', 'Cache-Control: max-age=100\r\n')
+    await isRead(plain, '/a', 'Range: bytes=0-1\r\n')
+    await isRead(plain, '/a', 'If-None-Match: "other"\r\n')
+    await isRead(plain, '/a', `X-Long: ${'x'.repeat(1_024)}\r\n`)
+    const long = await world(t)
+    for (let i = 0; i < 5; i++) await long.client.send(bytesOf(`/${'y'.repeat(4_000)}`)).response()
+    assert.equal(long.gateway.repeats, 0)
+  })
+
+  it('is none where proxies are trusted to say who the client is', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress })
+    await isRead(w)
+    await w.gateway.use(settings)
+    await repeated(w)
+    const { repeats } = w.gateway
+    await w.gateway.use({ ...settings, clientAddress: { ...clientAddress, trustedCIDRs: ['127.0.0.0/8'] } })
+    await w.get()
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('tells the client that its connection ends, where it does', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    assert.equal((await w.get('/a', 'Connection: close\r\n')).header('connection'), 'close')
+    await w.client.closed()
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('waits for a client that does not read, and gives it all when it does', async (t) => {
+    const w = await world(t)
+    const { text } = await repeated(w)
+    const socket = connect({ port: w.gateway.port, host: '127.0.0.1', noDelay: true }).pause()
+    await once(socket, 'connect')
+    t.after(() => void socket.destroy())
+    const before = w.gateway.repeats
+    for (let sent = 0; sent < REQUESTS; sent++) {
+      socket.write(bytesOf('/a'))
+      // Each by itself, as far as the gateway reads.
+      await nextTurn()
+    }
+    await delay(100)
+    const given = w.gateway.repeats - before
+    assert.ok(given > 10 && given < REQUESTS, `${given} before it has read anything`)
+    const all: Buffer[] = []
+    let quiet = 0
+    socket.on('data', (bytes: Buffer) => {
+      all.push(bytes)
+      quiet = 0
+    })
+    socket.resume()
+    while (quiet++ < 20) await delay(20)
+    const received = Buffer.concat(all).toString('latin1')
+    assert.equal(received.split('HTTP/1.1 200 OK\r\n').length - 1, REQUESTS)
+    assert.equal(received.split(text).length - 1, REQUESTS)
+  })
+})
