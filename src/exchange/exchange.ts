@@ -158,6 +158,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Of the policy set; null: no filter sees the exchange. */
   chain: Chain | null = null
   matchedPrefix = 0
+  /** From another address the same request may belong to another rule. */
+  matchedByAddress = false
   /** Of an unsafe request: the rule that keeps responses to GET requests for its URL; null: no other rule does. */
   unsafeFor: UnsafeTarget | null = null
   backend: LinkedBackend | null = null

@@ -1,5 +1,21 @@
 /** Which requests are worth remembering with their responses. */
+import type { RouteRequest } from '../routing/request.ts'
 import type { ProxyExchange } from './exchange.ts'
+
+/**
+ * Where what rules are matched by comes from. What is neither in the bytes of a request nor of its listener may be
+ * another one for the next client, so the matcher has to say whether it had a say. A new fact belongs here.
+ */
+export const FACTS: Readonly<Record<keyof RouteRequest, 'bytes' | 'listener' | 'told by the matcher'>> = {
+  method: 'bytes',
+  host: 'bytes',
+  path: 'bytes',
+  query: 'bytes',
+  request: 'bytes',
+  authority: 'bytes',
+  frontend: 'listener',
+  clientAddress: 'told by the matcher',
+}
 
 /**
  * Whether nothing but its bytes, its listener, tables and settings decide about a request, and whether it has come
@@ -11,7 +27,9 @@ export function isRecurring(x: ProxyExchange): boolean {
   if (x.method !== 'GET' || incoming.protocol !== 'HTTP/1.1' || peer.scheme !== 'http' || peer.tls !== null)
     return false
   if (incoming.bodyLength !== 0 || incoming.upgrade !== null || incoming.cdnLoop || x.background) return false
-  // The address of the client decides nothing where no proxy is trusted and the cache is the one filter.
+  // The address of the client decides nothing where no proxy is trusted, no match that was tried has networks of
+  // clients, and the cache is the one filter.
+  if (x.matchedByAddress) return false
   if (context.clients.trusts || chain === null || !chain.single || linked === null || linked.pending !== null)
     return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false

@@ -30,6 +30,7 @@ export function route(x: ProxyExchange): boolean {
   x.tables = tables
   x.ruleView = rule
   x.matchedPrefix = found.prefixLength
+  x.matchedByAddress = found.byAddress
   x.linked = tables.policies[rule.policyIndex] ?? null
   x.chain = x.linked?.chain ?? null
   x.linked?.enter()

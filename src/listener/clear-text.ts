@@ -17,7 +17,11 @@ export const clearText: ClientProtocol = {
     const own = adopt(
       socket,
       (bytes) => receive(bytes),
-      (bytes, length) => first === null && h1 !== null && h1.repeat(bytes, length),
+      (bytes, length) => {
+        if (first !== null || h1 === null || !h1.repeat(bytes, length)) return false
+        receive = deliver
+        return true
+      },
     )
     let deliver = receive
     const take = (to: (bytes: Buffer) => void): Socket => {

@@ -9,7 +9,7 @@ import * as L from '../snapshot/pack-layout.ts'
 import type { RouteTables, RuleView } from '../snapshot/route-tables.ts'
 import { findHost } from './find-host.ts'
 import { findInLayers } from './match-layers.ts'
-import { beginWork, holds, regexHolds } from './packed-conditions.ts'
+import { beginWork, holds, readAddress, regexHolds } from './packed-conditions.ts'
 import { Candidates, findKey, PathScan } from './path-scan.ts'
 import type { RouteRequest } from './request.ts'
 
@@ -17,6 +17,8 @@ export interface Matched {
   rule: RuleView
   /** Characters of the path that a PathPrefix covered (1 for `/`); 0 with another kind of match. */
   prefixLength: number
+  /** A client with another address may have got another rule. */
+  byAddress: boolean
 }
 
 /** Reused for every request, since matching never waits. */
@@ -54,10 +56,12 @@ function matchedBy(tables: RouteTables, block: BlockView, virtualHost: number, i
   const rule = tables.rule(block, virtualHost, words[at + L.MATCH_RULE]!)
   const prefixLength =
     words[at + L.MATCH_TYPE] === L.PATH_PREFIX ? words[virtualHost + words[at + L.MATCH_PATH]!]! >>> 1 : 0
-  if (matched === undefined) matched = { rule, prefixLength }
+  const byAddress = readAddress()
+  if (matched === undefined) matched = { rule, prefixLength, byAddress }
   else {
     matched.rule = rule
     matched.prefixLength = prefixLength
+    matched.byAddress = byAddress
   }
   return matched
 }

@@ -19,11 +19,19 @@ const MAX_WORK = 2_000_000
 /** A condition: a field is looked for among all of the request, and compared. */
 const COMPARISON = 8
 let work = 0
+/** The client's address has been compared for this request. */
+let addressRead = false
 const address: IpAddress = new Int32Array(4)
 
 /** Another request is matched from here on. */
 export function beginWork(): void {
   work = 0
+  addressRead = false
+}
+
+/** Whether the address of the client has had a say in which rule the last request belongs to. */
+export function readAddress(): boolean {
+  return addressRead
 }
 
 /** Whether everything but the path of match `index` holds. */
@@ -131,6 +139,7 @@ function spend(pattern: Pattern, text: string, reason: 'UriTooLong' | 'HeadTooLa
 }
 
 function addressHolds(words: Int32Array, at: number, count: number, client: string): boolean {
+  addressRead = true
   if (parseAddress(client, address) === undefined) return false
   for (let i = 0; i < count; i++) {
     const from = at + i * L.CIDR_WORDS

@@ -64,8 +64,9 @@ export class RawClient {
   }
 
   /** @param host an address literal */
-  static async connect(port: number, host = '127.0.0.1'): Promise<RawClient> {
-    const socket = connect({ port, host, allowHalfOpen: true })
+  /** @param from address of the client */
+  static async connect(port: number, host = '127.0.0.1', from?: string): Promise<RawClient> {
+    const socket = connect({ port, host, allowHalfOpen: true, ...(from === undefined ? {} : { localAddress: from }) })
     await once(socket, 'connect', { signal: AbortSignal.timeout(WAIT_MS) })
     return new RawClient(socket)
   }

@@ -191,6 +191,12 @@ function check(worker: Worker, snapshot: Snapshot, asked: RouteRequest): void {
     return
   }
   const { rule } = wanted
+  const { byAddress, rule: got } = found
+  // What is given again to others without matching.
+  for (const clientAddress of byAddress ? [] : ADDRESSES) {
+    const other = match(worker.tables!, { ...asked, clientAddress })
+    assert.equal(typeof other === 'string' ? other : other.rule, got, 'the address decides, and is not said to')
+  }
   assert.equal(explainMatch(worker.tables!, asked, found.rule).won?.rule.key, `${rule.route}/${rule.rule}`)
   assert.deepEqual(
     [found.rule.key, found.prefixLength, found.rule.refuse],

@@ -14,6 +14,7 @@ import { WorkerResponseMemory } from '../../src/cache/memory/worker-response-mem
 import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import type { Rules } from '../compile/world.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith, toUp } from './test-plane.ts'
@@ -68,6 +69,11 @@ const ASKED: readonly (readonly [bytes: string, ...methods: string[]])[] = [
 ]
 
 const CONTROLS = ['max-age=60', 'max-age=2', 'max-age=2, stale-while-revalidate=30', 'no-store', 's-maxage=5', '']
+/** Of the second client alone. */
+const BY_NETWORK: Rules = {
+  ...toUp({ cache: {} } as never),
+  inner: { ...toUp({ cache: {} } as never).all, matches: [{ sourceCIDRs: ['127.0.0.2/32'] }] },
+}
 const RULES = [
   toUp({ cache: {} } as never),
   toUp({ cache: { bypass: ['cookie:preview'], key: { by: ['header:user-agent'] } } } as never),
@@ -75,6 +81,7 @@ const RULES = [
   toUp({ cache: { version: '2' }, responseHeaders: { set: [{ name: 'x-page', value: '%{path}' }] } } as never),
   toUp({ cache: {}, access: { deny: ['127.0.0.0/8'] } } as never),
   toUp({ cache: {}, requestHeaders: { set: [{ name: 'x-one', value: '1' }] } } as never),
+  BY_NETWORK,
   toUp({}),
   {},
 ] as const
@@ -131,7 +138,7 @@ class Side {
     const port = this.gateway.listeners.ports.get(listener)
     if (port === undefined) return 'not open'
     const at = client * 2 + (listener === 'http' ? 0 : 1)
-    const own = (this.#clients[at] ??= await RawClient.connect(port))
+    const own = (this.#clients[at] ??= await RawClient.connect(port, '127.0.0.1', `127.0.0.${client + 1}`))
     if (cut > 0) {
       own.send(bytes.slice(0, cut))
       await delay(5)

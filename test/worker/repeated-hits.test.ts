@@ -10,13 +10,15 @@ import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
-import type { RawClient, RawResponse } from '../feature/raw-client.ts'
+import { RawClient, type RawResponse } from '../feature/raw-client.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith, toUp } from './test-plane.ts'
 
 interface World {
   readonly gateway: InProcess
   readonly client: RawClient
+  /** Port of the origin. */
+  readonly upstream: number
   /** Of the origin: fields of its next responses, and what it was asked. */
   fields: OutgoingHttpHeaders
   readonly asked: string[]
@@ -53,6 +55,7 @@ async function world(t: TestContext, cache: object = {}, policies: object = {}):
   const w: World = {
     gateway,
     client,
+    upstream: port,
     fields: { 'cache-control': 'max-age=600' },
     asked,
     get: (path = '/a', more = '') => client.send(bytesOf(path, more)).response(),
@@ -228,6 +231,27 @@ describe('a hit that is given again', () => {
     assert.equal(long.gateway.repeats, 0)
   })
 
+  it('is none where the network of the client has a say in which rule the request belongs to', async (t) => {
+    const w = await world(t)
+    const [inner, outer] = ['127.0.0.2', '127.0.0.1']
+    const rules = {
+      ...toUp({ cache: {} } as never),
+      inner: { ...toUp({ cache: {} } as never).all, matches: [{ sourceCIDRs: [`${inner}/32`] }] },
+    }
+    await w.gateway.link({ upstreams: [w.upstream], rules })
+    const clients: RawClient[] = []
+    for (const from of [inner, outer]) clients.push(await RawClient.connect(w.gateway.port, '127.0.0.1', from))
+    t.after(() => clients.forEach((client) => void client.reset()))
+    for (let i = 0; i < 4; i++)
+      for (const [of, client] of clients.entries())
+        assert.match((await client.send(bytesOf('/a')).response()).text, of === 0 ? /number 1/ : /number 2/)
+    assert.deepEqual(
+      new Set(w.gateway.log().map(({ client, rule }) => `${client} ${rule}`)),
+      new Set([`${inner} inner`, `${outer} all`]),
+    )
+    assert.equal(w.gateway.repeats, 0)
+  })
+
   it('is none where proxies are trusted to say who the client is', async (t) => {
     const w = await world(t)
     const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
@@ -249,6 +273,17 @@ describe('a hit that is given again', () => {
     assert.equal((await w.get('/a', 'Connection: close\r\n')).header('connection'), 'close')
     await w.client.closed()
     assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('is the first request of its connection as any is, which speaks HTTP/1.1 from then on', async (t) => {
+    const w = await world(t)
+    await repeated(w)
+    const { repeats } = w.gateway
+    const other = await w.gateway.connect()
+    t.after(() => other.reset())
+    await other.send(bytesOf('/a')).response()
+    assert.equal(w.gateway.repeats, repeats + 1)
+    assert.equal((await other.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n').response()).status, 505)
   })
 
   it('waits for a client that does not read, and gives it all when it does', async (t) => {
