@@ -278,6 +278,7 @@ export class Rooms {
           endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
+        cachesEnded: (rules) => this.caches.ended(rules),
         ask: (question) => this.signIns.answer(question),
         endpoints: (took) => metrics.observeEndpoints(took),
         archiveAsked: (answer) => this.archive.ask(answer),

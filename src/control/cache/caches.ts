@@ -187,6 +187,15 @@ export class Caches implements CacheRequests {
     return { ok: true, view: { ...view, unknown, detail: [...unknown, view.detail].join(' ') } }
   }
 
+  /** Rules have no cache any more: what they have stored is not found when they have one again. */
+  ended(rules: readonly ServedRule[]): void {
+    const records = rules.flatMap(({ route, rule }) => {
+      const made = purgeRecords(route.slice(0, route.indexOf('/')), { route, rule })
+      return 'fault' in made ? [] : made
+    })
+    void this.#purgePaced(records)
+  }
+
   warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
     const running = [...this.#warmUps.values()].filter(({ finished }) => !finished).length
     if (running >= MAX_WARM_UPS)

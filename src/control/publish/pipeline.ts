@@ -12,6 +12,7 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { RowDirectory } from '../../shared-memory/row-directory.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
+import { type EndedCache, endedCaches } from '../../snapshot/ended-caches.ts'
 import { Packer, type PackResult } from '../../snapshot/pack.ts'
 import type { Snapshot } from '../../snapshot/snapshot.ts'
 import type { ToWorker } from '../../thread/messages.ts'
@@ -50,6 +51,8 @@ export interface Build {
 export interface PipelineEvents extends PublisherEvents {
   /** The tables in force serve everywhere, and nothing older does anywhere. */
   settled(compiled: Compiled): void
+  /** They have served with a cache before the tables that are settled. */
+  cachesEnded(rules: readonly EndedCache[]): void
 }
 
 export interface PipelineOptions {
@@ -67,6 +70,7 @@ interface Packed {
   readonly resources: ResourceSet
   /** Undefined when the snapshot is the one that is published. */
   readonly packed: PackResult | undefined
+  readonly ended: readonly EndedCache[]
 }
 
 export class Pipeline {
@@ -78,6 +82,8 @@ export class Pipeline {
   #stages: BuildStages | undefined
   #compiled: Compiled | undefined
   #published: Snapshot | undefined
+  /** Since tables were settled. */
+  #ended: readonly EndedCache[] = []
 
   constructor(options: PipelineOptions) {
     this.#options = options
@@ -175,11 +181,13 @@ export class Pipeline {
     yield* stages.prepareEndpoints(compiled)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
+    const before = this.#published
+    const ended = before === undefined ? [] : yield* endedCaches(before, snapshot)
     yield* stages.prepareStatuses(compiled.statuses)
-    return { compiled, resources, packed }
+    return { compiled, resources, packed, ended }
   }
 
-  #publish(stages: BuildStages, { compiled, resources, packed }: Packed, since: Milliseconds): void {
+  #publish(stages: BuildStages, { compiled, resources, packed, ended }: Packed, since: Milliseconds): void {
     const { rows, slotOf, time } = this.#options
     const first = this.#compiled === undefined
     this.#compiled = compiled
@@ -189,6 +197,7 @@ export class Pipeline {
       const { backends } = compiled.snapshot
       if (backends !== this.#published?.backends) rows.sync(backends.keys(), time.wall(), namespaceOf)
       this.#published = compiled.snapshot
+      if (ended.length > 0) this.#ended = [...this.#ended, ...ended]
       this.#publisher.publish(packed, since, slotOf)
     }
     stages.published(this.#publisher.generation)
@@ -197,6 +206,11 @@ export class Pipeline {
   #served(generation: number, took: readonly Milliseconds[]): void {
     const { events } = this.#options
     events.served(generation, took)
-    if (generation >= this.#publisher.generation && this.#compiled !== undefined) events.settled(this.#compiled)
+    if (generation < this.#publisher.generation || this.#compiled === undefined) return
+    events.settled(this.#compiled)
+    // Not before: a worker with older tables might store something behind the purge.
+    const ended = this.#ended
+    this.#ended = []
+    if (ended.length > 0) events.cachesEnded(ended)
   }
 }

@@ -24,6 +24,7 @@ function room() {
       replica: ({ type }) => log.push(`sent ${type}`),
       served: (generation) => log.push(`served ${generation}`),
       settled: () => log.push('settled'),
+      cachesEnded: () => {},
       endpoints: () => {},
       cachedFound: () => {},
       explained: () => {},
