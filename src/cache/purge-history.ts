@@ -9,7 +9,7 @@ import type { PurgeRecord } from './purge-record.ts'
 const MAX_PLACES = 16_384
 /** Purges without a place; control sends them on in the order in which they come. */
 const MAX_PENDING = 8_192
-/** Beyond them, so that many are forgotten at a time: each walk passes over what was deleted at the front of the map. */
+/** Beyond them, so that many are forgotten at a time: each walk passes over what was deleted at the front of a map. */
 const SPARE_PENDING = 1_024
 
 export class PurgeHistory {
