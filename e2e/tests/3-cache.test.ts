@@ -50,7 +50,7 @@ before(async () => {
   await until('traffic by both', async () => {
     await bothReplicas()
     for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
-    return true
+    return await settled()
   })
 })
 
@@ -117,6 +117,12 @@ async function purge(replica: Replica, ...words: string[]): Promise<Purged> {
   const purged = JSON.parse(stdout) as Purged
   assert.equal(code, purged.everywhere ? 0 : 1)
   return purged
+}
+
+/** Both act by purges, and no pod of before drains any more. */
+async function settled(): Promise<boolean> {
+  const { acts, everywhere } = await purge(two[0], `http://${HOST}/first`)
+  return everywhere && acts.length === 2
 }
 
 /** By both and nobody else: no pod that has ended is waited for, and none that lives is left out. */
@@ -244,7 +250,7 @@ describe('two replicas without Redis', () => {
       async () => {
         await bothReplicas()
         for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
-        return (await purge(two[0], `http://${HOST}/first`)).acts.length === 2
+        return await settled()
       },
       { seconds: 90 },
     )

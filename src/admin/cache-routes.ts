@@ -12,8 +12,9 @@ const MAX_NAMES = 256
 const MAX_URL = 8_192
 
 const text = (maxLength: number) => ({ type: 'string', minLength: 1, maxLength }) as const
+/** An empty one gets the sentence that any other mistake gets. */
 const list = (maxItems: number, maxLength: number) =>
-  ({ type: 'array', minItems: 1, maxItems, items: text(maxLength) }) as const
+  ({ type: 'array', minItems: 1, maxItems, items: { type: 'string', maxLength } }) as const
 
 const PURGE_BODY = {
   type: 'object',

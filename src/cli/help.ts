@@ -105,7 +105,7 @@ Usage: headgate backends [NAME...] [FLAGS]
 
 A Service that a rule names directly is service:namespace/name:port. In a cluster the admin API is open inside the pod
 only:
-  kubectl exec --namespace headgate deploy/headgate -- headgate backends --out
+  kubectl exec --namespace headgate-system deploy/headgate -- headgate backends --out
 `,
   explain: `Print what a running gateway would do with a request, and why. Nothing is sent to any Backend.
 
@@ -200,8 +200,8 @@ Usage: headgate cache purge URL... [FLAGS]                     All variants of e
   -o, --output FORMAT   text or json. Default text
 
 Exit code: 0 when it is done everywhere, 1 when it is not, or not in every replica, 2 for an invalid command line. In a
-cluster the admin API is open inside the pod only; with Redis one pod tells all:
-  kubectl exec --namespace headgate deploy/headgate -- \\
+cluster the admin API is open inside the pod only; the pod that is asked tells the others:
+  kubectl exec --namespace headgate-system deploy/headgate -- \\
     headgate cache purge https://shop.example/a --token-file /etc/headgate/token
 `,
   version: `Print the version of Headgate and of Node.js.

@@ -65,7 +65,7 @@ function questionOf(body: ExplainBody, listeners: readonly NamedListener[]): Exp
   const { method = 'GET', headers = [], client = '127.0.0.1' } = body
   const url = URL.parse(body.url)
   if (url === null || !/^https?:$/.test(url.protocol) || url.host === '')
-    return 'the URL is none: write it whole, such as https://shop.example/a'
+    return `${JSON.stringify(body.url.slice(0, 128))} is no http(s) URL: write it whole, such as https://shop.example/a`
   if (url.username !== '' || url.password !== '')
     return 'the URL has a user or password, which no client sends in it: write an Authorization header'
   const hosts = headers.filter(({ name }) => name.toLowerCase() === 'host')

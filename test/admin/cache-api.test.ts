@@ -147,6 +147,9 @@ describe('the admin API of the cache', () => {
       ['/namespaces/shop/purges', {}, 422, 'InvalidPurge'],
       ['/namespaces/shop/purges', { tags: ['a b'] }, 422, 'InvalidPurge'],
       ['/namespaces/shop/purges', { route: 'other/web' }, 422, 'InvalidPurge'],
+      ['/purges', { urls: [''] }, 422, 'InvalidPurge'],
+      ['/namespaces/shop/purges', { tags: ['a', ''] }, 422, 'InvalidPurge'],
+      ['/warm-ups', { urls: [''] }, 422, 'InvalidWarmUp'],
       ['/namespaces/shop/purges', { urls: [] }, 400, 'InvalidRequest'],
       ['/namespaces/shop/purges', { everything: true }, 400, 'InvalidRequest'],
       ['/namespaces/Shop/purges', { all: true }, 400, 'InvalidRequest'],
@@ -157,6 +160,14 @@ describe('the admin API of the cache', () => {
     for (const [path, body, status, reason] of cases) {
       const answer = await send('POST', path, body)
       assert.deepEqual([answer.status, answer.body.reason], [status, reason], `${path} ${JSON.stringify(body)}`)
+    }
+    for (const [path, title] of [
+      ['/lookups', 'It cannot be looked up'],
+      ['/namespaces/shop/lookups', 'It cannot be looked up'],
+      ['/purges', 'It cannot be purged'],
+    ] as const) {
+      const answer = await send('POST', path, { urls: ['/a'] })
+      assert.deepEqual([answer.status, answer.body.title], [422, title], path)
     }
     assert.equal((await send('GET', '/warm-ups/99')).status, 404)
     serving = false

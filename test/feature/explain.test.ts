@@ -284,8 +284,11 @@ describe('headgate explain', () => {
         headers: { 'content-type': 'application/json', ...(authorization !== undefined && { authorization }) },
         body: JSON.stringify(body),
       })
-      return [response.status, ((await response.json()) as { reason?: string }).reason]
+      const { reason, detail } = (await response.json()) as { reason?: string; detail?: string }
+      said = detail ?? ''
+      return [response.status, reason]
     }
+    let said = ''
     const url = `http://${HOST}/a`
     const bearer = 'Bearer token-of-the-feature-test'
     assert.deepEqual(await post({ url }), [401, 'TokenMissing'])
@@ -302,6 +305,8 @@ describe('headgate explain', () => {
     ]
     for (const body of refused)
       assert.deepEqual(await post(body, bearer), [422, 'InvalidExplain'], JSON.stringify(body))
+    await post({ url: `${HOST}/a` }, bearer)
+    assert.equal(said, `"${HOST}/a" is no http(s) URL: write it whole, such as https://shop.example/a`)
     const line = { name: 'x-a', value: 'a\r\nx-b: c' }
     for (const body of [
       { url, headers: [line] },

@@ -157,7 +157,7 @@ export class Caches implements CacheRequests {
   }
 
   async lookup(namespace: string | undefined, body: PurgeBody): Promise<LookupOutcome> {
-    const what = this.#recordsOf(namespace, body)
+    const what = this.#recordsOf(namespace, body, 'It cannot be looked up')
     if (!what.ok) return what
     const id = ++this.#lastQuestion
     const { promise, resolve } = Promise.withResolvers<Found | undefined>()
@@ -177,7 +177,7 @@ export class Caches implements CacheRequests {
   }
 
   async purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome> {
-    const what = this.#recordsOf(namespace, body)
+    const what = this.#recordsOf(namespace, body, 'It cannot be purged')
     if (!what.ok) return what
     const { namespaces, records } = what
     const id = await this.#purgePaced(records)
@@ -252,21 +252,22 @@ export class Caches implements CacheRequests {
   #recordsOf(
     namespace: string | undefined,
     body: PurgeBody,
+    title: string,
   ): { ok: true; namespaces: readonly string[]; records: readonly PurgeRecord[] } | CacheRefusal {
-    const namespaces = namespace === undefined ? this.#namespacesOf(body) : [namespace]
+    const namespaces = namespace === undefined ? this.#namespacesOf(body, title) : [namespace]
     if (!Array.isArray(namespaces)) return namespaces
     const records: PurgeRecord[] = []
     for (const one of namespaces) {
       const made = purgeRecords(one, body)
-      if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
+      if ('fault' in made) return refusal(422, 'InvalidPurge', title, made.fault)
       records.push(...made)
     }
     return { ok: true, namespaces, records }
   }
 
-  #namespacesOf(body: PurgeBody): string[] | CacheRefusal {
+  #namespacesOf(body: PurgeBody, title: string): string[] | CacheRefusal {
     if (body.urls === undefined && body.prefixes === undefined)
-      return refusal(422, 'InvalidPurge', 'A namespace is missing', 'Only URLs and prefixes are purged without one')
+      return refusal(422, 'InvalidPurge', 'A namespace is missing', 'Only URLs and prefixes go without one')
     const namespaces = new Set<string>()
     for (const host of purgedHosts(body)) {
       const found = this.#options.namespacesOf(host)
@@ -275,8 +276,8 @@ export class Caches implements CacheRequests {
     }
     if (namespaces.size > 0) return [...namespaces]
     const made = purgeRecords('', body)
-    if ('fault' in made) return refusal(422, 'InvalidPurge', 'It cannot be purged', made.fault)
-    return refusal(404, 'NamespaceUnknown', 'No rule has the host', 'State the namespace of what is to be purged')
+    if ('fault' in made) return refusal(422, 'InvalidPurge', title, made.fault)
+    return refusal(404, 'NamespaceUnknown', 'No rule has the host', 'State the namespace')
   }
 
   #unknownOf(namespace: string | undefined, body: PurgeBody): Promise<string[]> {
