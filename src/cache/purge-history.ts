@@ -9,6 +9,8 @@ import type { PurgeRecord } from './purge-record.ts'
 const MAX_PLACES = 16_384
 /** Purges without a place; control sends them on in the order in which they come. */
 const MAX_PENDING = 8_192
+/** Beyond them, so that many are forgotten at a time: each walk passes over what was deleted at the front of a map. */
+const SPARE_PENDING = 1_024
 
 export class PurgeHistory {
   #id = 0
@@ -49,12 +51,12 @@ export class PurgeHistory {
 
   #await(id: number, sequence: number): void {
     this.#pending.set(id, sequence)
-    if (this.#pending.size <= MAX_PENDING) return
+    if (this.#pending.size <= MAX_PENDING + SPARE_PENDING) return
     // Nothing of this history can be judged any more; without one there is nothing to judge.
     this.#id = 0
     for (const oldest of this.#pending.keys()) {
       this.#pending.delete(oldest)
-      break
+      if (this.#pending.size === MAX_PENDING) break
     }
   }
 

@@ -2,6 +2,7 @@
 
 /**
  * - `label`: objects that have the label
+ * - `labels`: objects that have one of several
  * - `url`: the object of a path and a query
  * - `prefix`: objects below a path
  * - `all`: objects of the namespace
@@ -9,7 +10,7 @@
  * - `mark`: the purge `id` has a place in the history of all replicas; without one, another record stands for it
  * - `history`: which history that is, and from which place on it is known
  */
-const KINDS = ['label', 'url', 'prefix', 'all', 'everything', 'mark', 'history'] as const
+const KINDS = ['label', 'url', 'prefix', 'all', 'everything', 'mark', 'history', 'labels'] as const
 export type PurgeKind = (typeof KINDS)[number]
 
 export interface PurgeRecord {
@@ -22,7 +23,7 @@ export interface PurgeRecord {
   readonly label: number
   /** Of `url`: the label with its query. */
   readonly exact: number
-  /** Of `url`: labels of the parameters of its query, with spaces between them. */
+  /** Of `url`: labels of the parameters of its query; of `labels`: these; with spaces between them. */
   readonly text: string
   /** What the other replicas know it by; 0: it is none of their business. */
   readonly id: number
@@ -37,6 +38,20 @@ const [NAMESPACE_AT, LABEL_AT, EXACT_AT, ID_AT, POSITION_AT, TEXT_AT] = [8, 16, 
 const ALIGNMENT = 8
 /** UTF-8 bytes of a text. */
 export const MAX_PURGE_TEXT = 8_000
+
+/** Of a label in a text. */
+const RADIX = 36
+
+/** One record for all of them, since each record costs every thread some microseconds. */
+export function labelsPurge(labels: readonly number[]): Pick<PurgeRecord, 'kind' | 'label' | 'text'> {
+  if (labels.length === 1) return { kind: 'label', label: labels[0]!, text: '' }
+  return { kind: 'labels', label: 0, text: labels.map((label) => label.toString(RADIX)).join(' ') }
+}
+
+/** Of the text of a record of the kind `labels`. */
+export function labelsOf(text: string): number[] {
+  return text.split(' ').map((label) => Number.parseInt(label, RADIX))
+}
 
 export const PLAIN: Omit<PurgeRecord, 'kind'> = {
   soft: false,

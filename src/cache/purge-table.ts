@@ -4,7 +4,7 @@
  * been judged since count as purged.
  */
 import { eachPrefix, parameterLabels, pathLabel, queryMatch } from './purge-labels.ts'
-import type { PurgeRecord } from './purge-record.ts'
+import { labelsOf, type PurgeRecord } from './purge-record.ts'
 
 /** Purges by URL of one path; more are one purge of the path with whatever query. */
 const MAX_QUERIES = 32
@@ -39,6 +39,9 @@ export class PurgeTable {
         return
       case 'label':
         return renew(this.#labels, label, sequence)
+      case 'labels':
+        for (const one of labelsOf(text)) renew(this.#labels, one, sequence)
+        return
       case 'prefix':
         return renew(this.#prefixes, label, sequence)
       case 'url':
@@ -59,23 +62,18 @@ export class PurgeTable {
     purges.any = purges.last
   }
 
-  /** Forgets the name that was purged last the longest ago. */
-  dropOldest(): void {
-    let oldest: Map<number, unknown> | undefined
-    let sequence = Number.POSITIVE_INFINITY
-    for (const map of [this.#labels, this.#prefixes, this.#urls]) {
-      for (const value of map.values()) {
-        const last = typeof value === 'number' ? value : value.last
-        if (last < sequence) [oldest, sequence] = [map, last]
-        break
-      }
+  /**
+   * Forgets the names that were purged last the longest ago. Many at a time: what is deleted from the front of a map is
+   * passed over by each walk that begins there.
+   */
+  dropOldest(count: number): void {
+    const walks = [this.#labels, this.#prefixes, this.#urls].map((map) => new Walk(map))
+    for (let left = count; left > 0; left--) {
+      const oldest = walks.reduce((a, b) => (b.last < a.last ? b : a))
+      if (oldest.last === Number.POSITIVE_INFINITY) return
+      this.#forgotten = Math.max(this.#forgotten, oldest.last)
+      oldest.drop()
     }
-    if (oldest === undefined) return
-    for (const name of oldest.keys()) {
-      oldest.delete(name)
-      break
-    }
-    this.#forgotten = Math.max(this.#forgotten, sequence)
   }
 
   /** Whether an object was purged behind a sequence. */
@@ -103,6 +101,37 @@ export class PurgeTable {
       if (own.every((parameter) => stated.has(parameter))) return true
     }
     return false
+  }
+}
+
+/** Over the names of a map in the order of their last purge. */
+class Walk {
+  /** Of the one that is next. */
+  last = Number.POSITIVE_INFINITY
+  readonly #map: Map<number, number | UrlPurges>
+  readonly #entries: Iterator<[number, number | UrlPurges]>
+  #name = 0
+
+  constructor(map: Map<number, number> | Map<number, UrlPurges>) {
+    this.#map = map as Map<number, number | UrlPurges>
+    this.#entries = this.#map.entries()
+    this.#next()
+  }
+
+  drop(): void {
+    this.#map.delete(this.#name)
+    this.#next()
+  }
+
+  #next(): void {
+    const { done, value } = this.#entries.next()
+    if (done === true) {
+      this.last = Number.POSITIVE_INFINITY
+      return
+    }
+    const [name, purges] = value
+    this.#name = name
+    this.last = typeof purges === 'number' ? purges : purges.last
   }
 }
 

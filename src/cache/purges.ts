@@ -2,10 +2,12 @@
  * What a thread knows of purges. A hit compares one word with the log's; if that has moved on, the records between are
  * read into tables, once a thread, and the object is judged by them.
  */
+import type { Milliseconds } from '../lib/clock.ts'
 import type { PurgeLog } from '../shared-memory/purge-log.ts'
+import { PurgeBudget } from './purge-budget.ts'
 import { PurgeHistory } from './purge-history.ts'
 import { namespaceOf } from './purge-labels.ts'
-import { decodePurge, encodePurge, type PurgeRecord } from './purge-record.ts'
+import { decodePurge, encodePurge, PLAIN, type PurgeRecord } from './purge-record.ts'
 import { PurgeTable } from './purge-table.ts'
 
 /** Verdicts of {@link Purges.judge}. */
@@ -19,6 +21,8 @@ export type PurgeVerdict = typeof KEPT | typeof SOFT | typeof HARD
 /** Names that are remembered of a namespace, and of all. */
 const MAX_NAMES = 4_096
 const MAX_ALL_NAMES = 32_768
+/** Beyond these, so that many are forgotten at a time. */
+const SPARE_NAMES = 512
 
 interface NamespacePurges {
   /** The last one of any kind. */
@@ -42,6 +46,7 @@ export class Purges {
   readonly #namespaces = new Map<number, NamespacePurges>()
   #names = 0
   readonly #history = new PurgeHistory()
+  readonly #budget = new PurgeBudget()
   readonly #taken: (record: PurgeRecord) => void
   readonly #read = (sequence: number, bytes: Uint8Array): void => this.#take(this.#counted(sequence), bytes)
 
@@ -81,6 +86,19 @@ export class Purges {
   /** Acts in all threads, for objects being fetched too, when it returns. @returns its sequence */
   append(record: PurgeRecord): number {
     return this.#log.append(this.#writer, encodePurge(record))
+  }
+
+  /**
+   * The same for what a client of the namespace has changed: where they change very much, all of the namespace is
+   * purged.
+   *
+   * @param now monotonic
+   */
+  appendOfClient(record: PurgeRecord, now: Milliseconds): void {
+    const bytes = encodePurge(record)
+    const { namespace, soft, id } = record
+    const fits = this.#budget.take(namespace, bytes.length, now)
+    this.#log.append(this.#writer, fits ? bytes : encodePurge({ ...PLAIN, kind: 'all', namespace, soft, id }))
   }
 
   /**
@@ -199,7 +217,7 @@ export class Purges {
     purges.last = Math.max(purges.last, sequence)
     const table = record.soft ? purges.soft : purges.hard
     table.add(record, sequence)
-    while (sizeOf(purges) > MAX_NAMES) larger(purges).dropOldest()
+    if (sizeOf(purges) > MAX_NAMES + SPARE_NAMES) dropTo(purges, MAX_NAMES)
     this.#names += sizeOf(purges) - before
     if (this.#names > MAX_ALL_NAMES) this.#dropFromLargest()
   }
@@ -211,10 +229,19 @@ export class Purges {
       if (largest === undefined || sizeOf(purges) > sizeOf(largest)) largest = purges
     if (largest === undefined) return
     const before = sizeOf(largest)
-    for (let left = before >> 3; left > 0; left--) larger(largest).dropOldest()
+    dropTo(largest, before - (before >> 3))
     this.#names += sizeOf(largest) - before
   }
 }
 
 const sizeOf = ({ hard, soft }: NamespacePurges): number => hard.size + soft.size
-const larger = ({ hard, soft }: NamespacePurges): PurgeTable => (hard.size >= soft.size ? hard : soft)
+
+/** Of the larger table first. */
+function dropTo({ hard, soft }: NamespacePurges, names: number): void {
+  const [larger, smaller] = hard.size >= soft.size ? [hard, soft] : [soft, hard]
+  const surplus = larger.size + smaller.size - names
+  const ofLarger = Math.min(surplus, larger.size - smaller.size)
+  const rest = surplus - ofLarger
+  larger.dropOldest(ofLarger + (rest - (rest >> 1)))
+  smaller.dropOldest(rest >> 1)
+}

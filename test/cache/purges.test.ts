@@ -11,7 +11,14 @@ import {
   urlText,
   writeLabels,
 } from '../../src/cache/purge-labels.ts'
-import { decodePurge, encodePurge, MAX_PURGE_TEXT, PLAIN, type PurgeRecord } from '../../src/cache/purge-record.ts'
+import {
+  decodePurge,
+  encodePurge,
+  labelsPurge,
+  MAX_PURGE_TEXT,
+  PLAIN,
+  type PurgeRecord,
+} from '../../src/cache/purge-record.ts'
 import { HARD, KEPT, Purges, type PurgeVerdict, SOFT } from '../../src/cache/purges.ts'
 import { urlPurge } from '../../src/cache/url-purge.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
@@ -185,6 +192,35 @@ suite('purges', () => {
     }
     assert.equal(judge(purges, 0, { ...SHOP, namespace: 'small' }), KEPT)
     assert.equal(judge(purges, 0, { ...SHOP, namespace: 'small', tags: ['one'] }), HARD)
+  })
+
+  test('one record purges by each of many labels, and by no other', () => {
+    const { writer, purges } = rig()
+    const labels = Array.from({ length: 128 }, (_, i) => labelOf('tag', `t${i}`))
+    const record = { ...PLAIN, ...labelsPurge(labels), namespace: namespaceLabel('shop') }
+    assert.deepEqual(decodePurge(encodePurge(record)), record)
+    assert.ok(encodePurge(record).length < 2_048)
+    writer.append(record)
+    for (const tag of ['t0', 't77', 't127']) assert.equal(judge(purges, 0, { ...SHOP, tags: ['x', tag] }), HARD)
+    assert.equal(judge(purges, 0, { ...SHOP, tags: ['t128'] }), KEPT)
+    assert.equal(judge(purges, 0, { ...SHOP, namespace: 'other', tags: ['t0'] }), KEPT)
+  })
+
+  test('clients of a namespace that change very much purge all of it, and nothing of others that read late', () => {
+    const { log, writer } = rig()
+    const late = new Purges(log, 0)
+    late.refresh()
+    const labels = Array.from({ length: 128 }, (_, i) => labelOf('tag', `t${i}`))
+    // Some 1.6 KiB each, 3.2 MiB in half a second.
+    for (let i = 0; i < 2_000; i++)
+      writer.appendOfClient({ ...PLAIN, ...labelsPurge(labels), namespace: namespaceLabel('flood') }, i / 4)
+    assert.equal(judge(late, 0, SHOP), KEPT)
+    assert.equal(judge(late, 0, { ...SHOP, namespace: 'flood', tags: ['none of them'] }), HARD)
+    // A second later there is room again.
+    const since = log.last
+    writer.appendOfClient({ ...PLAIN, ...labelsPurge(labels), namespace: namespaceLabel('flood') }, 1_500)
+    assert.equal(judge(late, since, { ...SHOP, namespace: 'flood', tags: ['none of them'] }), KEPT)
+    assert.equal(judge(late, since, { ...SHOP, namespace: 'flood', tags: ['t5'] }), HARD)
   })
 
   test('a record survives its encoding, and nothing else is taken for one', () => {

@@ -2,7 +2,7 @@
 import { invalidatedGroups } from '../../cache/cache-groups.ts'
 import { invalidatedPaths, invalidates } from '../../cache/invalidation.ts'
 import { groupLabel, namespaceLabel, urlText } from '../../cache/purge-labels.ts'
-import { PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
+import { labelsPurge, PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
 import { urlPurge } from '../../cache/url-purge.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import { authorityOf } from '../../pattern/host.ts'
@@ -27,7 +27,10 @@ export function invalidate(
   const namespace = namespaceLabel(owner)
   const purge = (what: Partial<PurgeRecord>): void => {
     const id = 1 + Math.floor(services.random() * 2 ** ID_BITS)
-    services.cache.purges.append({ ...PLAIN, kind: 'label', ...what, namespace, id })
+    services.cache.purges.appendOfClient(
+      { ...PLAIN, kind: 'label', ...what, namespace, id },
+      services.clock.monotonic(),
+    )
   }
   const purgeUrl = (path: string, query: string | undefined): void => purge(urlPurge(x.host, path, query))
   purgeUrl(x.originalPath, x.query)
@@ -40,7 +43,8 @@ export function invalidate(
     if (normal !== undefined) purgeUrl(normal, mark < 0 ? undefined : other.slice(mark + 1))
   }
   const origin = `${scheme}://${authorityOf(scheme, host, port)}`
-  for (const group of invalidatedGroups(x.method, status, fields)) purge({ label: groupLabel(origin, group) })
+  const groups = invalidatedGroups(x.method, status, fields).map((group) => groupLabel(origin, group))
+  if (groups.length > 0) purge(labelsPurge(groups))
 }
 
 function namespaceOf(route: string): string {
