@@ -122,6 +122,19 @@ describe('the admin API of the cache', () => {
     assert.equal(verdict('images', '/a', since), KEPT)
   })
 
+  it('purges rules whose cache ends, and the namespace in one record where they are many', async () => {
+    const ended = (length: number) => Array.from({ length }, (_, i) => ({ route: 'shop/web', rule: `r${i}` }))
+    const first = log.last
+    caches.ended([{ route: 'shop/web', rule: 'all' }, ...ended(3), { route: 'images/other', rule: 'all' }])
+    await eventually(() => assert.equal(log.last - first, 5))
+    assert.deepEqual([verdict('shop', '/a', first), verdict('images', '/a', first)], [HARD, KEPT])
+    const second = log.last
+    caches.ended(ended(10_000))
+    await eventually(() => assert.ok(log.last > second))
+    assert.equal(log.last - second, 1)
+    assert.deepEqual([verdict('shop', '/a', second), verdict('images', '/a', second)], [HARD, KEPT])
+  })
+
   it('says where other replicas are not told', async () => {
     replicas = 3
     const { status, body } = await send('POST', '/namespaces/shop/purges', { all: true })

@@ -91,6 +91,8 @@ const KEPT_WITHIN: Milliseconds = 1_000
 /** Behind each of so many names: other threads read them before they are overwritten. */
 const PACE: Milliseconds = 20
 const PACED_NAMES = 32
+/** Of one namespace; more are purged as one, so that purges of others do not wait behind them. */
+const MAX_ENDED_RULES = 32
 const FAILS_FOR: Milliseconds = 3_000
 const ANSWER_WITHIN: Milliseconds = 4_000
 const MAX_WARM_UPS = 4
@@ -189,10 +191,13 @@ export class Caches implements CacheRequests {
 
   /** Rules have no cache any more: what they have stored is not found when they have one again. */
   ended(rules: readonly ServedRule[]): void {
-    const records = rules.flatMap(({ route, rule }) => {
-      const made = purgeRecords(route.slice(0, route.indexOf('/')), { route, rule })
-      return 'fault' in made ? [] : made
-    })
+    const byNamespace = Map.groupBy(rules, ({ route }) => route.slice(0, route.indexOf('/')))
+    const records: PurgeRecord[] = []
+    for (const [namespace, ended] of byNamespace)
+      for (const what of ended.length > MAX_ENDED_RULES ? [{ all: true }] : ended) {
+        const made = purgeRecords(namespace, what)
+        if (!('fault' in made)) records.push(...made)
+      }
     void this.#purgePaced(records)
   }
 
