@@ -4,22 +4,32 @@
  */
 import { isSafe } from '../cache/invalidation.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
+import { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { match } from '../routing/match.ts'
 import type { RouteRequest } from '../routing/request.ts'
 import type { ProxyExchange, UnsafeTarget } from './exchange.ts'
 
-/** Finds the rule that a GET of this URL would get, where it is another one that keeps responses. */
+const NO_FIELDS = Fields.from({})
+
+/**
+ * Finds the rule that a GET of this URL would get, where it is another one that keeps responses: that of the same
+ * client, else that of one who sends nothing that a rule could ask for. So who is signed in, by a rule without a cache,
+ * makes invalid what all others get.
+ */
 export function findUnsafeTarget(x: ProxyExchange, tables: LinkedTables): void {
   // A call of gRPC has a URL that nobody reads.
   if (isSafe(x.method) || x.call !== null || x.opaque) return
-  const rule = ruleOfGet(x, tables)
-  if (rule === undefined) return
-  const filter = tables.policies[rule.policyIndex]?.unsafeListener ?? null
-  if (filter === null) return
+  x.unsafeFor = targetOf(x, tables, x.request) ?? targetOf(x, tables, NO_FIELDS)
   // The cache of its own rule makes invalid what its namespace has stored of the URL, by whatever rule.
-  if (x.linked?.unsafeListener != null && namespaceOf(rule.route) === namespaceOf(x.route)) return
-  x.unsafeFor = { filter, route: rule.route }
+  if (x.unsafeFor === null || x.linked?.unsafeListener == null) return
+  if (namespaceOf(x.unsafeFor.route) === namespaceOf(x.route)) x.unsafeFor = null
+}
+
+function targetOf(x: ProxyExchange, tables: LinkedTables, request: Fields): UnsafeTarget | null {
+  const rule = ruleOfGet(x, tables, request)
+  const filter = rule && (tables.policies[rule.policyIndex]?.unsafeListener ?? null)
+  return filter == null ? null : { filter, route: rule!.route }
 }
 
 /** An upstream has answered it. */
@@ -35,8 +45,8 @@ function namespaceOf(route: string): string {
   return route.slice(0, route.indexOf('/'))
 }
 
-function ruleOfGet(x: ProxyExchange, tables: LinkedTables) {
-  const { host, path, query, frontend, request, authority, clientAddress } = x
+function ruleOfGet(x: ProxyExchange, tables: LinkedTables, request: Fields) {
+  const { host, path, query, frontend, authority, clientAddress } = x
   const asked: RouteRequest = { method: 'GET', host, path, query, frontend, request, authority, clientAddress }
   try {
     const found = match(tables.tables, asked)

@@ -15,6 +15,9 @@ export function byMethod(port: number): string {
   const read = rule('read', { method: 'GET' }, { cache: {} })
   const writes = rule('write', {}, { retry: { attempts: 0 } })
   const other = rule('other', { path: { type: 'PathPrefix', value: '/other' } })
+  const signedIn = rule('signed-in', { cookies: [{ name: 'sid', type: 'Present' }] }, { retry: { attempts: 0 } })
+  const everybody = rule('everybody', {}, { cache: {} })
+  const byCookie = manifest('Route', 'by-cookie', { hostnames: ['by-cookie.test'], rules: [signedIn, everybody] })
   const split = manifest('Route', 'by-method', { hostnames: ['by-method.test'], rules: [read, writes] })
   const reads = manifest('Route', 'by-route-read', { hostnames: ['by-route.test'], rules: [read] })
   const route = manifest('Route', 'by-route-write', { hostnames: ['by-route.test'], rules: [writes, other] })
@@ -23,7 +26,7 @@ export function byMethod(port: number): string {
   const delegates = [{ namespaces: { from: 'Names', names: ['guest'] }, pathPrefixes: ['/'] }]
   const owned = manifest('Route', 'by-namespace-read', { hostnames: ['by-namespace.test'], delegates, rules: [read] })
   const guests = manifest('Route', 'guest/by-namespace-write', { hostnames: ['by-namespace.test'], rules: [writes] })
-  return split + reads + route + owned + guest + guests
+  return byCookie + split + reads + route + owned + guest + guests
 }
 
 export function invalidation(rig: () => CacheRig): void {
@@ -56,6 +59,16 @@ export function invalidation(rig: () => CacheRig): void {
       await page.send({ method: 'OPTIONS' })
       await page.hits({}, 4)
     })
+
+  it('RFC 9111 §4.4: an unsafe request of who is signed in, whose own rule has no cache, invalidates what others get', async () => {
+    const page = rig().page('by-cookie.test', { fields: [FRESH] }, { status: 204 }, { fields: [FRESH] })
+    const cookie = { headers: { cookie: 'sid=1' } }
+    await page.gets(1, 1)
+    await page.hits()
+    assert.equal((await page.send({ method: 'POST', body: 'x', ...cookie })).status, 204)
+    await page.gets(3, 3)
+    await page.hits({}, 3)
+  })
 
   it('RFC 9111 §4.4: through a rule of another namespace only the URL itself is invalidated', async () => {
     const host = 'by-namespace.test'
