@@ -4,7 +4,7 @@ import { decodeFormText } from './query.ts'
 
 /** Selectors, and names of fields and parameters, in lower case. */
 const CONCEALED =
-  /^(?:cookie|claim):|^consumer$|(?:^|[:_-])(?:cookie|authorization|token|key|apikey|secret|session|auth|user|password|jwt|signature)(?:$|[_-])/
+  /^(?:cookie|claim):|^consumer$|(?:^|:)code$|(?:^|[:_-])(?:cookie|authorization|token|key|apikey|secret|session|sid|auth|user|password|passwd|pwd|otp|jwt|signature|sig|hmac|credentials?)(?:$|[_-])/
 export const HIDDEN = '(hidden)'
 
 /** @param name of a field, cookie or parameter, or a selector */
