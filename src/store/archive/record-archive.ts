@@ -25,6 +25,7 @@ import { OwnerPlaces } from '../owner-places.ts'
 import { PieceQueue } from './piece-queue.ts'
 import { PieceReader } from './piece-reader.ts'
 import { writePieces } from './piece-writer.ts'
+import { PutRoom } from './put-room.ts'
 import {
   type Commit,
   type FoundRecords,
@@ -59,7 +60,7 @@ export interface RecordArchiveOptions {
   /** Of a find, with all its steps. */
   readonly deadline: Milliseconds
   readonly maxBodyBytes: number
-  /** Of bodies put at a time, a longer one alone: until it is put each stays in memory, however long that takes. */
+  /** Of bodies put at a time, see {@link PutRoom}. */
   readonly maxPutBytes: number
   /** For the metrics. */
   readonly count?: (outcome: ArchiveOutcome) => void
@@ -103,7 +104,7 @@ export class RecordArchive implements ResponseArchive {
   readonly #queue: PieceQueue
   readonly #guesses: OwnedLru<OpenedVary>
   readonly #puts = new OwnerPlaces(() => MAX_PUTS - this.#puts.taken)
-  #putBytes = 0
+  readonly #putRoom: PutRoom
   #master: Uint8Array | undefined
   #keys = new RecordKeys(new Uint8Array(32))
   readonly #counts: Counts = {
@@ -122,6 +123,7 @@ export class RecordArchive implements ResponseArchive {
     this.#options = options
     this.name = options.name
     this.maxBodyBytes = options.maxBodyBytes
+    this.#putRoom = new PutRoom(options.maxPutBytes)
     this.#queue = new PieceQueue(PIECES.inFlight, options.time)
     this.#guesses = new OwnedLru(GUESSED_BYTES, options.time)
   }
@@ -264,17 +266,16 @@ export class RecordArchive implements ResponseArchive {
       ttl > 0
     if (!fits) return this.#settled('refused')
     if (this.#ended(ticket)) return this.#settled('late')
-    const { bytes } = source
-    const hasRoom = this.#putBytes === 0 || this.#putBytes + bytes <= this.#options.maxPutBytes
-    if (!hasRoom || this.#puts.taken >= MAX_PUTS || !this.#puts.take(ticket.owner)) return this.#settled('full')
-    this.#putBytes += bytes
+    const { owner } = ticket
+    if (this.#puts.taken >= MAX_PUTS || !this.#putRoom.take(owner, source.bytes)) return this.#settled('full')
+    const hasPlace = this.#puts.take(owner)
     try {
-      return this.#settled(await this.#put(ticket, record, source))
+      return this.#settled(hasPlace ? await this.#put(ticket, record, source) : 'full')
     } catch (error) {
       return this.#settled(error instanceof RecordFault ? error.reason : 'broken')
     } finally {
-      this.#puts.giveBack(ticket.owner)
-      this.#putBytes -= bytes
+      if (hasPlace) this.#puts.giveBack(owner)
+      this.#putRoom.giveBack(owner, source.bytes)
     }
   }
 
