@@ -82,7 +82,7 @@ export function fetchRest(
     },
     sink,
   )
-  if (begun === null) lost('there is no room to ask the origin for the rest')
+  if (begun === null) lost('the origin cannot be asked for the rest: its request has ended, or too many are under way')
   else sink.exchange = begun
 }
 
