@@ -4,23 +4,16 @@ import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { labelOf, namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
 import { prefixOf } from '../../src/store/archive/records.ts'
-import { systemTimers } from '../../src/thread/system-timers.ts'
+import { cachingGateway, HISTORY, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
 import { HeapRecords } from '../lib/memory/heap-records.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import type { Asking, FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
-const MASTER = new Uint8Array(32)
-/** Of the history of purges that the replicas share. */
-const HISTORY = 4_711
-
-interface World {
+interface World extends PlayedOrigin {
   readonly replicas: readonly [MemoryGateway, MemoryGateway]
   readonly records: HeapRecords
-  readonly asked: ServedRequest[]
-  answer: (request: ServedRequest) => void
   /** Of replica 0 or 1. */
   get(replica: 0 | 1, path?: string, fields?: FieldMap, more?: Asking): Promise<Answer>
   /** Until nothing is being put any more. */
@@ -35,42 +28,18 @@ interface Answer {
 }
 
 function world(scope: Scope, cache: object = { store: 'Tiered' }): World {
-  const asked: ServedRequest[] = []
+  const origin = new PlayedOrigin()
   const records = new HeapRecords()
-  const replica = (): MemoryGateway => {
-    const archive = new RecordArchive({
-      name: 'Redis',
-      records,
-      master: () => MASTER,
-      time: systemTimers,
-      randomBytes,
-      deadline: 10_000,
-      maxPutBytes: 1e9,
-      maxBodyBytes: 1e9,
-    })
-    const gateway = memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, cache } as never),
-      archives: { of: (store) => (store === 'Memory' ? undefined : archive) },
-    })
-    gateway.purges.append({ ...PLAIN, kind: 'history', label: HISTORY })
-    return gateway
-  }
+  const replica = (): MemoryGateway =>
+    cachingGateway(scope, origin.serve, { cache, archive: recordArchive({ records }) })
   const replicas = [replica(), replica()] as const
-  const w: World = {
+  const own: Omit<World, keyof PlayedOrigin> = {
     replicas,
     records,
-    asked,
-    answer: (request) => request.respond(200, `body of ${request.target}`, { 'cache-control': 'max-age=60' }),
     get: (at, path = '/a', fields = {}, more = {}) => replicas[at].ask({ path, fields, ...more }).response(),
     put: (commits) => replicas[0].until(() => records.commits >= commits, `${commits} puts`),
   }
-  return w
+  return Object.assign(origin, own)
 }
 
 async function over({ replicas }: World): Promise<void> {

@@ -1,16 +1,12 @@
 /** A long body of an archive that goes away in the middle of it: the origin gives the rest, or the body is cut. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { PLAIN } from '../../src/cache/purge-record.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
-import { systemTimers } from '../../src/thread/system-timers.ts'
+import { cachingGateway, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
 import { HeapRecords } from '../lib/memory/heap-records.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import type { FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
-const MASTER = new Uint8Array(32)
 const PIECE = 128 * 1_024
 const BODY = Array.from({ length: 28_000 }, (_, i) => `line ${i} of the body\n`).join('')
 const TAG = '"one"'
@@ -18,49 +14,24 @@ const FRESH = { 'cache-control': 'max-age=60', etag: TAG }
 /** Pieces that can be read, before the archive gives no more. */
 const READ = 3
 
-interface World {
+interface World extends PlayedOrigin {
   readonly gateway: MemoryGateway
-  readonly records: HeapRecords
-  readonly asked: ServedRequest[]
-  answer: (request: ServedRequest) => void
 }
 
 /** Two replicas with one archive: the first has put the body, the second reads it. */
 async function world(scope: Scope, head: FieldMap = FRESH, store: 'Tiered' | 'Redis' = 'Tiered'): Promise<World> {
   const records = new HeapRecords()
-  const asked: ServedRequest[] = []
-  const replica = (): MemoryGateway => {
-    const archive = new RecordArchive({
-      name: 'Redis',
-      records,
-      master: () => MASTER,
-      time: systemTimers,
-      randomBytes,
-      deadline: 10_000,
-      maxPutBytes: 1e9,
-      maxBodyBytes: 1e9,
-    })
-    const gateway = memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, cache: { store } } as never),
-      archives: { of: (name) => (name === 'Memory' ? undefined : archive) },
-    })
-    gateway.purges.append({ ...PLAIN, kind: 'history', label: 4_711 })
-    return gateway
-  }
+  const origin = new PlayedOrigin()
+  origin.answer = (request) => request.respond(200, BODY, head)
+  const replica = (): MemoryGateway =>
+    cachingGateway(scope, origin.serve, { cache: { store }, archive: recordArchive({ records }) })
   const first = replica()
-  const w: World = { gateway: replica(), records, asked, answer: (request) => request.respond(200, BODY, head) }
   assert.equal((await first.ask({ path: '/a' }).response()).body, BODY)
   await first.until(() => records.commits >= 1, 'the put')
   await first.nothingLeft()
-  asked.length = 0
+  origin.asked.length = 0
   records.hasPiece = (index) => index < READ
-  return w
+  return Object.assign(origin, { gateway: replica() })
 }
 
 /** A part as an origin gives it. */

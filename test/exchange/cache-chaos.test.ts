@@ -5,27 +5,22 @@
  * test/exchange/cache-chaos.test.ts`.
  */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { env } from 'node:process'
 import { describe, it } from 'node:test'
 import { allocateCache } from '../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../src/cache/memory/worker-response-memory.ts'
-import { PLAIN } from '../../src/cache/purge-record.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
-import { systemTimers } from '../../src/thread/system-timers.ts'
+import { cachingGateway } from '../lib/memory/caching-gateway.ts'
 import { HeapRecords } from '../lib/memory/heap-records.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import { settle } from '../lib/virtual-time.ts'
 import type { ClientRequest, FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
 const SEED = Number(env.CACHE_SEED ?? 13)
 const RUNS = Number(env.CACHE_RUNS ?? 1)
 const STEPS = 400
 const MEMORY = 6 * 1024 * 1024
 const BLOCK = 64
-const MASTER = new Uint8Array(32)
-const HISTORY = 4_711
 const PATHS = 10
 
 /** xorshift32. */
@@ -63,24 +58,8 @@ class Course {
     const buffers = allocateCache(MEMORY, 2, [1, 2])!
     this.#gateways = [0, 1].map((worker) => {
       const responses = new WorkerResponseMemory(buffers, 2, worker, (run) => void setImmediate(run))
-      const archive = new RecordArchive({
-        name: 'Redis',
-        records: this.#records,
-        master: () => MASTER,
-        time: systemTimers,
-        randomBytes,
-        deadline: 10_000,
-        maxPutBytes: 1e9,
-        maxBodyBytes: 1e9,
-      })
-      const gateway = memoryGateway(scope, {
-        upstreams: [(request) => void this.#serve(request)],
-        rules: toUp({ retry: { attempts: 0 }, cache: { store } } as never),
-        archives: { of: (name) => (name === 'Memory' ? undefined : archive) },
-        responses,
-      })
-      gateway.purges.append({ ...PLAIN, kind: 'history', label: HISTORY })
-      return gateway
+      const archive = recordArchive({ records: this.#records })
+      return cachingGateway(scope, (request) => void this.#serve(request), { cache: { store }, archive, responses })
     })
   }
 

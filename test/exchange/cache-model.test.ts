@@ -8,10 +8,10 @@ import { env } from 'node:process'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type CacheCase, modelVerdict } from '../fuzz/cache-model.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import { cachingGateway } from '../lib/memory/caching-gateway.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
 import { settle } from '../lib/virtual-time.ts'
 import type { ReceivedResponse, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
 interface Client {
   readonly control: string
@@ -346,10 +346,7 @@ class Course {
 describe('the cache and the model of RFC 9111', () => {
   it('serve the same in any course of requests', async (t) => {
     let course: Course | undefined
-    const gateway = memoryGateway(t, {
-      upstreams: [(request) => course!.answer(request)],
-      rules: toUp({ retry: { attempts: 0 }, cache: {} } as never),
-    })
+    const gateway = cachingGateway(t, (request) => course!.answer(request))
     const counts = new Map<string, number>()
     let courses = 0
     const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {

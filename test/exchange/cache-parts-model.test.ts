@@ -11,10 +11,10 @@ import { allocateCache } from '../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../src/cache/memory/worker-response-memory.ts'
 import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import { cachingGateway } from '../lib/memory/caching-gateway.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
 import { settle } from '../lib/virtual-time.ts'
 import type { ReceivedResponse, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
 /** What an origin may do instead of what it is asked. Its bytes are marked then. */
 const LIES = [
@@ -342,11 +342,8 @@ describe('ranges and the cache', () => {
   for (const shared of [false, true])
     it(`are bytes of one version that may be served, in any course${shared ? ', in little memory' : ''}`, async (t) => {
       let course: Course | undefined
-      const gateway = memoryGateway(t, {
-        upstreams: [(request) => course!.answer(request)],
-        rules: toUp({ retry: { attempts: 0 }, cache: {} } as never),
-        ...(shared ? { responses: littleMemory() } : {}),
-      })
+      const more = shared ? { responses: littleMemory() } : {}
+      const gateway = cachingGateway(t, (request) => course!.answer(request), more)
       const counts = new Map<string, number>()
       let courses = 0
       const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {

@@ -3,17 +3,15 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { labelOf, namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import { cachingGateway, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
 import type { FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
-interface World {
+interface World extends PlayedOrigin {
   readonly gateway: MemoryGateway
-  readonly asked: ServedRequest[]
   /** What the origin has. */
   body: string
   fields: FieldMap
-  answer: (request: ServedRequest) => void
 }
 
 /** Every four bytes say where they are. */
@@ -38,22 +36,10 @@ function respond({ body, fields }: World, request: ServedRequest): void {
 }
 
 function world(scope: Scope, cache: object = {}): World {
-  const asked: ServedRequest[] = []
-  const w: World = {
-    gateway: memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, cache } as never),
-    }),
-    asked,
-    body: bodyOf(4_000),
-    fields: FRESH,
-    answer: (request) => respond(w, request),
-  }
+  const origin = new PlayedOrigin()
+  const gateway = cachingGateway(scope, origin.serve, { cache })
+  const w: World = Object.assign(origin, { gateway, body: bodyOf(4_000), fields: FRESH })
+  w.answer = (request) => respond(w, request)
   return w
 }
 

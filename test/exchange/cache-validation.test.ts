@@ -1,34 +1,21 @@
 /** `cache` in a gateway in memory: what responses without a body do to what is stored. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
-import type { FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
+import { cachingGateway, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import type { FieldMap, Scope } from '../suite/transport-rig.ts'
 
-interface World {
+interface World extends PlayedOrigin {
   readonly gateway: MemoryGateway
-  readonly asked: ServedRequest[]
-  answer: (request: ServedRequest) => void
 }
 
 /** One second fresh, then to be validated. */
 const FIELDS = { 'cache-control': 'max-age=1', etag: '"1"', 'x-version': 'one' }
 
 async function stale(scope: Scope, fields: FieldMap = FIELDS): Promise<World> {
-  const asked: ServedRequest[] = []
-  const w: World = {
-    gateway: memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, cache: {} } as never),
-    }),
-    asked,
-    answer: (request) => request.respond(200, 'one', fields),
-  }
+  const origin = new PlayedOrigin()
+  const w = Object.assign(origin, { gateway: cachingGateway(scope, origin.serve) })
+  w.answer = (request) => request.respond(200, 'one', fields)
   await w.gateway.ask({ path: '/a' }).response()
   await w.gateway.pass(2_000)
   return w

@@ -1,22 +1,18 @@
 /** The wall clock jumps by hours, at any moment: what is stored is never served for longer than it may be. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { PLAIN } from '../../src/cache/purge-record.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
-import { systemTimers } from '../../src/thread/system-timers.ts'
+import { cachingGateway } from '../lib/memory/caching-gateway.ts'
 import { HeapRecords } from '../lib/memory/heap-records.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import type { Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
 const HOUR = 3_600_000
 const SECOND = 1_000
 const MAX_AGE = 60
 /** Clocks of replicas may differ by so much, so a lifetime may be longer by it (src/cache/reuse.ts). */
 const SKEW = 2 * SECOND
-const MASTER = new Uint8Array(32)
 
 interface World {
   readonly gateway: MemoryGateway
@@ -26,29 +22,14 @@ interface World {
 
 /** The origin has a new version every second, which names when it was made; by the clock that never jumps. */
 function world(scope: Scope, store: 'Memory' | 'Tiered' | 'Redis'): World {
-  const records = new HeapRecords()
-  const archive = new RecordArchive({
-    name: 'Redis',
-    records,
-    master: () => MASTER,
-    time: systemTimers,
-    randomBytes,
-    deadline: 10_000,
-    maxBodyBytes: 1e9,
-    maxPutBytes: 1e9,
-  })
   const answer = (request: ServedRequest): void => {
     const version = Math.floor(gateway.passed / SECOND)
     const fields = { 'cache-control': `max-age=${MAX_AGE}`, etag: `"${version}"` }
     if (request.fields['if-none-match'] === `"${version}"`) request.respond(304, '', fields)
     else request.respond(200, String(version), fields)
   }
-  const gateway = memoryGateway(scope, {
-    upstreams: [answer],
-    rules: toUp({ retry: { attempts: 0 }, cache: { store } } as never),
-    archives: { of: (name) => (name === 'Memory' ? undefined : archive) },
-  })
-  gateway.purges.append({ ...PLAIN, kind: 'history', label: 4_711 })
+  const archive = recordArchive({ records: new HeapRecords() })
+  const gateway = cachingGateway(scope, answer, { cache: { store }, archive })
   return {
     gateway,
     async behind() {

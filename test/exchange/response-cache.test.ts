@@ -3,33 +3,17 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
+import { cachingGateway, cachingRules, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
 import type { Asking, FieldMap, Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
 
-interface World {
+interface World extends PlayedOrigin {
   readonly gateway: MemoryGateway
-  /** What the origin was asked. */
-  readonly asked: ServedRequest[]
-  answer: (request: ServedRequest) => void
 }
 
 function world(scope: Scope, cache: object = {}, policies: object = {}): World {
-  const asked: ServedRequest[] = []
-  const w: World = {
-    gateway: memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, ...policies, cache } as never),
-    }),
-    asked,
-    answer: (request) => request.respond(200, `body of ${request.target}`, { 'cache-control': 'max-age=60' }),
-  }
-  return w
+  const origin = new PlayedOrigin()
+  return Object.assign(origin, { gateway: cachingGateway(scope, origin.serve, { cache, policies }) })
 }
 
 const get = ({ gateway }: World, path = '/a', fields: FieldMap = {}, more: Asking = {}) =>
@@ -334,7 +318,7 @@ describe('an error page for a status of Backends', () => {
     const w = world(t)
     w.answer = missing
     assert.equal((await get(w)).body, 'raw')
-    await w.gateway.link(toUp({ retry: { attempts: 0 }, cache: {}, errors } as never))
+    await w.gateway.link(cachingRules({}, { errors }))
     const response = await get(w)
     assert.deepEqual([response.status, response.body], [404, 'nothing here'])
     assert.match(response.fields['cache-status']!, /^headgate;hit/)

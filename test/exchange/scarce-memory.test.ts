@@ -1,56 +1,33 @@
 /** `cache` over the real memory where that is scarce: what was taken back, and what an archive that hangs keeps in it. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { allocateCache, readCacheStatistics } from '../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../src/cache/memory/worker-response-memory.ts'
-import { PLAIN } from '../../src/cache/purge-record.ts'
 import type { ResponseArchive } from '../../src/cache/response-archive.ts'
 import type { ResponseMemory } from '../../src/cache/response-memory.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
-import { systemTimers } from '../../src/thread/system-timers.ts'
+import { cachingGateway, PlayedOrigin } from '../lib/memory/caching-gateway.ts'
 import { HeapRecords } from '../lib/memory/heap-records.ts'
-import { type MemoryGateway, memoryGateway } from '../lib/memory/rig.ts'
-import type { Scope, ServedRequest } from '../suite/transport-rig.ts'
-import { toUp } from '../worker/test-plane.ts'
+import type { MemoryGateway } from '../lib/memory/rig.ts'
+import { recordArchive } from '../lib/record-archive.ts'
+import type { Scope } from '../suite/transport-rig.ts'
 
 /** Of one worker; a quarter of its segment may be held by clients though it is gone. */
 const MEMORY = 4 * 1024 * 1024
-const MASTER = new Uint8Array(32)
 const LARGE = 1_200_000
 const SMALL = 150_000
 
-interface World {
+interface World extends PlayedOrigin {
   readonly gateway: MemoryGateway
   /** Entries that were taken back from those who held them. */
   takenBack(): number
-  readonly asked: ServedRequest[]
-  answer: (request: ServedRequest) => void
 }
 
 function world(scope: Scope, cache: object, archiveOf: (memory: ResponseMemory) => ResponseArchive | undefined): World {
-  const asked: ServedRequest[] = []
+  const origin = new PlayedOrigin()
   const buffers = allocateCache(MEMORY, 1, [1, 2])!
   const responses = new WorkerResponseMemory(buffers, 1, 0, (run) => void setImmediate(run))
-  const archive = archiveOf(responses)
-  const w: World = {
-    gateway: memoryGateway(scope, {
-      upstreams: [
-        (request) => {
-          asked.push(request)
-          w.answer(request)
-        },
-      ],
-      rules: toUp({ retry: { attempts: 0 }, cache } as never),
-      archives: { of: (store) => (store === 'Memory' ? undefined : archive) },
-      responses,
-    }),
-    takenBack: () => readCacheStatistics(buffers, 1, 0).TakenBack,
-    asked,
-    answer: () => {},
-  }
-  w.gateway.purges.append({ ...PLAIN, kind: 'history', label: 4_711 })
-  return w
+  const gateway = cachingGateway(scope, origin.serve, { cache, archive: archiveOf(responses), responses })
+  return Object.assign(origin, { gateway, takenBack: () => readCacheStatistics(buffers, 1, 0).TakenBack })
 }
 
 const bodyOf = (target: string, bytes: number): string => `${target} `.repeat(bytes).slice(0, bytes)
@@ -120,14 +97,8 @@ class HungRecords extends HeapRecords {
 describe('an archive that hangs', () => {
   it('holds no more memory than that slow clients keep what they read', async (t) => {
     const records = new HungRecords()
-    const w = world(
-      t,
-      { store: 'Tiered' },
-      ({ maxBodyBytes }) =>
-        new RecordArchive({
-          ...{ name: 'Redis', records, master: () => MASTER, time: systemTimers, randomBytes },
-          ...{ deadline: 10_000, maxBodyBytes: 1e9, maxPutBytes: maxBodyBytes / 4 },
-        }),
+    const w = world(t, { store: 'Tiered' }, ({ maxBodyBytes }) =>
+      recordArchive({ records, maxPutBytes: maxBodyBytes / 4 }),
     )
     w.answer = (request) =>
       request.respond(200, bodyOf(request.target, SMALL), { 'cache-control': 'max-age=60', etag: '"1"' })

@@ -1,6 +1,5 @@
 /** Any course of lookups, puts, updates and removals by several replicas, against a model of a few lines. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,9 +7,9 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { ArchiveAnswer, ArchivePut, ArchiveTicket, ResponseArchive } from '../../src/cache/response-archive.ts'
 import { FileStore } from '../../src/store/archive/file-store.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
-import { MASTER, recordsOf } from '../store/file-archive-writer.ts'
+import { recordArchive } from '../lib/record-archive.ts'
+import { recordsOf } from '../store/file-archive-writer.ts'
 import { bytes, HOUR, sourceOf } from '../suite/response-archive.ts'
 
 type Step = { readonly replica: 0 | 1; readonly key: number; readonly value: number } & (
@@ -165,18 +164,8 @@ describe('any course of calls of an archive', () => {
             unread: () => {},
           })
           while (store.step());
-          const archives = [0, 1].map(
-            () =>
-              new RecordArchive({
-                name: 'File',
-                records: recordsOf(store),
-                master: () => MASTER,
-                time: systemTimers,
-                randomBytes,
-                deadline: 10_000,
-                maxPutBytes: 1e9,
-                maxBodyBytes: 1_000,
-              }),
+          const archives = [0, 1].map(() =>
+            recordArchive({ name: 'File', records: recordsOf(store), maxBodyBytes: 1_000 }),
           )
           const course = new Course(archives)
           for (const step of steps) await course.take(step)

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { FileStore } from '../../src/store/archive/file-store.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import { found, keyOf, readAll } from '../suite/response-archive.ts'
-import { bodyOf, KEYS, MASTER, recordsOf } from './file-archive-writer.ts'
+import { bodyOf, KEYS, recordsOf } from './file-archive-writer.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'headgate-archive-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -39,16 +38,7 @@ describe('files of a process that was killed while it wrote them', () => {
         unread: (message) => assert.fail(message),
       })
       while (store.step());
-      const archive = new RecordArchive({
-        name: 'File',
-        records: recordsOf(store),
-        master: () => MASTER,
-        time: systemTimers,
-        randomBytes,
-        deadline: 60_000,
-        maxPutBytes: 1e9,
-        maxBodyBytes: 1e9,
-      })
+      const archive = recordArchive({ name: 'File', records: recordsOf(store), deadline: 60_000 })
       for (const key of KEYS) {
         const answer = await archive.find(keyOf(key))
         if (answer.type === 'none') continue

@@ -1,14 +1,12 @@
 /** Puts responses into files without an end, for a test that kills it. Its output grows with what it has put. */
-import { randomBytes } from 'node:crypto'
 import { WHOLE_BYTES } from '../../src/cache/response-archive.ts'
 import { FileStore } from '../../src/store/archive/file-store.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
 import type { Records } from '../../src/store/archive/records.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import { HOUR, keyOf, sourceOf, ticketOf } from '../suite/response-archive.ts'
 
 export const KEYS = Array.from({ length: 8 }, (_, i) => `page ${i}`)
-export const MASTER = new Uint8Array(32)
 
 /** Names its key and version all over; some are longer than a piece. */
 export function bodyOf(key: string, version: number): Buffer {
@@ -40,16 +38,7 @@ async function write(stateDirectory: string): Promise<never> {
     unread: () => {},
   })
   while (store.step());
-  const archive = new RecordArchive({
-    name: 'File',
-    records: recordsOf(store),
-    master: () => MASTER,
-    time: systemTimers,
-    randomBytes,
-    deadline: 60_000,
-    maxPutBytes: 1e9,
-    maxBodyBytes: 1e9,
-  })
+  const archive = recordArchive({ name: 'File', records: recordsOf(store), deadline: 60_000 })
   for (let version = 1; ; version++) {
     for (const key of KEYS) {
       const ticket = await ticketOf(archive, keyOf(key))

@@ -25,8 +25,9 @@ import type { FileCall } from '../../src/store/archive/file-calls.ts'
 import { FileRecords } from '../../src/store/archive/file-records.ts'
 import { FileServer } from '../../src/store/archive/file-server.ts'
 import { FileStore } from '../../src/store/archive/file-store.ts'
-import { RecordArchive } from '../../src/store/archive/record-archive.ts'
+import type { RecordArchive } from '../../src/store/archive/record-archive.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { recordArchive } from '../lib/record-archive.ts'
 import {
   archiveSuite,
   bytes,
@@ -96,16 +97,7 @@ function open(
       server.serve(port1)
       records.use(port2)
       all.push(records)
-      return new RecordArchive({
-        name: 'File',
-        records,
-        master: () => key,
-        time: systemTimers,
-        randomBytes,
-        deadline: DEADLINE,
-        maxPutBytes: 1e9,
-        maxBodyBytes: 8 * MIB,
-      })
+      return recordArchive({ name: 'File', records, master: () => key, deadline: DEADLINE, maxBodyBytes: 8 * MIB })
     },
   }
 }

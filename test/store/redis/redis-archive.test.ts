@@ -5,10 +5,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
-import { RecordArchive } from '../../../src/store/archive/record-archive.ts'
+import type { RecordArchive } from '../../../src/store/archive/record-archive.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { MAX_REDIS_BODY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { recordArchive } from '../../lib/record-archive.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 import {
   archiveSuite,
@@ -45,16 +46,7 @@ async function recordsOf(settings: Settings, time: { monotonic(): number } = sys
 }
 
 function archiveWith(records: RedisRecords, master: Uint8Array = new Uint8Array(32)): RecordArchive {
-  return new RecordArchive({
-    name: 'Redis',
-    records,
-    master: () => master,
-    time: systemTimers,
-    randomBytes,
-    deadline: DEADLINE,
-    maxPutBytes: 1e9,
-    maxBodyBytes: MAX_REDIS_BODY,
-  })
+  return recordArchive({ records, master: () => master, deadline: DEADLINE, maxBodyBytes: MAX_REDIS_BODY })
 }
 
 describe('the archive in Redis', { skip: NO_REDIS }, () => {
