@@ -30,6 +30,11 @@ export interface RedisServerOptions {
   readonly sentinel?: boolean
 }
 
+/** What a server is ended with: a test, or the scope of a file. */
+export interface Scope {
+  after(end: () => void | Promise<void>): void
+}
+
 const HOST = '127.0.0.1'
 const TRIES = 5
 
@@ -60,6 +65,13 @@ export class RedisServer {
         if (tries === TRIES) throw error
       }
     }
+  }
+
+  /** As {@link start}, until the end of `scope`. */
+  static async of(scope: Scope, options?: RedisServerOptions): Promise<RedisServer> {
+    const server = await RedisServer.start(options)
+    scope.after(() => server.stop())
+    return server
   }
 
   get address(): string {

@@ -1,7 +1,7 @@
 /** The archive of a worker, with its own bounds, while Redis or the way to it hangs. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import {
   ArchiveError,
@@ -12,6 +12,7 @@ import {
 import { ContentStore } from '../../src/policy/contents.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { WorkerArchives } from '../../src/worker/archives.ts'
+import { suiteScope } from '../feature/harness.ts'
 import { FaultyWay } from '../lib/faulty-way.ts'
 import { NO_REDIS, RedisServer } from '../lib/redis-server.ts'
 import { bytes, HOUR, keyOf, sourceOf } from '../suite/response-archive.ts'
@@ -20,8 +21,7 @@ import { bytes, HOUR, keyOf, sourceOf } from '../suite/response-archive.ts'
 const PROMISE = 20
 const PIECE = 128 * 1_024
 
-const closing: (() => unknown)[] = []
-after(() => Promise.all(closing.map((close) => close())))
+const scope = suiteScope()
 
 interface Place {
   readonly archive: ResponseArchive
@@ -30,8 +30,9 @@ interface Place {
 }
 
 async function place(): Promise<Place> {
-  const server = await RedisServer.start()
+  const server = await RedisServer.of(scope)
   const way = await FaultyWay.open(server.port)
+  scope.after(() => way.close())
   const key = randomBytes(32)
   const archives = new WorkerArchives({
     clock: systemTimers,
@@ -45,11 +46,7 @@ async function place(): Promise<Place> {
     problem() {},
     recovered() {},
   })
-  closing.push(
-    () => archives.use(null),
-    () => way.close(),
-    () => server.stop(),
-  )
+  scope.after(() => archives.use(null))
   archives.use({ mode: 'Single', addresses: [way.address], keyPrefix: 'hg' })
   const archive = archives.of('Redis')!
   await answering(archive)

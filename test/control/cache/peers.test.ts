@@ -2,33 +2,23 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
-import { after, describe, it } from 'node:test'
+import { connect } from 'node:net'
+import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
+import { freePort } from '../../../bench/lib/free-port.ts'
 import { purgeRecords } from '../../../src/cache/purge-request.ts'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { dialOptions, peerKey } from '../../../src/store/peers/peer-tls.ts'
 import type { PeerSecrets } from '../../../src/store/peers/purge-mesh.ts'
 import type { OtherReplicas, ReplicaPod } from '../../../src/store/purge-store.ts'
-import { eventually } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { TcpProxy } from '../../lib/tcp-proxy.ts'
 import { type ReplicaRig, replicaRig } from './purge-rig.ts'
 
-const closing: (() => unknown)[] = []
-after(async () => {
-  for (const close of closing.reverse()) await close()
-})
+const scope = suiteScope()
 
 const SECRET = randomBytes(32)
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
 
 interface Pod {
   readonly name: string
@@ -59,7 +49,7 @@ async function podOf(
   const rig = replicaRig(name, { redis: null, stateDirectory: undefined }, { others, peers, ...(log && { log }) })
   let stopped: Promise<void> | undefined
   const stop = () => (stopped ??= rig.caches.stop())
-  closing.push(stop)
+  scope.after(stop)
   return Object.assign(pod, { rig, stop })
 }
 
@@ -130,7 +120,7 @@ describe('purges of replicas that tell each other', () => {
   it('name the replica that is cut off, which acts when it is back, also where nobody says that a connection is dead', async (t) => {
     const [a, b] = (await pods('a', 'b')) as [Pod, Pod]
     const proxy = await TcpProxy.start(b.port)
-    closing.push(() => proxy.stop())
+    scope.after(() => proxy.stop())
     await knowBy(a, b, proxy)
     for (const [how, begin, end] of [
       ['cut', () => proxy.cut(), () => proxy.open()],
@@ -168,7 +158,7 @@ describe('purges of replicas that tell each other', () => {
   it('purge everything in one that was away for more than is kept', async () => {
     const [a, b] = (await pods('a', 'b')) as [Pod, Pod]
     const proxy = await TcpProxy.start(b.port)
-    closing.push(() => proxy.stop())
+    scope.after(() => proxy.stop())
     await knowBy(a, b, proxy)
     await proxy.cut()
     const since = b.rig.log.last
@@ -202,7 +192,7 @@ describe('purges of replicas that tell each other', () => {
   it('are sent by the next control thread, where the others have not been told; nothing else is purged', async () => {
     const [a, b] = (await pods('a', 'b')) as [Pod, Pod]
     const proxy = await TcpProxy.start(b.port)
-    closing.push(() => proxy.stop())
+    scope.after(() => proxy.stop())
     await knowBy(a, b, proxy)
     await sleep(50)
     await proxy.cut()
@@ -235,7 +225,7 @@ describe('purges of replicas that tell each other', () => {
         }),
       },
     )
-    closing.push(() => lone.caches.stop())
+    scope.after(() => lone.caches.stop())
     const view = await lone.purge('/x')
     assert.deepEqual([view.everywhere, view.acts], [false, ['lone']])
     assert.match(view.detail, /nobody lists/)

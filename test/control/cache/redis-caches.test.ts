@@ -1,26 +1,22 @@
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
-import { eventually } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 import { redisAt, replicaRig } from './purge-rig.ts'
 
-const closing: (() => unknown)[] = []
-after(async () => {
-  for (const close of closing.reverse()) await close()
-})
+const scope = suiteScope()
 
 function replicaOf({ address }: RedisServer, name: string) {
   const settings = redisAt(address)
   const rig = replicaRig(name, settings)
-  closing.push(() => rig.caches.stop())
+  scope.after(() => rig.caches.stop())
   return { ...rig, settings }
 }
 
 describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {
   it('act in every one, which the answer waits for, and after a lost connection', async () => {
-    const server = await RedisServer.start()
-    closing.push(() => server.stop())
+    const server = await RedisServer.of(scope)
     const [a, b] = [replicaOf(server, 'a'), replicaOf(server, 'b')]
     await eventually(() => assert.ok(a.worker.history !== 0 && a.worker.history === b.worker.history))
     const purged = async (path: string) => {
@@ -51,8 +47,7 @@ describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {
   })
 
   it('purge everything where Redis came back without them', async () => {
-    const server = await RedisServer.start()
-    closing.push(() => server.stop())
+    const server = await RedisServer.of(scope)
     const [a, b] = [replicaOf(server, 'c'), replicaOf(server, 'd')]
     await eventually(() => assert.ok(a.worker.history !== 0 && a.worker.history === b.worker.history))
     await a.caches.purge('shop', { all: true })
@@ -65,8 +60,7 @@ describe('purges over replicas with Redis', { skip: NO_REDIS }, () => {
   })
 
   it('keep to this process where the settings name no Redis any more', async () => {
-    const server = await RedisServer.start()
-    closing.push(() => server.stop())
+    const server = await RedisServer.of(scope)
     const a = replicaOf(server, 'e')
     await eventually(() => assert.notEqual(a.worker.history, 0))
     const begun = a.log.last

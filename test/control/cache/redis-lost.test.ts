@@ -1,27 +1,23 @@
 /** Purges over two replicas whose way to Redis is cut, and swallows. */
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
-import { eventually } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 import { TcpProxy } from '../../lib/tcp-proxy.ts'
 import { type ReplicaRig, redisAt, replicaRig } from './purge-rig.ts'
 
-const closing: (() => unknown)[] = []
-after(async () => {
-  for (const close of closing.reverse()) await close()
-})
+const scope = suiteScope()
 
 async function two(): Promise<{ server: RedisServer; proxy: TcpProxy; a: ReplicaRig; b: ReplicaRig }> {
-  const server = await RedisServer.start()
-  closing.push(() => server.stop())
+  const server = await RedisServer.of(scope)
   const proxy = await TcpProxy.start(server.port)
-  closing.push(() => proxy.stop())
+  scope.after(() => proxy.stop())
   const a = replicaRig('a', redisAt(server.address))
   // The way of this one.
   const b = replicaRig('b', redisAt(proxy.address))
-  for (const { caches } of [a, b]) closing.push(() => caches.stop())
+  for (const { caches } of [a, b]) scope.after(() => caches.stop())
   await eventually(async () => assert.deepEqual((await a.purge('/first')).reached, 2))
   return { server, proxy, a, b }
 }

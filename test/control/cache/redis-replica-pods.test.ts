@@ -1,18 +1,15 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import type { EndpointSlice, SliceEndpoint } from '../../../src/api/kubernetes.ts'
 import { ReplicaPods } from '../../../src/control/cache/replica-pods.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
-import { eventually } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 import { redisAt, replicaRig } from './purge-rig.ts'
 
-const closing: (() => unknown)[] = []
-after(async () => {
-  for (const close of closing.reverse()) await close()
-})
+const scope = suiteScope()
 
 const IN_POD = { POD_NAME: 'a', POD_NAMESPACE: 'edge', HEADGATE_REPLICAS: 'headgate-replicas' }
 
@@ -54,7 +51,7 @@ async function probePorts(): Promise<{ lives: number; ended: number }> {
   for (const server of [living, dead]) await once(server.listen(0, '127.0.0.1'), 'listening')
   const [lives, ended] = [living, dead].map((server) => (server.address() as AddressInfo).port) as [number, number]
   dead.close()
-  closing.push(() => living.close())
+  scope.after(() => void living.close())
   return { lives, ended }
 }
 
@@ -77,7 +74,7 @@ describe('the pods of the other replicas', () => {
     const { pods } = podsOf(IN_POD, () => undefined)
     assert.equal(pods.pods(), undefined)
     const rig = replicaRig('a', { redis: null, stateDirectory: undefined }, { others: pods })
-    closing.push(() => rig.caches.stop())
+    scope.after(() => rig.caches.stop())
     const view = await rig.purge('/x')
     assert.deepEqual([view.everywhere, view.acts], [false, ['edge/a']])
   })
@@ -99,13 +96,12 @@ describe('the pods of the other replicas', () => {
 
 describe('the answer to a purge in a cluster', { skip: NO_REDIS }, () => {
   it('counts a pod that lives and has not said anything, and not one whose process has ended', async () => {
-    const server = await RedisServer.start()
-    closing.push(() => server.stop())
+    const server = await RedisServer.of(scope)
     const { lives, ended } = await probePorts()
     const [own, other] = [podsOf(), podsOf({ ...IN_POD, POD_NAME: 'b' })]
     const a = replicaRig('a', redisAt(server.address), { others: own.pods })
     const b = replicaRig('b', redisAt(server.address), { others: other.pods })
-    for (const { caches } of [a, b]) closing.push(() => caches.stop())
+    for (const { caches } of [a, b]) scope.after(() => caches.stop())
     own.slices = [slice(lives, endpoint('a'), endpoint('b'))]
     await eventually(async () => assert.deepEqual((await a.purge('/x')).acts, ['edge/a', 'edge/b']))
 
@@ -144,13 +140,12 @@ describe('the answer to a purge in a cluster', { skip: NO_REDIS }, () => {
   })
 
   it('does not count the process that was before it in the same pod', async () => {
-    const server = await RedisServer.start()
-    closing.push(() => server.stop())
+    const server = await RedisServer.of(scope)
     const said = 'hg:{purges}:replicas'
     await server.admin.hset(said, 'before', `1 0 edge/b ${Math.floor(Date.now() / 1_000)}`)
     const own = podsOf({ ...IN_POD, POD_NAME: 'b' })
     const b = replicaRig('b', redisAt(server.address), { others: own.pods })
-    closing.push(() => b.caches.stop())
+    scope.after(() => b.caches.stop())
     await eventually(async () => assert.deepEqual(await server.admin.hkeys(said), ['b']))
   })
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
@@ -9,6 +9,7 @@ import type { RecordArchive } from '../../../src/store/archive/record-archive.ts
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { MAX_REDIS_BODY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { suiteScope } from '../../feature/harness.ts'
 import { recordArchive } from '../../lib/record-archive.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 import {
@@ -26,8 +27,7 @@ import {
 /** Wide: these tests are of what happens, and a machine under test may be slow. */
 const DEADLINE = 10_000
 
-const closing: (() => unknown)[] = []
-after(() => Promise.all(closing.map((close) => close())))
+const scope = suiteScope()
 
 const EDGES = { contents: new ContentStore(), time: systemTimers, random: () => 0, report: () => {} }
 
@@ -35,7 +35,7 @@ type Settings = Pick<RedisLocation, 'mode' | 'addresses'>
 
 async function accessOf(settings: Settings, deadline = DEADLINE): Promise<RedisAccess> {
   const access = new RedisAccess({ deadline, inFlight: 256 }, EDGES)
-  closing.push(() => access.stop())
+  scope.after(() => access.stop())
   access.use({ keyPrefix: 'hg', ...settings })
   while (!access.answers) await pause(5)
   return access
@@ -53,8 +53,7 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
   let server: RedisServer
   let archives: RecordArchive[]
   before(async () => {
-    server = await RedisServer.start()
-    closing.push(() => server.stop())
+    server = await RedisServer.of(scope)
     const settings = { mode: 'Single', addresses: [server.address] } as const
     const keys = [undefined, undefined, new Uint8Array(32).fill(1)]
     archives = await Promise.all(keys.map(async (key) => archiveWith(await recordsOf(settings), key)))
@@ -138,8 +137,7 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('answers within its deadline while Redis stands still, and finds again afterwards', async () => {
-    const own = await RedisServer.start()
-    closing.push(() => own.stop())
+    const own = await RedisServer.of(scope)
     const settings = { mode: 'Single', addresses: [own.address] } as const
     const lookups = await accessOf(settings, 20)
     const records = new RedisRecords({ lookups, bulk: await accessOf(settings), time: systemTimers, randomBytes })

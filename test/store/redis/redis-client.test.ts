@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import type { ContentChange } from '../../../src/policy/contents.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import { Circuit } from '../../../src/store/redis/circuit.ts'
@@ -11,6 +11,7 @@ import { RedisClient, type RedisClientBounds } from '../../../src/store/redis/re
 import { RedisFault } from '../../../src/store/redis/redis-fault.ts'
 import { RedisScript } from '../../../src/store/redis/redis-script.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { suiteScope } from '../../feature/harness.ts'
 import { TestAuthority } from '../../lib/certificates.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
 
@@ -36,7 +37,7 @@ function clientOf(config: RedisConfig, bounds: RedisClientBounds = BOUNDS): Rig 
       look()
     },
   })
-  closing.push(() => client.close())
+  scope.after(() => client.close())
   const until = (state: string, times = 1): Promise<void> =>
     new Promise((resolve) => {
       look = () => {
@@ -47,14 +48,8 @@ function clientOf(config: RedisConfig, bounds: RedisClientBounds = BOUNDS): Rig 
   return { client, states, until }
 }
 
-const closing: (() => unknown)[] = []
-after(() => Promise.all(closing.map((close) => close())))
-
-async function serverOf(options?: RedisServerOptions): Promise<RedisServer> {
-  const server = await RedisServer.start(options)
-  closing.push(() => server.stop())
-  return server
-}
+const scope = suiteScope()
+const serverOf = (options?: RedisServerOptions): Promise<RedisServer> => RedisServer.of(scope, options)
 
 const single = ({ host, port }: { host: string; port: number }, more: Partial<RedisConfig> = {}): RedisConfig => ({
   mode: 'Single',
@@ -160,7 +155,7 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
   it('gives up a server that accepts and says nothing', async () => {
     const sockets: Socket[] = []
     const mute = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
-    closing.push(() => {
+    scope.after(() => {
       for (const socket of sockets) socket.destroy()
       mute.close()
     })
@@ -187,7 +182,7 @@ describe('the Redis of the settings', { skip: NO_REDIS }, () => {
         look()
       },
     })
-    closing.push(() => access.stop())
+    scope.after(() => access.stop())
     const until = (text: string, times: number): Promise<void> =>
       new Promise((resolve) => {
         look = () => {

@@ -1,110 +1,29 @@
 /** The archive in a Redis that answers otherwise than it should: what was put is found, missing, or not asked for. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { ArchiveError, type ResponseArchive, WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
-import { ContentStore } from '../../../src/policy/contents.ts'
+import { ArchiveError, WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
 import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
-import { RecordArchive } from '../../../src/store/archive/record-archive.ts'
-import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
-import { MAX_REDIS_BODY, NO_MEMORY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
-import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { suiteScope } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
+import { cluster, follows, until } from '../../lib/redis-topology.ts'
 import { bytes, HOUR, keyOf, readAll, sourceOf } from '../../suite/response-archive.ts'
+import { RedisPlace } from './redis-place.ts'
 
-/** Long enough for a machine that is busy. */
-const DEADLINE = 1_000
-const MASTER = new Uint8Array(32)
-
-const closing: (() => unknown)[] = []
-after(() => Promise.all(closing.map((close) => close())))
-
-async function serverOf(options?: RedisServerOptions): Promise<RedisServer> {
-  const server = await RedisServer.start(options)
-  closing.push(() => server.stop())
-  return server
-}
-
-interface Place {
-  readonly archive: ResponseArchive
-  readonly said: string[]
-  /** What an answer is, in a word. */
-  outcome(key: string): Promise<string>
-  put(key: string, body: Uint8Array): Promise<string>
-}
-
-/** As a worker has it, with two connections. */
-function placeOf(settings: Pick<RedisLocation, 'mode' | 'addresses'>): Place {
-  const said: string[] = []
-  const access = (): RedisAccess => {
-    const edges = {
-      contents: new ContentStore(),
-      time: systemTimers,
-      random: Math.random,
-      report: (_level: string, message: string) => void said.push(message),
-    }
-    const redis = new RedisAccess({ deadline: DEADLINE, inFlight: 256, ofCommand: [NO_MEMORY, 'TRYAGAIN'] }, edges)
-    closing.push(() => redis.stop())
-    redis.use({ keyPrefix: 'hg', ...settings })
-    return redis
-  }
-  const archive = new RecordArchive({
-    name: 'Redis',
-    records: new RedisRecords({
-      lookups: access(),
-      bulk: access(),
-      time: systemTimers,
-      randomBytes,
-      full: () => void said.push('full'),
-    }),
-    master: () => MASTER,
-    time: systemTimers,
-    randomBytes,
-    deadline: DEADLINE,
-    maxBodyBytes: MAX_REDIS_BODY,
-    maxPutBytes: 1e9,
-  })
-  return {
-    archive,
-    said,
-    async outcome(key) {
-      const answer = await archive.find(keyOf(key))
-      if (answer.type !== 'found') return answer.type === 'away' ? answer.reason : 'none'
-      return String(await readAll(answer).catch((error) => error)).slice(0, 100)
-    },
-    async put(key, body) {
-      const answer = await archive.find(keyOf(key))
-      if (answer.type === 'away') return answer.reason
-      return await archive.put(answer.ticket, { head: bytes('head'), ttl: HOUR }, sourceOf(body))
-    },
-  }
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + 30_000; !(await holds()); await pause(10))
-    if (performance.now() > end) throw new Error('it did not happen within 30 s')
-}
-
-const putUntil = (place: Place, key: string, body: Uint8Array): Promise<void> =>
-  until(async () => (await place.put(key, body)) === 'put')
+const scope = suiteScope()
+const serverOf = (options?: RedisServerOptions): Promise<RedisServer> => RedisServer.of(scope, options)
+const placeOf = (location: Pick<RedisLocation, 'mode' | 'addresses'>): RedisPlace => new RedisPlace(scope, location)
 
 describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, concurrency: 3 }, () => {
   it('moves slots to another node under load: each key is found, or missing for a while', {
     timeout: 60_000,
   }, async () => {
-    const nodes = await Promise.all([1, 2].map(() => serverOf({ cluster: true })))
+    const nodes = await cluster(scope, 2)
     const [from, to] = nodes as [RedisServer, RedisServer]
-    await from.admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191')
-    await to.admin.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383')
-    await from.admin.call('CLUSTER', 'SET-CONFIG-EPOCH', '1')
-    await to.admin.call('CLUSTER', 'SET-CONFIG-EPOCH', '2')
-    await from.admin.call('CLUSTER', 'MEET', to.host, String(to.port))
-    for (const node of nodes)
-      await until(async () => String(await node.admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok'))
     const place = placeOf({ mode: 'Cluster', addresses: [from.address] })
     const keys = Array.from({ length: 24 }, (_, i) => `key ${i}`)
-    for (const key of keys) await putUntil(place, key, bytes(`${key} as it was put`))
+    for (const key of keys) await place.putUntil(key, bytes(`${key} as it was put`))
     const ids = await Promise.all(nodes.map(async (node) => String(await node.admin.call('CLUSTER', 'MYID'))))
     let over = false
     const seen = new Map<string, number>()
@@ -134,14 +53,14 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     for (const kind of seen.keys())
       assert.ok(['right', 'none', 'away', 'broken', 'timeout', 'full'].includes(kind), `${kind}: ${seen.get(kind)}`)
     assert.equal(await from.admin.dbsize(), 0)
-    for (const key of keys) await until(async () => (await place.outcome(key)) === `${key} as it was put`)
-    for (const key of keys) await putUntil(place, key, bytes('again'))
+    for (const key of keys) await place.findUntil(key, `${key} as it was put`)
+    for (const key of keys) await place.putUntil(key, bytes('again'))
   })
 
   it('loads its data: it is not asked, and asked again when it has', { timeout: 60_000 }, async () => {
     const server = await serverOf({ lines: ['key-load-delay 30000', 'enable-debug-command yes'] })
     const place = placeOf({ mode: 'Single', addresses: [server.address] })
-    await putUntil(place, 'a', bytes('a'))
+    await place.putUntil('a', bytes('a'))
     for (let i = 0; i < 100; i++) await server.admin.set(`other ${i}`, 'x')
     const reloading = server.admin.call('DEBUG', 'RELOAD')
     const outcomes = new Set<string>()
@@ -153,33 +72,33 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     }
     assert.ok(outcomes.has('away') || outcomes.has('broken') || outcomes.has('timeout'), [...outcomes].join())
     for (const outcome of outcomes) assert.ok(['a', 'away', 'broken', 'timeout'].includes(outcome), outcome)
-    await until(async () => (await place.outcome('a')) === 'a')
+    await place.findUntil('a', 'a')
   })
 
   it('becomes a replica: nothing is put there, and what it has is right', { timeout: 60_000 }, async () => {
     const other = await serverOf()
     const server = await serverOf()
     const place = placeOf({ mode: 'Single', addresses: [server.address, other.address] })
-    await putUntil(place, 'a', bytes('a'))
+    await place.putUntil('a', bytes('a'))
     await server.admin.call('REPLICAOF', other.host, String(other.port))
-    await until(async () => (await server.admin.info('replication')).includes('master_link_status:up'))
+    await follows(server)
     // Puts go to the one that is a master.
-    await putUntil(place, 'b', bytes('b'))
-    await until(async () => (await place.outcome('b')) === 'b')
+    await place.putUntil('b', bytes('b'))
+    await place.findUntil('b', 'b')
     assert.ok((await other.admin.dbsize()) > 0)
   })
 
   it('lets the user do less: it is not asked, and the log says why', { timeout: 60_000 }, async () => {
     const server = await serverOf()
     const place = placeOf({ mode: 'Single', addresses: [server.address] })
-    await putUntil(place, 'a', bytes('a'))
+    await place.putUntil('a', bytes('a'))
     await server.admin.call('ACL', 'SETUSER', 'admin', 'on', 'nopass', '~*', '+@all')
     await server.admin.call('AUTH', 'admin', 'any')
     await server.admin.call('ACL', 'SETUSER', 'default', '-evalsha', '-eval')
     await until(async () => (await place.outcome('a')) === 'away')
     await until(() => place.said.some((line) => line.includes('NOPERM')))
     await server.admin.call('ACL', 'SETUSER', 'default', '+evalsha', '+eval')
-    await until(async () => (await place.outcome('a')) === 'a')
+    await place.findUntil('a', 'a')
   })
 
   it('is out of memory: what it has is found, long bodies are read, and nothing is put', {
@@ -188,8 +107,8 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     const server = await serverOf()
     const place = placeOf({ mode: 'Single', addresses: [server.address] })
     const body = Buffer.alloc(20 * WHOLE_BYTES, 'long body ')
-    await putUntil(place, 'long', body)
-    await putUntil(place, 'a', bytes('a'))
+    await place.putUntil('long', body)
+    await place.putUntil('a', bytes('a'))
     await server.admin.config('SET', 'maxmemory', '1')
     let over = false
     const outcomes = new Set<string>()
@@ -216,7 +135,7 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     )
     assert.equal(place.said.filter((line) => line === 'full').length, 1)
     await server.admin.config('SET', 'maxmemory', '0')
-    await putUntil(place, 'new 1', bytes('new'))
+    await place.putUntil('new 1', bytes('new'))
   })
 
   it('evicts some pieces of a body: it is missing as a whole, before its first byte', { timeout: 60_000 }, async () => {
@@ -226,13 +145,13 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
     for (let round = 0; round < 3; round++) {
       // Without the pieces of the one before.
       await server.admin.flushall()
-      await putUntil(place, 'long', body)
+      await place.putUntil('long', body)
       const pieces = (await server.admin.keys('*:p:*')).toSorted()
       await server.admin.del(pieces[round]!)
       await until(async () => (await place.outcome('long')) === 'none')
     }
     // While it is read, a piece that goes ends it.
-    await putUntil(place, 'long', body)
+    await place.putUntil('long', body)
     const answer = await place.archive.find(keyOf('long'))
     assert.equal(answer.type, 'found')
     if (answer.type !== 'found') return

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { labelOf } from '../../../src/cache/purge-labels.ts'
 import { encodePurge, PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
@@ -7,19 +7,10 @@ import { aloneAs } from '../../../src/store/purge-store.ts'
 import { type KnownPurges, PurgeStream } from '../../../src/store/redis/purge-stream.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
-import { eventually } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
 
-const closing: (() => unknown)[] = []
-after(async () => {
-  for (const close of closing.reverse()) await close()
-})
-
-async function serverOf(replicaOf?: number): Promise<RedisServer> {
-  const server = await RedisServer.start(replicaOf === undefined ? {} : { replicaOf })
-  closing.push(() => server.stop())
-  return server
-}
+const scope = suiteScope()
 
 interface Replica {
   readonly stream: PurgeStream
@@ -58,7 +49,7 @@ function replicaOf({ address }: { address: string }, known: KnownPurges = { hist
       },
     ),
   }
-  closing.push(() => {
+  scope.after(() => {
     rig.stream.stop()
     redis.stop()
   })
@@ -88,7 +79,7 @@ const reaches = (rig: Replica, { id }: PurgeRecord, wanted: object): Promise<voi
 
 describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   it('is told to every replica in order, and to one that comes later', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const [a, b] = [replicaOf(server), replicaOf(server)]
     await settled(a, 'began 0')
     await settled(b, 'began 0')
@@ -109,7 +100,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('tells what was missed after a lost connection, and nothing twice', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const a = replicaOf(server)
     await settled(a, 'began 0')
     await a.stream.append([tag('x')])
@@ -119,7 +110,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('is another one where Redis has lost it, and what was missed cannot be known', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const [a, b] = [replicaOf(server), replicaOf(server)]
     await settled(a, 'began 0')
     await settled(b, 'began 0')
@@ -138,7 +129,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('is another one where a failover has lost its last entries, even behind newer ones', async () => {
-    const master = await serverOf()
+    const master = await RedisServer.of(scope)
     const a = replicaOf(master)
     await settled(a, 'began 0')
     await a.stream.append([tag('x'), tag('y')])
@@ -158,7 +149,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('is another one where entries that were not told are gone', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const a = replicaOf(server)
     await settled(a, 'began 0')
     await a.stream.append([tag('x')])
@@ -170,7 +161,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('a record that this version does not know is told as a purge of everything', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const a = replicaOf(server)
     await settled(a, 'began 0')
     await server.admin.xadd('test:{purges}:entries', '1-0', 'r', 'AAAA')
@@ -181,7 +172,7 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
   })
 
   it('says which replicas act by a purge: one that stands still does not, one that has left is none', async () => {
-    const server = await serverOf()
+    const server = await RedisServer.of(scope)
     const [a, b] = [replicaOf(server), replicaOf(server)]
     await settled(a, 'began 0')
     await settled(b, 'began 0')

@@ -1,42 +1,32 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { after, describe, it } from 'node:test'
-import { setTimeout as pause } from 'node:timers/promises'
+import { describe, it } from 'node:test'
 import { WHOLE_BYTES } from '../../../src/cache/response-archive.ts'
 import type { RemoteLimiter } from '../../../src/limit/remote-limiter.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
-import { RecordArchive } from '../../../src/store/archive/record-archive.ts'
+import type { RecordArchive } from '../../../src/store/archive/record-archive.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { RedisLimiters } from '../../../src/store/redis/redis-limiters.ts'
 import { MAX_REDIS_BODY, RedisRecords } from '../../../src/store/redis/redis-records.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
-import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
+import { suiteScope } from '../../feature/harness.ts'
+import { recordArchive } from '../../lib/record-archive.ts'
+import { NO_REDIS } from '../../lib/redis-server.ts'
+import { cluster, until, watched } from '../../lib/redis-topology.ts'
 import { bytes, found, keyOf, put, putVariant, readAll, varied } from '../../suite/response-archive.ts'
 
-const MASTER = new Uint8Array(32)
 const DAY = 86_400_000
-const closing: (() => unknown)[] = []
-after(() => Promise.all(closing.map((close) => close())))
-
-async function serverOf(options?: RedisServerOptions): Promise<RedisServer> {
-  const server = await RedisServer.start(options)
-  closing.push(() => server.stop())
-  return server
-}
+const scope = suiteScope()
 
 function accessOf(settings: Pick<RedisLocation, 'mode' | 'addresses' | 'masterName'>): RedisAccess {
   const access = new RedisAccess(
     { deadline: 5_000, inFlight: 256 },
     { contents: new ContentStore(), time: systemTimers, random: () => 0, report: () => {} },
   )
-  closing.push(() => access.stop())
+  scope.after(() => access.stop())
   access.use({ keyPrefix: 'hg', ...settings })
   return access
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20)
 }
 
 const limiterOf = (access: RedisAccess): RemoteLimiter =>
@@ -49,16 +39,8 @@ async function passed(limiter: RemoteLimiter, key: string, times: number): Promi
 }
 
 function archiveOf(access: RedisAccess): RecordArchive {
-  return new RecordArchive({
-    name: 'Redis',
-    records: new RedisRecords({ lookups: access, bulk: access, time: systemTimers, randomBytes }),
-    master: () => MASTER,
-    time: systemTimers,
-    randomBytes,
-    deadline: 5_000,
-    maxPutBytes: 1e9,
-    maxBodyBytes: MAX_REDIS_BODY,
-  })
+  const records = new RedisRecords({ lookups: access, bulk: access, time: systemTimers, randomBytes })
+  return recordArchive({ records, deadline: 5_000, maxBodyBytes: MAX_REDIS_BODY })
 }
 
 /** Short and long bodies, variants and removals: all of a key lies in one slot. */
@@ -76,17 +58,8 @@ async function archiveWorks(archive: RecordArchive): Promise<void> {
 
 describe('Redis of several servers', { skip: NO_REDIS }, () => {
   it('Redis Cluster: keys lie on all nodes, and each is exact', { timeout: 60_000 }, async () => {
-    const nodes = await Promise.all([1, 2, 3].map(() => serverOf({ cluster: true })))
-    const [first] = nodes
-    for (const [i, node] of nodes.entries()) {
-      const slots = [0, 5_461, 10_923, 16_384]
-      await node.admin.call('CLUSTER', 'ADDSLOTSRANGE', String(slots[i]), String(slots[i + 1]! - 1))
-      await node.admin.call('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
-      if (node !== first) await first!.admin.call('CLUSTER', 'MEET', node.host, String(node.port))
-    }
-    for (const node of nodes)
-      await until(async () => String(await node.admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok'))
-    const access = accessOf({ mode: 'Cluster', addresses: [first!.address] })
+    const nodes = await cluster(scope, 3)
+    const access = accessOf({ mode: 'Cluster', addresses: [nodes[0]!.address] })
     await until(() => access.answers)
     const limiter = limiterOf(access)
     // Scripts reach a node with the first key of it.
@@ -96,19 +69,7 @@ describe('Redis of several servers', { skip: NO_REDIS }, () => {
   })
 
   it('Sentinel: goes on with the replica that becomes master', { timeout: 60_000 }, async () => {
-    const master = await serverOf()
-    const replica = await serverOf({ replicaOf: master.port })
-    await until(async () => (await replica.admin.info('replication')).includes('master_link_status:up'))
-    const sentinel = await serverOf({
-      sentinel: true,
-      lines: [
-        `sentinel monitor hg ${master.host} ${master.port} 1`,
-        'sentinel down-after-milliseconds hg 300',
-        'sentinel failover-timeout hg 2000',
-      ],
-    })
-    // It hears of replicas by asking the master.
-    await until(async () => ((await sentinel.admin.call('SENTINEL', 'REPLICAS', 'hg')) as unknown[]).length === 1)
+    const { master, replica, sentinel } = await watched(scope)
     const access = accessOf({ mode: 'Sentinel', addresses: [sentinel.address], masterName: 'hg' })
     await until(() => access.answers)
     const limiter = limiterOf(access)
