@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { PurgeView } from '../../../src/admin/caches.ts'
 import { MAX_LABELS, namespaceLabel, writeLabels } from '../../../src/cache/purge-labels.ts'
-import { Purges, type PurgeVerdict } from '../../../src/cache/purges.ts'
+import { HARD, Purges, type PurgeVerdict } from '../../../src/cache/purges.ts'
 import { type CacheRoomOptions, type CacheSettings, Caches } from '../../../src/control/cache/caches.ts'
 import { createMetrics } from '../../../src/shared-memory/metrics.ts'
 import { MetricsReader } from '../../../src/shared-memory/metrics-reader.ts'
@@ -18,6 +18,20 @@ export interface ReplicaRig {
   /** Of an object of the path that was fetched at this place of the log. */
   judge(path: string, since: number): PurgeVerdict
   purge(path: string): Promise<PurgeView>
+}
+
+/** @returns milliseconds from the call of a purge until the others do not serve it any more */
+export async function takes(rig: ReplicaRig, others: readonly ReplicaRig[], path: string): Promise<number> {
+  const since = others.map(({ log }) => log.last)
+  const begun = performance.now()
+  const purging = rig.purge(path)
+  while (others.some((other, i) => other.judge(path, since[i]!) !== HARD)) {
+    assert.ok(performance.now() - begun < 10_000)
+    await new Promise(setImmediate)
+  }
+  const took = performance.now() - begun
+  await purging
+  return took
 }
 
 export const redisAt = (address: string): CacheSettings => ({

@@ -106,7 +106,7 @@ async function underLoad(place: RedisPlace, fault: () => Promise<void>): Promise
       await pause(5)
     }
   })
-  await pause(100)
+  await until(() => seen.has('right'))
   await fault()
   over = true
   await Promise.all(lanes)
