@@ -1,14 +1,14 @@
 /** `auth.external` over real connections: a service decides, and what it says goes where the rule lets it. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AddressInfo, connect, createServer as createRelay } from 'node:net'
 import { describe, it } from 'node:test'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import type { Policies } from '../../src/api/policies.ts'
 import { Connectors } from '../../src/connector/connectors.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
-import { closedPort, type EchoBackend, echoBackend, type Received } from '../feature/backends.ts'
+import { closedPort, type EchoBackend, echoBackend, httpBackend, type Received } from '../feature/backends.ts'
 import type { RawResponse, RequestOptions } from '../feature/raw-client.ts'
 import { authorizationService } from '../grpc/authorization-service.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
@@ -28,16 +28,11 @@ const allow: Answer = (_, response) => void response.writeHead(202).end()
 
 async function service(scope: Scope, answer: Answer) {
   const asked: IncomingMessage[] = []
-  const server = createServer((request, response) => {
+  const { port } = await httpBackend(scope, (request, response) => {
     asked.push(request)
     answer(request, response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  scope.after(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  return { asked, authz: (server.address() as AddressInfo).port }
+  return { asked, authz: port }
 }
 
 async function world(

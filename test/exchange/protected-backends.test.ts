@@ -4,9 +4,7 @@
  * which a request may be led instead.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, METHODS } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { METHODS } from 'node:http'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Policies } from '../../src/api/policies.ts'
@@ -15,7 +13,8 @@ import { checkPassword } from '../../src/auth/check-password.ts'
 import { parseUsers, type Users, writeUsers } from '../../src/auth/htpasswd.ts'
 import { AUDIENCE, ED, ISSUER, now, pemOf, RSA, rawToken, tokenOf } from '../auth/tokens.ts'
 import { prefix, type route } from '../compile/world.ts'
-import { type EchoBackend, echoBackend } from '../feature/backends.ts'
+import { type EchoBackend, echoBackend, httpBackend } from '../feature/backends.ts'
+import type { Scope } from '../feature/harness.ts'
 import { headers } from '../http/raw-frames.ts'
 import { RawH2 } from '../lib/raw-h2.ts'
 import { until } from '../socket/sockets.ts'
@@ -127,16 +126,11 @@ async function forgeries(): Promise<readonly string[]> {
 }
 
 /** A service that lets pass whoever has the ticket. */
-async function authorization(scope: { after(end: () => void): void }): Promise<number> {
-  const server = createServer(({ headers: { 'x-ticket': ticket } }, response) => {
+async function authorization(scope: Scope): Promise<number> {
+  const { port } = await httpBackend(scope, ({ headers: { 'x-ticket': ticket } }, response) => {
     response.writeHead(ticket === GOOD_KEY ? 200 : 401).end()
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  scope.after(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  return (server.address() as AddressInfo).port
+  return port
 }
 
 interface Spelling {

@@ -2,12 +2,28 @@
  * Tiny real backends for feature tests: one that tells what it received, one that speaks whatever bytes a test wants.
  */
 import { once } from 'node:events'
-import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { Scope } from './harness.ts'
 
 /** A port on which nothing listens: it was free a moment ago. */
 export { freePort as closedPort } from '../../bench/lib/free-port.ts'
+
+/** @param serve answers its requests @returns it listens, until the end of `scope` */
+export async function httpBackend(scope: Scope, serve: RequestListener): Promise<HttpBackend> {
+  const server = createHttpServer(serve)
+  const port = await listen(server)
+  scope.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { server, port }
+}
+
+export interface HttpBackend {
+  readonly server: Server
+  readonly port: number
+}
 
 /** What an echo backend received, also the JSON body of its answer. */
 export interface Received {
@@ -35,7 +51,7 @@ export interface EchoBackend {
 export async function echoBackend(scope: Scope, name = 'echo'): Promise<EchoBackend> {
   const received: Received[] = []
   let connections = 0
-  const server = createHttpServer((request, response) => {
+  const { server, port } = await httpBackend(scope, (request, response) => {
     const parts: Buffer[] = []
     request.on('data', (part: Buffer) => parts.push(part))
     request.on('end', () => {
@@ -58,11 +74,6 @@ export async function echoBackend(scope: Scope, name = 'echo'): Promise<EchoBack
   })
   server.keepAliveTimeout = 60_000
   server.on('connection', () => connections++)
-  const port = await listen(server)
-  scope.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
   return {
     port,
     received,

@@ -1,8 +1,7 @@
 /** A rule that has no cache for a while: what clients change meanwhile is not served from before, and what ends is told. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { before, describe, it } from 'node:test'
+import { httpBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'shop.example'
@@ -15,14 +14,11 @@ describe('a cache that is taken away and comes again', () => {
   let port = 0
 
   before(async () => {
-    const origin = createServer((request, response) => {
+    const origin = await httpBackend(scope, (request, response) => {
       if (request.method === 'POST') version++
       response.end(`version ${version}`)
     })
-    origin.listen(0, '127.0.0.1')
-    scope.after(() => void origin.close())
-    await eventually(() => assert.ok(origin.listening))
-    port = (origin.address() as AddressInfo).port
+    port = origin.port
     gateway = await startGateway(scope, { 'a.yaml': manifests(CACHE), 'b.yaml': beside(0) }, { workers: 2 })
   })
 

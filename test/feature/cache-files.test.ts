@@ -14,13 +14,12 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { find } from '../../bench/lib/programs.ts'
-import { eventually, type Gateway, startGateway } from './harness.ts'
+import { httpBackend } from './backends.ts'
+import { backend, eventually, type Gateway, route, startGateway } from './harness.ts'
 
 const INSIDE = 'HEADGATE_TEST_MOUNTS'
 const HOST = 'files.test'
@@ -47,23 +46,12 @@ const bodyOf = (path: string): Buffer => Buffer.alloc(path.startsWith('/large') 
 
 async function place(t: TestContext, folder: string, files = '64Mi'): Promise<Place> {
   const fetched: string[] = []
-  const origin = createServer(({ url = '' }, response) => {
+  const { port } = await httpBackend(t, ({ url = '' }, response) => {
     fetched.push(url)
     response.setHeader('cache-control', 'max-age=600').end(bodyOf(url))
   })
-  await new Promise<void>((resolve) => void origin.listen(0, '127.0.0.1', resolve))
-  t.after(() => {
-    origin.closeAllConnections()
-    origin.close()
-  })
-  const { port } = origin.address() as AddressInfo
-  const object = (kind: string, name: string, spec: object): string =>
-    JSON.stringify({ apiVersion: 'headgate.dev/v1alpha1', kind, metadata: { name, namespace: 'default' }, spec })
   const rule = { name: 'all', backendRefs: [{ name: 'up' }], policies: { cache: { store: 'File' } } }
-  const all = [
-    object('Backend', 'up', { endpoints: [{ address: '127.0.0.1', port }] }),
-    object('Route', 'files', { hostnames: [HOST], rules: [rule] }),
-  ].join('\n---\n')
+  const all = backend('up', [port]) + route('files', [HOST], [rule])
   const gateway = await startGateway(t, { 'all.yaml': all }, { settings: { stateDirectory: folder, cache: { files } } })
   return {
     gateway,

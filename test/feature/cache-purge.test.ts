@@ -1,14 +1,12 @@
 /** Purges by the admin API: objects in, purges in, what the origin is asked for out; and the cache filled ahead. */
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { runCache } from '../../src/cli/cache.ts'
 import { parseCommand } from '../../src/cli/parse.ts'
-import { closedPort } from './backends.ts'
+import { closedPort, httpBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'shop.example'
@@ -26,7 +24,7 @@ describe('purges of the cache', () => {
     folder = await mkdtemp(join(tmpdir(), 'headgate-purge-'))
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), 'token-of-the-feature-test', { mode: 0o600 })
-    const origin = createServer(async (request, response) => {
+    const origin = await httpBackend(scope, async (request, response) => {
       asked.push(`${request.method} ${request.url}${request.headers['if-none-match'] === undefined ? '' : ' again'}`)
       if (request.url === '/a/slow') await new Promise<void>((resolve) => held.push(resolve))
       if (request.headers['if-none-match'] === '"1"') response.writeHead(304, { etag: '"1"' }).end()
@@ -39,9 +37,6 @@ describe('purges of the cache', () => {
           })
           .end(`body of ${request.url}`)
     })
-    origin.listen(0, '127.0.0.1')
-    scope.after(() => void origin.close())
-    await eventually(() => assert.ok(origin.listening))
     adminPort = await closedPort()
     const rules = ['a', 'b'].map((name) => ({
       name,
@@ -52,7 +47,7 @@ describe('purges of the cache', () => {
     const admin = { address: `127.0.0.1:${adminPort}`, tokenFile: join(folder, 'token') }
     gateway = await startGateway(
       scope,
-      { 'a.yaml': backend('origin', [(origin.address() as AddressInfo).port]) + route('web', [HOST], rules) },
+      { 'a.yaml': backend('origin', [origin.port]) + route('web', [HOST], rules) },
       { settings: { admin, stateDirectory: join(folder, 'state') }, workers: 2 },
     )
   })

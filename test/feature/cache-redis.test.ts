@@ -1,15 +1,13 @@
 /** A cache in a real Redis, to which a way leads that fails: what clients get over real sockets. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
 import { connect as connectH2 } from 'node:http2'
 import { get as getTls } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { before, describe, it } from 'node:test'
 import { TestAuthority } from '../lib/certificates.ts'
 import { FaultyWay, type WayFault } from '../lib/faulty-way.ts'
 import { NO_REDIS, RedisServer } from '../lib/redis-server.ts'
-import { closedPort } from './backends.ts'
-import { eventually, type Gateway, startGateway, suiteScope } from './harness.ts'
+import { closedPort, httpBackend } from './backends.ts'
+import { backend, eventually, type Gateway, route, secret, startGateway, suiteScope } from './harness.ts'
 
 const MIB = 2 ** 20
 const SIZE = 6 * MIB
@@ -35,7 +33,7 @@ describe('a long body of a cache whose Redis goes away in the middle of it', { s
 
   /** Pages below `/tagged` have an entity tag and are given in parts, others have neither. */
   async function origin(): Promise<number> {
-    const server = createServer(({ url = '', headers }, response) => {
+    const { port } = await httpBackend(scope, ({ url = '', headers }, response) => {
       const { range } = headers
       asked.push(range === undefined ? url : `${url} ${range}`)
       const tag = `"${url}"`
@@ -46,47 +44,28 @@ describe('a long body of a cache whose Redis goes away in the middle of it', { s
       if (from > 0) response.writeHead(206, { 'content-range': `bytes ${from}-${SIZE - 1}/${SIZE}` })
       response.end(bodyOf(url).subarray(from))
     })
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-    scope.after(() => {
-      server.closeAllConnections()
-      server.close()
-    })
-    return (server.address() as AddressInfo).port
+    return port
   }
 
   before(async () => {
-    const redis = await RedisServer.start()
-    scope.after(() => redis.stop())
+    const redis = await RedisServer.of(scope)
     way = await FaultyWay.open(redis.port)
     scope.after(() => way.close())
     https = await closedPort()
     const http = await closedPort()
     const { cert, key } = authority.server(HOST)
-    const object = (kind: string, name: string, spec: object): object => ({
-      apiVersion: 'headgate.dev/v1alpha1',
-      kind,
-      metadata: { name, namespace: 'default' },
-      spec,
-    })
     const rule = { name: 'all', backendRefs: [{ name: 'up' }], policies: { cache: { store: 'Redis' } } }
-    const objects = [
-      object('Backend', 'up', { endpoints: [{ address: '127.0.0.1', port: await origin() }] }),
-      object('Route', 'long', { hostnames: [HOST], tls: { certificates: [{ secretName: 'pair' }] }, rules: [rule] }),
-      {
-        apiVersion: 'v1',
-        kind: 'Secret',
-        metadata: { name: 'pair', namespace: 'default' },
-        type: 'kubernetes.io/tls',
-        stringData: { 'tls.crt': cert, 'tls.key': key },
-      },
-    ]
+    const manifests =
+      backend('up', [await origin()]) +
+      route('long', [HOST], [rule], { tls: { certificates: [{ secretName: 'pair' }] } }) +
+      secret('pair', 'kubernetes.io/tls', { 'tls.crt': cert, 'tls.key': key })
     const listeners = [
       { name: 'http', address: '127.0.0.1', port: http },
       { name: 'https', address: '127.0.0.1', port: https, tls: {} },
     ]
     gateway = await startGateway(
       scope,
-      { 'all.yaml': objects.map((one) => JSON.stringify(one)).join('\n---\n') },
+      { 'all.yaml': manifests },
       { settings: { listeners, redis: { addresses: [way.address] }, cache: { memory: '64Mi' } } },
     )
   })

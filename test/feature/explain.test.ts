@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
@@ -12,17 +10,12 @@ import { digestOf } from '../../src/auth/api-keys.ts'
 import { runCommand } from '../../src/cli/commands.ts'
 import { parseCommand } from '../../src/cli/parse.ts'
 import type { ExplainAnswer } from '../../src/exchange/explain.ts'
-import { closedPort } from './backends.ts'
-import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { closedPort, httpBackend } from './backends.ts'
+import { backend, eventually, type Gateway, route, secret, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'shop.example'
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const SECRETS = ['key-nobody-may-see', 'cookie-nobody-may-see', 'token-nobody-may-see', 'query-nobody-may-see']
-
-function secret(name: string, type: string, data: Record<string, string>): string {
-  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, type, stringData: data }
-  return `${JSON.stringify(object)}\n---\n`
-}
 
 describe('headgate explain', () => {
   const scope = suiteScope()
@@ -35,7 +28,7 @@ describe('headgate explain', () => {
     folder = await mkdtemp(join(tmpdir(), 'headgate-explain-'))
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), 'token-of-the-feature-test', { mode: 0o600 })
-    const origin = createServer((request, response) => {
+    const origin = await httpBackend(scope, (request, response) => {
       asked.push(`${request.method} ${request.url}`)
       const path = request.url ?? ''
       const lifetime = path.includes('stale')
@@ -52,9 +45,6 @@ describe('headgate explain', () => {
         })
         .end('a page')
     })
-    origin.listen(0, '127.0.0.1')
-    scope.after(() => void origin.close())
-    await eventually(() => assert.ok(origin.listening))
     adminPort = await closedPort()
     const to = { backendRefs: [{ name: 'origin' }] }
     const cache = { tags: { header: 'surrogate-key' }, bypass: ['cookie:preview'] }
@@ -118,8 +108,7 @@ describe('headgate explain', () => {
     gateway = await startGateway(
       scope,
       {
-        'a.yaml':
-          backend('origin', [(origin.address() as AddressInfo).port]) + clients + route('web', [HOST], rules) + secure,
+        'a.yaml': backend('origin', [origin.port]) + clients + route('web', [HOST], rules) + secure,
       },
       { settings, workers: 2 },
     )

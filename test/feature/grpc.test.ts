@@ -7,11 +7,8 @@ import { EchoClient, echoServer } from '../grpc/echo-service.ts'
 import { framed, readWebResponse } from '../grpc/web-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 import { closedPort } from './backends.ts'
-import { backend, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { backend, type Gateway, route, secret, startGateway, suiteScope } from './harness.ts'
 import { request } from './raw-client.ts'
-
-const secret = (name: string, type: string, data: object): string =>
-  `${JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, type, stringData: data })}\n---\n`
 
 const byMethod = (name: string, method: string, backendName: string): object => ({
   name,

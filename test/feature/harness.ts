@@ -199,6 +199,13 @@ export function manifest(kind: string, name: string, spec: object): string {
   return `${JSON.stringify(object)}\n---\n`
 }
 
+/** A Secret, as {@link manifest}. */
+export function secret(name: string, type: string, stringData: object): string {
+  const [namespace, own] = name.includes('/') ? name.split('/') : ['default', name]
+  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name: own, namespace }, type, stringData }
+  return `${JSON.stringify(object)}\n---\n`
+}
+
 async function ready(gateway: Gateway): Promise<void> {
   const exited = once(gateway.process, 'exit').then(([code, signal]) => {
     throw new Error(`the gateway ended with ${code ?? signal}:\n${gateway.processLog.join('\n')}`)

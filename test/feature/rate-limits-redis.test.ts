@@ -14,8 +14,7 @@ describe('rate limits over two workers and in Redis', { skip: NO_REDIS }, () => 
   const scope = suiteScope()
 
   it('are exact, survive edits, and go on by themselves while Redis stands still', async () => {
-    const redis = await RedisServer.start({ password: 'open-sesame' })
-    scope.after(() => redis.stop())
+    const redis = await RedisServer.of(scope, { password: 'open-sesame' })
     const rules = (scopeOfLimit: string, requests: number) => [
       {
         name: 'all',

@@ -7,16 +7,12 @@ import type { TLSSocket } from 'node:tls'
 import { type Issued, TestAuthority } from '../lib/certificates.ts'
 import { readProxyHeader } from '../proxy-protocol/oracle.ts'
 import { rawBackend } from './backends.ts'
-import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
+import { backend, eventually, type Gateway, manifest, route, secret, startGateway, suiteScope } from './harness.ts'
 import { type RawResponse, request } from './raw-client.ts'
 
 const authority = new TestAuthority('First')
 const next = new TestAuthority('Next')
 
-const secret = (name: string, type: string, stringData: object): string => {
-  const [namespace, own] = name.split('/')
-  return `${JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name: own, namespace }, type, stringData })}\n---\n`
-}
 const ca = (name: string, pem: string): string => secret(name, 'headgate.dev/ca', { 'ca.crt': pem })
 const pair = (name: string, { cert, key }: Issued): string =>
   secret(name, 'kubernetes.io/tls', { 'tls.crt': cert, 'tls.key': key })

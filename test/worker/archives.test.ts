@@ -31,8 +31,7 @@ describe('the archives of a worker', () => {
   it('say that Redis does not answer, and that it answers again, but not that it does at first', {
     skip: NO_REDIS,
   }, async (t) => {
-    const server = await RedisServer.start()
-    t.after(() => server.stop())
+    const server = await RedisServer.of(t)
     const said: string[] = []
     const archives = new WorkerArchives({
       clock: systemTimers,

@@ -4,8 +4,6 @@
  * Other courses: `REPEAT_SEED=1 REPEAT_RUNS=100 node --test test/worker/repeated-hits-course.test.ts`.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
 import { env } from 'node:process'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -15,6 +13,7 @@ import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import type { Rules } from '../compile/world.ts'
+import { httpBackend } from '../feature/backends.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith, toUp } from './test-plane.ts'
@@ -88,7 +87,6 @@ const RULES = [
 
 /** What the origin says of a path: both gateways ask one origin. */
 interface Origin {
-  readonly server: Server
   readonly port: number
   version: number
   control: string
@@ -97,7 +95,7 @@ interface Origin {
 }
 
 async function startOrigin(t: TestContext): Promise<Origin> {
-  const server = createServer((request, response) => {
+  const { port } = await httpBackend(t, (request, response) => {
     const { control, vary, version, wall } = origin
     const fill = request.url!.startsWith('/fill/')
     response.writeHead(200, {
@@ -108,14 +106,7 @@ async function startOrigin(t: TestContext): Promise<Origin> {
     })
     response.end(`${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : 900)}`)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  const { port } = server.address() as { port: number }
-  const origin: Origin = { server, port, version: 0, control: CONTROLS[0]!, vary: '', wall: 1_800_000_000_000 }
+  const origin: Origin = { port, version: 0, control: CONTROLS[0]!, vary: '', wall: 1_800_000_000_000 }
   return origin
 }
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { namespaceLabel } from '../../src/cache/purge-labels.ts'
 import { PLAIN } from '../../src/cache/purge-record.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { httpBackend } from '../feature/backends.ts'
 import { RawClient, type RawResponse } from '../feature/raw-client.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith, toUp } from './test-plane.ts'
@@ -44,17 +45,10 @@ async function world(
     asked.push(request.url!)
     return `${request.url} number ${asked.length} ${BODY}`
   }
-  const origin = createServer((request, response) => {
+  const { port } = await httpBackend(t, (request, response) => {
     response.writeHead(200, w.fields)
     response.end(serve(request))
   })
-  origin.listen(0, '127.0.0.1')
-  await once(origin, 'listening')
-  t.after(() => {
-    origin.close()
-    origin.closeAllConnections()
-  })
-  const { port } = origin.address() as { port: number }
   const rules = toUp({ retry: { attempts: 0 }, ...policies, cache } as never)
   const gateway = await inProcess(t, { upstreams: [port], rules, clock })
   const client = await gateway.connect()

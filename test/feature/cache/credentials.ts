@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { digestOf } from '../../../src/auth/api-keys.ts'
 import { EC, ISSUER, pemOf, tokenOf } from '../../auth/tokens.ts'
-import { manifest } from '../harness.ts'
+import { manifest, secret } from '../harness.ts'
 import type { Asked } from './origin.ts'
 import { type CacheRig, cachedRoute, type Fields, FRESH, shown } from './rig.ts'
 
@@ -38,11 +38,6 @@ export function manifests(port: number): string {
     cachedRoute('limits.test', {}, limits),
     cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
   ].join('')
-}
-
-function secret(name: string, type: string, stringData: object): string {
-  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, type, stringData }
-  return `${JSON.stringify(object)}\n---\n`
 }
 
 /** A page that says whose it is. */
