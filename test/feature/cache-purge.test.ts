@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { runCache } from '../../src/cli/cache.ts'
 import { parseCommand } from '../../src/cli/parse.ts'
-import { closedPort, httpBackend } from './backends.ts'
+import { httpBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'shop.example'
@@ -17,7 +17,6 @@ describe('purges of the cache', () => {
   let gateway: Gateway
   /** Responses of the origin that wait. */
   const held: (() => void)[] = []
-  let adminPort = 0
   let folder = ''
 
   before(async () => {
@@ -37,14 +36,13 @@ describe('purges of the cache', () => {
           })
           .end(`body of ${request.url}`)
     })
-    adminPort = await closedPort()
     const rules = ['a', 'b'].map((name) => ({
       name,
       matches: [{ path: { value: `/${name}` } }],
       backendRefs: [{ name: 'origin' }],
       policies: { cache: { tags: { header: 'surrogate-key' } } },
     }))
-    const admin = { address: `127.0.0.1:${adminPort}`, tokenFile: join(folder, 'token') }
+    const admin = { tokenFile: join(folder, 'token') }
     gateway = await startGateway(
       scope,
       { 'a.yaml': backend('origin', [origin.port]) + route('web', [HOST], rules) },
@@ -59,7 +57,7 @@ describe('purges of the cache', () => {
   }
 
   async function attempt(...argv: string[]): Promise<{ readonly text: string; readonly code: number }> {
-    const command = parseCommand(['cache', ...argv, '--admin', `127.0.0.1:${adminPort}`])
+    const command = parseCommand(['cache', ...argv, '--admin', `127.0.0.1:${gateway.adminPort}`])
     assert.ok(command.name === 'cache', JSON.stringify(command))
     let text = ''
     const code = await runCache(command, {

@@ -10,7 +10,7 @@ import { digestOf } from '../../src/auth/api-keys.ts'
 import { runCommand } from '../../src/cli/commands.ts'
 import { parseCommand } from '../../src/cli/parse.ts'
 import type { ExplainAnswer } from '../../src/exchange/explain.ts'
-import { closedPort, httpBackend } from './backends.ts'
+import { httpBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, secret, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'shop.example'
@@ -21,7 +21,6 @@ describe('headgate explain', () => {
   const scope = suiteScope()
   const asked: string[] = []
   let gateway: Gateway
-  let adminPort = 0
   let folder = ''
 
   before(async () => {
@@ -45,7 +44,6 @@ describe('headgate explain', () => {
         })
         .end('a page')
     })
-    adminPort = await closedPort()
     const to = { backendRefs: [{ name: 'origin' }] }
     const cache = { tags: { header: 'surrogate-key' }, bypass: ['cookie:preview'] }
     const at = (value: string, type = 'PathPrefix') => [{ path: { type, value } }]
@@ -91,7 +89,7 @@ describe('headgate explain', () => {
       { name: 'ping', matches: at('/ping', 'Exact'), respond: { statusCode: 200, body: 'pong' } },
     ]
     const settings = {
-      admin: { address: `127.0.0.1:${adminPort}`, tokenFile: join(folder, 'token') },
+      admin: { tokenFile: join(folder, 'token') },
       stateDirectory: join(folder, 'state'),
       cache: { debugCIDRs: ['127.0.0.0/8'] },
     }
@@ -115,7 +113,13 @@ describe('headgate explain', () => {
   })
 
   async function headgate(...argv: string[]): Promise<string> {
-    const command = parseCommand([...argv, '--admin', `127.0.0.1:${adminPort}`, '--token-file', join(folder, 'token')])
+    const command = parseCommand([
+      ...argv,
+      '--admin',
+      `127.0.0.1:${gateway.adminPort}`,
+      '--token-file',
+      join(folder, 'token'),
+    ])
     assert.ok(command.name !== 'run')
     let text = ''
     const code = await runCommand(command, { out: (more) => (text += more), err: (more) => (text += more) })
@@ -268,7 +272,7 @@ describe('headgate explain', () => {
 
   it('needs the token, and a request that could be made', async () => {
     const post = async (body: unknown, authorization?: string) => {
-      const response = await fetch(`http://127.0.0.1:${adminPort}/api/v1/explain`, {
+      const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/explain`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...(authorization !== undefined && { authorization }) },
         body: JSON.stringify(body),
@@ -303,12 +307,12 @@ describe('headgate explain', () => {
       { url, more: 1 },
     ])
       assert.equal((await post(body, bearer))[0], 400, JSON.stringify(body))
-    const get = await fetch(`http://127.0.0.1:${adminPort}/api/v1/explain`)
+    const get = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/explain`)
     assert.equal(get.status, 404)
   })
 
   it('is a command', async () => {
-    const admin = ['--admin', `127.0.0.1:${adminPort}`]
+    const admin = ['--admin', `127.0.0.1:${gateway.adminPort}`]
     const env = { ...process.env, HEADGATE_ADMIN_TOKEN: 'token-of-the-feature-test', NO_COLOR: '1' }
     const argv = [MAIN, 'cache', 'explain', `http://${HOST}/beta`, ...admin]
     const { stdout } = await promisify(execFile)(process.execPath, argv, { env })

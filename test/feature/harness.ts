@@ -36,7 +36,7 @@ export function suiteScope(): Scope {
 export interface GatewayOptions {
   /** Default 1. */
   readonly workers?: number
-  /** Members of the settings file besides the addresses. */
+  /** Members of the settings file besides the addresses, also of `admin`. */
   readonly settings?: Readonly<Record<string, unknown>>
   /** Flags that say where the resources come from, instead of the folder. */
   readonly source?: readonly string[]
@@ -94,9 +94,9 @@ export async function startGateway(
   const configure = async (members: Readonly<Record<string, unknown>> = {}): Promise<void> => {
     const text = JSON.stringify({
       listeners: [{ name: 'http', address: '127.0.0.1', port }],
-      admin: { address: `127.0.0.1:${adminPort}` },
       signals: { address: `127.0.0.1:${signalsPort}` },
       ...members,
+      admin: { address: `127.0.0.1:${adminPort}`, ...(members.admin as object | undefined) },
     })
     await writeFile(join(root, 'next'), text)
     await rename(join(root, 'next'), settings)

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
-import { closedPort, type EchoBackend, echoBackend } from './backends.ts'
+import { type EchoBackend, echoBackend } from './backends.ts'
 import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 import { type RawResponse, request } from './raw-client.ts'
 
@@ -26,14 +26,12 @@ describe('registered endpoints', () => {
   const all: EchoBackend[] = []
   let gateway: Gateway
   let start: () => Promise<Gateway>
-  let adminPort = 0
 
   before(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'headgate-registration-'))
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), TOKEN, { mode: 0o600 })
-    adminPort = await closedPort()
-    const admin = { address: `127.0.0.1:${adminPort}`, tokenFile: join(folder, 'token') }
+    const admin = { tokenFile: join(folder, 'token') }
     const settings = { admin, stateDirectory: join(folder, 'state') }
     start = () => startGateway(scope, MANIFESTS, { settings, workers: 2 })
     for (const name of ['a', 'b', 'c']) all.push(await echoBackend(scope, name))
@@ -41,7 +39,7 @@ describe('registered endpoints', () => {
   })
 
   async function call(method: string, path: string, body?: object): Promise<RawResponse> {
-    return await request(adminPort, {
+    return await request(gateway.adminPort, {
       ...{ method, path: `/api/v1/backends/default/${path}`, host: 'localhost' },
       headers: { authorization: `Bearer ${TOKEN}`, ...(body && { 'content-type': 'application/json' }) },
       ...(body && { body: JSON.stringify(body) }),
@@ -68,7 +66,7 @@ describe('registered endpoints', () => {
     await eventually(async () => assert.equal(await responding(), 'a'))
     assert.equal((await put('b', { lease: '1s', zone: 'z' })).status, 201)
     await eventually(async () => assert.equal(await responding(), 'a,b'))
-    const view = (await request(adminPort, { path: '/api/v1/backends', host: 'localhost' })).json()
+    const view = (await request(gateway.adminPort, { path: '/api/v1/backends', host: 'localhost' })).json()
     const row = (view.items as { id: string; endpoints: object[] }[]).find(({ id }) => id === 'default/api')
     assert.equal(row?.endpoints.length, 2)
     // No heartbeat comes.
@@ -113,7 +111,7 @@ describe('registered endpoints', () => {
       ['::', 80],
       ['64:ff9b::a9fe:a9fe', 80],
       ['127.0.0.1', gateway.port],
-      ['127.0.0.1', adminPort],
+      ['127.0.0.1', gateway.adminPort],
       ['127.0.0.1', gateway.signalsPort],
     ] as const) {
       const refused = await put('a-x', { address, port })
