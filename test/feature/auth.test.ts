@@ -87,7 +87,7 @@ describe('auth by tokens', () => {
   it('reach the backend with what they say, and nothing else does, however the path is spelt', async () => {
     const good = await ask(await tokenOf(), '/a?b', { 'x-user': 'root', x_user: 'root' })
     assert.equal(good.status, 200)
-    const { headers } = good.json() as unknown as Received
+    const { headers } = good.json<Received>()
     assert.equal(headers['x-user'], 'alice')
     assert.equal(headers.x_user, undefined)
     assert.equal(headers.authorization, undefined)
@@ -99,7 +99,7 @@ describe('auth by tokens', () => {
       'x-own': 'a',
     })
     assert.equal(spoofed.status, 200)
-    const open = (spoofed.json() as unknown as Received).headers
+    const open = spoofed.json<Received>().headers
     assert.deepEqual(
       [open['x-user'], open.x_user, open['x-consumer'], open['x-own']],
       [undefined, undefined, undefined, 'a'],
@@ -131,7 +131,7 @@ describe('auth by tokens', () => {
     const client = await gateway.connect()
     const head = `POST / HTTP/1.1\r\nhost: ${HOST}\r\nauthorization: Bearer ${await tokenOf()}\r\ntransfer-encoding: chunked\r\n\r\n`
     client.send(`${head}1\r\na\r\n0\r\nx-sum: 1\r\nX-User: root\r\nx_user: root\r\n\r\n`)
-    const { headers, trailers } = (await client.response()).json() as unknown as Received
+    const { headers, trailers } = (await client.response()).json<Received>()
     assert.deepEqual([headers['x-user'], trailers], ['alice', { 'x-sum': '1' }])
   })
 
@@ -217,13 +217,13 @@ describe('auth by tokens', () => {
     assert.equal((await ask('one')).status, 503)
     await list({ billing: line('one', 'tier=gold'), shop: line('two') })
     await eventually(async () => assert.equal((await ask('one')).status, 200))
-    const { headers } = (await ask('one')).json() as unknown as Received
+    const { headers } = (await ask('one')).json<Received>()
     assert.deepEqual([headers['x-consumer'], headers['x-api-key']], ['billing', undefined])
     const client = await gateway.connect()
     client.send(
       `POST /keys HTTP/1.1\r\nhost: ${HOST}\r\nx-api-key: one\r\ntransfer-encoding: chunked\r\n\r\n0\r\nX_Consumer: root\r\nx-api-key: two\r\n\r\n`,
     )
-    assert.deepEqual(((await client.response()).json() as unknown as Received).trailers, {})
+    assert.deepEqual((await client.response()).json<Received>().trailers, {})
     assert.equal((await ask('two')).status, 403)
     assert.equal((await ask('three')).status, 401)
     await list({ billing: 'one' })
@@ -244,7 +244,7 @@ describe('auth by tokens', () => {
     assert.equal((await ask('alice:secret')).status, 503)
     await users('alice:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/')
     await eventually(async () => assert.equal((await ask('alice:secret')).status, 200))
-    assert.equal(((await ask('alice:secret')).json() as unknown as Received).headers.authorization, undefined)
+    assert.equal((await ask('alice:secret')).json<Received>().headers.authorization, undefined)
     const statuses = new Set<number>()
     for (let i = 0; !statuses.has(429); i++) {
       assert.ok(i < 100, 'guessing is not held off')

@@ -107,7 +107,7 @@ describe('filters, from manifests to traffic', () => {
   const echoed = async (host: string, path: string, headers: Record<string, string> = {}): Promise<Received> => {
     const answer = await gateway.request({ host, path, headers })
     assert.equal(answer.status, 200, answer.text)
-    return answer.json() as unknown as Received
+    return answer.json<Received>()
   }
 
   for (const [from, to] of [
@@ -152,7 +152,7 @@ describe('filters, from manifests to traffic', () => {
   it('sets, adds and removes response headers', async () => {
     const answer = await gateway.request({ host: 'headers.test', path: '/response' })
     assert.equal(answer.header('server'), undefined)
-    assert.equal(answer.header('x-request'), (answer.json() as unknown as Received).headers['x-request-id'])
+    assert.equal(answer.header('x-request'), answer.json<Received>().headers['x-request-id'])
     assert.deepEqual(
       answer.fields.filter(([name]) => name === 'x-backend').map(([, value]) => value),
       ['echo', 'more'],

@@ -29,7 +29,7 @@ const everything = (echo: EchoBackend): string =>
 async function echoed(gateway: Gateway, headers: Record<string, string> = {}): Promise<Received> {
   const answer = await gateway.request({ host: 'fwd.test', path: '/x', headers })
   assert.equal(answer.status, 200, answer.text)
-  return answer.json() as unknown as Received
+  return answer.json<Received>()
 }
 
 describe('what the upstream is told of the client', () => {
@@ -73,12 +73,12 @@ describe('what the upstream is told of the client', () => {
       ['fwd.test:', '80'],
       ['fwd.test', '80'],
     ] as const) {
-      const { headers } = (await gateway.request({ host, path: '/x' })).json() as unknown as Received
+      const { headers } = (await gateway.request({ host, path: '/x' })).json<Received>()
       assert.deepEqual([headers['x-forwarded-host'], headers['x-forwarded-port'], headers.host], [host, port, host])
     }
     using client = await gateway.connect()
     client.send('GET http://fwd.test:30080/x HTTP/1.1\r\nhost: fwd.test:30080\r\n\r\n')
-    const { headers } = (await client.response()).json() as unknown as Received
+    const { headers } = (await client.response()).json<Received>()
     assert.deepEqual([headers['x-forwarded-port'], headers.host], ['30080', 'fwd.test:30080'])
   })
 
@@ -103,7 +103,7 @@ describe('what the upstream is told of the client', () => {
     using client = await gateway.connect()
     client.send('POST /x HTTP/1.1\r\nhost: fwd.test\r\ntransfer-encoding: chunked\r\n\r\n')
     client.send('0\r\nx-forwarded-user: root\r\nX_Original-Url: /admin\r\nx-sum: 1\r\n\r\n')
-    const { trailers } = (await client.response()).json() as unknown as Received
+    const { trailers } = (await client.response()).json<Received>()
     assert.deepEqual(trailers, { 'x-sum': '1' })
   })
 
@@ -163,7 +163,7 @@ describe('what the upstream is told of the client', () => {
       const headers = { connection: `close, ${name}` }
       const answer = await gateway.request({ host: 'fwd.test', path: '/x', method: 'POST', headers, body: 'body' })
       if (answer.status === 400) return
-      const received = answer.json() as unknown as Received
+      const received = answer.json<Received>()
       assert.deepEqual([received.headers.host, received.body], ['fwd.test', 'body'])
       assert.equal(received.headers['x-forwarded-for'], '127.0.0.1')
     })
@@ -172,7 +172,7 @@ describe('what the upstream is told of the client', () => {
     using client = await gateway.connect()
     client.send('GET / HTTP/1.1\r\nhost: fwd.test\r\nx-request-id: a\r\nx-request-id: b\r\n\r\n')
     const answer = await client.response()
-    const { headers } = answer.json() as unknown as Received
+    const { headers } = answer.json<Received>()
     assert.doesNotMatch(headers['x-request-id']!, /,/)
   })
 
@@ -181,7 +181,7 @@ describe('what the upstream is told of the client', () => {
     client.send(
       'GET / HTTP/1.1\r\nhost: fwd.test\r\ncookie: a=1; b="2"\r\nx-multi: 1\r\nX-Multi: 2\r\nx-odd: caf\xe9\r\n\r\n',
     )
-    const { headers } = (await client.response()).json() as unknown as Received
+    const { headers } = (await client.response()).json<Received>()
     assert.deepEqual([headers.cookie, headers['x-multi'], headers['x-odd']], ['a=1; b="2"', '1, 2', 'caf\xe9'])
   })
 
@@ -388,7 +388,7 @@ describe('the Host of an endpoint that has a name', () => {
   })
 
   it('has the port of the endpoint, where that is not 80', async () => {
-    const { headers } = (await gateway.request({ host: 'named.test:30080', path: '/x' })).json() as unknown as Received
+    const { headers } = (await gateway.request({ host: 'named.test:30080', path: '/x' })).json<Received>()
     assert.deepEqual(
       [headers.host, headers['x-forwarded-host'], headers['x-forwarded-port']],
       [`localhost:${echo.port}`, 'named.test:30080', '30080'],

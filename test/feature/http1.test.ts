@@ -146,7 +146,7 @@ describe('HTTP/1.1 with a client', () => {
       client.send(byte)
       await new Promise(setImmediate)
     }
-    const received = (await client.response()).json() as unknown as Received
+    const received = (await client.response()).json<Received>()
     assert.deepEqual([received.body, received.trailers], ['abc', { 'x-t': '1' }])
   })
 

@@ -17,7 +17,8 @@ export interface RawResponse {
   readonly trailers: readonly (readonly [name: string, value: string])[]
   /** The value, or undefined; several lines are an error, since nearly always they are one. */
   header(name: string): string | undefined
-  json(): Record<string, unknown>
+  /** Of a shape that the test knows. */
+  json<T = Record<string, unknown>>(): T
 }
 
 export interface RequestOptions {
@@ -109,7 +110,7 @@ export class RawClient {
       framing,
       trailers,
       header: (name) => only(fields, name),
-      json: () => JSON.parse(body.toString()) as Record<string, unknown>,
+      json: () => JSON.parse(body.toString()),
     }
   }
 

@@ -91,7 +91,7 @@ describe('a token issuer', () => {
     assert.equal(granted, 'orders:read')
     const used = await use(token)
     assert.equal(used.status, 200)
-    assert.equal((used.json() as unknown as Received).headers['x-client'], 'billing')
+    assert.equal(used.json<Received>().headers['x-client'], 'billing')
     assert.equal((await use(refreshToken)).status, 401)
     assert.equal((await request(gateway.port, { host: HOST })).status, 401)
   })

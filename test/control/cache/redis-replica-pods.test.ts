@@ -21,8 +21,8 @@ const endpoint = (name: string, conditions: SliceEndpoint['conditions'] = {}): S
 
 function slice(port: number, ...endpoints: SliceEndpoint[]): EndpointSlice {
   const metadata = { name: 'headgate-replicas-x', namespace: 'edge' }
-  const object = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata, addressType: 'IPv4' }
-  return { ...object, endpoints, ports: [{ name: 'signals', port, protocol: 'TCP' }] } as unknown as EndpointSlice
+  const own = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' } as const
+  return { ...own, metadata, endpoints, ports: [{ name: 'signals', port, protocol: 'TCP' }] }
 }
 
 function podsOf(
