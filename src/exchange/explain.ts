@@ -8,7 +8,7 @@ import { REASONS, type Reason } from '../lib/reason.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
 import { Fields } from '../message/fields.ts'
 import { FRAMING_FIELDS } from '../message/framing-fields.ts'
-import { type CredentialNames, concealQuery } from '../pattern/concealed.ts'
+import { type CredentialNames, concealUrl } from '../pattern/concealed.ts'
 import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
@@ -193,9 +193,7 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
 
 /** @param more where the rule looks for credentials */
 function shownUrl({ scheme, authority, target }: ExplainQuestion, more?: CredentialNames): string {
-  const mark = target.indexOf('?')
-  const shown = mark < 0 ? target : `${target.slice(0, mark)}?${concealQuery(target.slice(mark + 1), more)}`
-  return `${scheme}://${authority}${shown}`
+  return `${scheme}://${authority}${concealUrl(target, more)}`
 }
 
 function filterView({ filter, effect, status }: Explanation): ExplainedFilter {
