@@ -10,7 +10,7 @@ import { Fields } from '../message/fields.ts'
 import { FRAMING_FIELDS } from '../message/framing-fields.ts'
 import { type CredentialNames, concealUrl } from '../pattern/concealed.ts'
 import { normalizeHost } from '../pattern/host.ts'
-import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
+import { normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
 import { Attributes } from '../policy/attribute.ts'
 import { takeSessionCookies } from '../policy/auth/oidc/session-cookies.ts'
@@ -25,10 +25,12 @@ import type { ListedMatch } from '../routing/listing.ts'
 import { match } from '../routing/match.ts'
 import type { RouteRequest } from '../routing/request.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import { DEFAULT_TLS_OPTIONS, type HostTls, httpModeOf } from '../snapshot/host-tls.ts'
+import { DEFAULT_TLS_OPTIONS, type HostTls } from '../snapshot/host-tls.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { ClientResolver } from './client-address.ts'
+import { refusesSlash } from './routing.ts'
+import { type ClearTextRefusal, carries, clearTextRefusal } from './transport-security.ts'
 
 /** A request that nobody makes. */
 export interface ExplainQuestion {
@@ -113,7 +115,7 @@ interface Explained {
 
 function explainNow(question: ExplainQuestion, host: ExplainHost): Explained {
   const { tables } = host
-  const { method, scheme, authority, target } = question
+  const { method, authority, target } = question
   const mark = target.indexOf('?')
   const rawPath = mark < 0 ? target : target.slice(0, mark)
   const query = mark < 0 ? undefined : target.slice(mark + 1)
@@ -134,7 +136,7 @@ function explainNow(question: ExplainQuestion, host: ExplainHost): Explained {
   const request = fieldsOf(question)
   const client = host.clients.resolve(peer, authority, named, request)
   const admitted = { ...about, client: client.address }
-  if (scheme === 'https' && tls?.mode === 'Passthrough')
+  if (!carries(peer, tls))
     return refused(admitted, 'MisdirectedRequest', 'its TLS is not ended here: the connection goes through as it is')
   const routed: RouteRequest = {
     ...{ method, host: named.host, path, query, frontend, request, authority },
@@ -165,11 +167,11 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   const matched = explainMatch(tables.tables, routed, rule)
   const linked = rule === undefined ? null : (tables.policies[rule.policyIndex] ?? null)
   const about = { ...admitted, ...matchedView(matched, rule) }
-  const strictly = linked === null || linked.policy.pathEncoding === 'Strict'
-  if (strictly && hasEncodedSlash(routed.path)) return refused(about, 'BadPath', 'it has an encoded slash')
+  if (refusesSlash(tables, found, routed.path)) return refused(about, 'BadPath', 'it has an encoded slash')
   if (typeof found === 'string') return refused(about, found, nothingFound(matched, question))
-  const refusal = clearTextRefusal(client.forwarding.origin.scheme, tls, rule!)
-  if (refusal !== undefined && way.peer.tls === null) return ended(about, refusal)
+  const { scheme } = client.forwarding.origin
+  const refusal = way.peer.tls === null ? clearTextRefusal(scheme, tls, rule!) : undefined
+  if (refusal !== undefined) return ended(about, refusalView(refusal))
   if (rule!.refuse !== undefined) return refused(about, rule!.refuse)
   if (linked === null) return refused(about, 'InternalError', 'its policies cannot be used; the log says why')
   const x = dryExchange(question, way, rule!, prefixLength, linked.policy)
@@ -243,22 +245,12 @@ function nothingFound({ hostname }: MatchExplanation, { listener }: ExplainQuest
     : `${hostname} has rules, and a hostname that matches is final`
 }
 
-/** In clear text: the host's owner, or the rule, may want https. */
-function clearTextRefusal(
-  scheme: 'http' | 'https',
-  tls: HostTls | null,
-  rule: RuleView,
-): NonNullable<ExplainAnswer['refused']> | undefined {
-  if (scheme === 'https') {
-    if (tls?.options.clientCertificate?.mode !== 'Require') return undefined
-    const detail = 'the host demands a client certificate, which a proxy cannot hand on'
-    return { reason: 'MisdirectedRequest', status: REASONS.MisdirectedRequest.status, detail }
-  }
-  const mode = httpModeOf(tls, rule)
-  if (mode === 'Serve') return undefined
-  if (mode === 'Redirect') return { reason: 'HttpRedirect', status: 308, detail: 'the host is served by https alone' }
-  const { status, title } = REASONS.ClearTextClosed
-  return { reason: 'ClearTextClosed', status, detail: title }
+function refusalView(reason: ClearTextRefusal): NonNullable<ExplainAnswer['refused']> {
+  if (reason === 'Redirect') return { reason: 'HttpRedirect', status: 308, detail: 'the host is served by https alone' }
+  const { status, title } = REASONS[reason]
+  const detail =
+    reason === 'MisdirectedRequest' ? 'the host demands a client certificate, which a proxy cannot hand on' : title
+  return { reason, status, detail }
 }
 
 function peerOf(
