@@ -98,18 +98,16 @@ export interface ExplainHost {
 /** What is known as soon as the request is admitted; the rest is added to it. */
 type Admitted = Omit<ExplainAnswer, 'filters' | 'lost' | 'lostComplete' | 'backends'>
 
-/** @returns the answer, and the same with what a store has to be asked for */
+/** @returns what a worker knows, and what a store has to be asked for */
 export async function explainRequest(question: ExplainQuestion, host: ExplainHost): Promise<ExplainAnswer> {
-  const { answer, explanations } = explainNow(question, host)
-  const cache = explanations.find((explanation) => explanation.cache !== undefined)
-  if (cache?.complete === undefined) return answer
-  const whole = await cache.complete()
-  const filters = explanations.map((one) => filterView(one === cache ? whole : one))
-  return { ...answer, filters, ...(whole.cache !== undefined && { cache: whole.cache }) }
+  const { explanations, ...answer } = explainNow(question, host)
+  const whole = await Promise.all(explanations.map((one) => one.complete?.() ?? one))
+  const cache = whole.find((one) => one.cache !== undefined)?.cache
+  return { ...answer, filters: whole.map(filterView), ...(cache !== undefined && { cache }) }
 }
 
-interface Explained {
-  readonly answer: ExplainAnswer
+/** What is known in one turn of the loop. */
+interface Explained extends Omit<ExplainAnswer, 'filters' | 'cache'> {
   readonly explanations: readonly Explanation[]
 }
 
@@ -179,18 +177,15 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   const { filters, registry } = host
   const explanations =
     linked.chain === null ? explainChain(linked.policy, filters, x, registry) : explainFilters(linked.chain.filters, x)
-  const cache = explanations.find((explanation) => explanation.cache !== undefined)?.cache
   const credentials = linked.chain?.filters.find((filter) => filter.credentials !== undefined)?.credentials
-  const answer: ExplainAnswer = {
+  return {
     ...about,
     url: shownUrl(question, credentials),
-    filters: explanations.map(filterView),
-    ...(cache !== undefined && { cache }),
+    explanations,
     backends: rule!.backends.map(
       ({ backendIndex, refuse }) => tables.backends[backendIndex]?.id ?? refuse ?? 'unknown',
     ),
   }
-  return { answer, explanations }
 }
 
 /** @param more where the rule looks for credentials */
@@ -209,17 +204,16 @@ function refused(about: Admitted & Partial<ExplainAnswer>, reason: Reason, detai
 
 function ended(about: Admitted & Partial<ExplainAnswer>, refusal: NonNullable<ExplainAnswer['refused']>): Explained {
   const { lost = [], lostComplete = true } = about
-  return { answer: { ...about, lost, lostComplete, filters: [], backends: [], refused: refusal }, explanations: [] }
+  return { ...about, lost, lostComplete, explanations: [], backends: [], refused: refusal }
 }
 
 function matchedView(
   { hostname, won, lost, complete }: MatchExplanation,
   rule: RuleView | undefined,
 ): Pick<ExplainAnswer, 'hostname' | 'lost' | 'lostComplete' | 'match'> {
-  const won_ = won === undefined ? undefined : matchView(won)
   // One that stands behind more matches than are read.
   const unread = rule && { route: rule.route, rule: rule.rule, hostname: hostname ?? '', path: { type: '', value: '' } }
-  const shown = won_ ?? unread
+  const shown = won === undefined ? unread : matchView(won)
   return {
     ...(hostname !== undefined && { hostname }),
     ...(shown !== undefined && { match: shown }),
