@@ -14,9 +14,10 @@ import { normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
 import { Attributes } from '../policy/attribute.ts'
 import { takeSessionCookies } from '../policy/auth/oidc/session-cookies.ts'
-import type { DryExchange } from '../policy/exchange.ts'
+import type { DryRun } from '../policy/dry-run.ts'
 import { explainChain, explainFilters } from '../policy/explain-chain.ts'
 import type { Explanation } from '../policy/filter.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import { explainMatch, type MatchExplanation } from '../routing/explain-match.ts'
@@ -270,8 +271,8 @@ function dryExchange(
   { routed, client }: Routed,
   rule: RuleView,
   matchedPrefix: number,
-  policy: DryExchange['policy'],
-): DryExchange & Pick<Attributes, 'set'> {
+  policy: PolicySet,
+): DryRun {
   const attributes = new Attributes()
   const { method, host, path, query, request, clientAddress } = routed
   const fieldOf = (wanted: string): string | undefined => question.fields.find(([name]) => name === wanted)?.[1]
