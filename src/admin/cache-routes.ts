@@ -60,7 +60,7 @@ export const CACHE_PATHS = [
 export function cacheMethodsOf(path: string): string | undefined {
   const parts =
     /^\/api\/v1\/cache\/(purges|lookups|namespaces\/[^/?]+\/(?:purges|lookups)|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
-  if (parts === null) return /^\/api\/v1\/explain(\?|$)/.test(path) ? 'POST' : undefined
+  if (parts === null) return undefined
   return parts[2] === undefined ? 'POST' : 'GET, HEAD'
 }
 
