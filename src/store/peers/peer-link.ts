@@ -97,6 +97,7 @@ export class PeerLink {
     if (keys.length === 0) return this.#pause()
     const socket = connect(target)
     this.#socket = socket
+    // `close` follows, whatever it was.
     socket.on('error', () => {})
     socket.once('close', () => {
       if (this.#socket === socket) this.#again()
