@@ -291,7 +291,7 @@ export class Caches implements CacheRequests {
   #unknownOf(namespace: string | undefined, body: PurgeBody): Promise<string[]> {
     const { rules, namespacesOf, time } = this.#options
     const nextTurn = () => new Promise<void>((resolve) => void time.nextTurn(resolve))
-    return unknownNames(namespace, body, purgedHosts(body), { all: rules, namespacesOf }, nextTurn)
+    return unknownNames(namespace, body, { all: rules, namespacesOf }, nextTurn)
   }
 
   /** Said once it lasts: a connection that is being made is none yet. */
