@@ -1,6 +1,6 @@
 /**
- * Fields that are looked for, each with a number, found in one pass over the names of a message: most are absent, and to
- * look for each of them costs as much as to read the few that are there.
+ * Fields that are looked for, each with a number, found in one pass over the names of a message: most are absent, and
+ * to look for each of them costs as much as to read the few that are there.
  */
 import type { Fields } from '../message/fields.ts'
 
