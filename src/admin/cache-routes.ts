@@ -1,5 +1,6 @@
 /** The paths of the admin API for the HTTP cache: `/api/v1/cache/…`. */
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { MAX_PURGED_NAMES } from '../cache/purge-request.ts'
 import type { CacheRefusal, CacheRequests, PurgeBody, WarmUpBody } from './caches.ts'
 import { MAX_WARM_UP_URLS } from './caches.ts'
 import type { Reject } from './registration-routes.ts'
@@ -8,7 +9,6 @@ import { RESPONSES } from './response-schemas.ts'
 /** Bytes of bodies. */
 const MAX_PURGE = 262_144
 const MAX_WARM_UP = 4_194_304
-const MAX_NAMES = 256
 const MAX_URL = 8_192
 
 const text = (maxLength: number) => ({ type: 'string', minLength: 1, maxLength }) as const
@@ -20,9 +20,9 @@ const PURGE_BODY = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    urls: list(MAX_NAMES, MAX_URL),
-    prefixes: list(MAX_NAMES, MAX_URL),
-    tags: list(MAX_NAMES, 256),
+    urls: list(MAX_PURGED_NAMES, MAX_URL),
+    prefixes: list(MAX_PURGED_NAMES, MAX_URL),
+    tags: list(MAX_PURGED_NAMES, 256),
     route: text(317),
     rule: text(253),
     all: { type: 'boolean' },
@@ -60,7 +60,7 @@ export const CACHE_PATHS = [
 export function cacheMethodsOf(path: string): string | undefined {
   const parts =
     /^\/api\/v1\/cache\/(purges|lookups|namespaces\/[^/?]+\/(?:purges|lookups)|warm-ups(\/[^/?]+)?)(\?|$)/.exec(path)
-  if (parts === null) return /^\/api\/v1\/explain(\?|$)/.test(path) ? 'POST' : undefined
+  if (parts === null) return undefined
   return parts[2] === undefined ? 'POST' : 'GET, HEAD'
 }
 

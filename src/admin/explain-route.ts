@@ -43,6 +43,11 @@ const BODY = {
   },
 } as const
 
+/** Methods of its path, for a request with another one; undefined for other paths. */
+export function explainMethodsOf(path: string): string | undefined {
+  return path.split('?', 1)[0] === EXPLAIN_PATH ? 'POST' : undefined
+}
+
 export function serveExplain(app: FastifyInstance, explanations: Explanations, reject: Reject): void {
   app.post<{ Body: ExplainBody }>(
     EXPLAIN_PATH,

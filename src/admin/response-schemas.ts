@@ -86,7 +86,8 @@ const registration = object(
 )
 
 const matchView = { route: text, rule: text, hostname: text, path: object({ type: text, value: text }) }
-const stored = object({
+/** Of what is stored of a response. */
+const storedFacts = {
   status: count,
   bytes: count,
   state: text,
@@ -97,9 +98,8 @@ const stored = object({
   staleIfError: count,
   received: text,
   tags: count,
-  left: { type: 'integer' },
-  tagNames: list(text),
-})
+}
+const stored = object({ ...storedFacts, left: { type: 'integer' }, tagNames: list(text) })
 
 export const RESPONSES = {
   index: object({ paths: list(text) }),
@@ -133,21 +133,7 @@ export const RESPONSES = {
     purges: object({ history: text }, { problem: text }),
   }),
   lookup: object({
-    items: list(
-      object({
-        key: text,
-        status: count,
-        bytes: count,
-        state: text,
-        age: count,
-        lifetime: count,
-        lifetimeBy: text,
-        staleWhileRevalidate: count,
-        staleIfError: count,
-        received: text,
-        tags: count,
-      }),
-    ),
+    items: list(object({ key: text, ...storedFacts })),
     complete: flag,
     unknown: list(text),
   }),

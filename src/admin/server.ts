@@ -9,7 +9,7 @@ import type { AdminData } from './admin-data.ts'
 import { type AdminTokens, authorize } from './bearer.ts'
 import { CACHE_PATHS, cacheMethodsOf, serveCaches } from './cache-routes.ts'
 import type { CacheRequests } from './caches.ts'
-import { EXPLAIN_PATH, serveExplain } from './explain-route.ts'
+import { EXPLAIN_PATH, explainMethodsOf, serveExplain } from './explain-route.ts'
 import type { Explanations } from './explanations.ts'
 import { methodsOf, REGISTRATION_PATHS, serveRegistrations } from './registration-routes.ts'
 import type { RegistrationRequests } from './registrations.ts'
@@ -128,7 +128,8 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   })
   const { host, origin, 'sec-fetch-site': site } = request.headers
   if (!isRead(request) && request.is404) {
-    const methods = methodsOf(request.url) ?? cacheMethodsOf(request.url) ?? 'GET, HEAD'
+    const { url } = request
+    const methods = methodsOf(url) ?? cacheMethodsOf(url) ?? explainMethodsOf(url) ?? 'GET, HEAD'
     reply.header('allow', methods)
     reject(reply, 405, `Only ${methods} are allowed`, undefined, 'MethodNotAllowed')
   } else if (!isOwnAuthority(host)) {

@@ -1,6 +1,8 @@
 /** What `cache` cannot do where it is written. */
+import { parseDuration } from '../lib/quantity.ts'
 import type { FieldProblem } from './object.ts'
 import type { Route } from './route.ts'
+import { statedBy } from './route-access.ts'
 
 /** What of `cache` has no effect, or takes that of another field away. */
 export function cacheWarnings(route: Route): FieldProblem[] {
@@ -8,17 +10,18 @@ export function cacheWarnings(route: Route): FieldProblem[] {
 }
 
 interface Cache {
-  readonly maxTTL?: unknown
+  readonly maxTTL?: string
   readonly key?: { readonly by?: readonly string[] }
 }
+
+/** How a rule leaves the cache of its Route. */
+const leaves = ({ maxTTL }: Cache): boolean => maxTTL !== undefined && parseDuration(maxTTL) === 0
 
 /** Rules that answer themselves: nothing of a Backend comes that could be stored. */
 function idleCaches({ spec }: Route): FieldProblem[] {
   return spec.rules.flatMap(({ name, backendRefs, policies }, i) => {
-    const { cache } = policies ?? {}
-    if (cache === undefined || backendRefs !== undefined) return []
-    // How a rule leaves the cache of its Route.
-    if ((cache as Cache).maxTTL === '0s') return []
+    const cache = policies?.cache as Cache | undefined
+    if (cache === undefined || backendRefs !== undefined || leaves(cache)) return []
     return [
       {
         path: ['spec', 'rules', i, 'policies', 'cache'],
@@ -31,10 +34,11 @@ function idleCaches({ spec }: Route): FieldProblem[] {
 
 /** Users stay in their part of the split only as far as they are apart in the key. */
 function lostAffinities({ spec }: Route): FieldProblem[] {
-  return spec.rules.flatMap(({ splitAffinity, policies }, i) => {
-    const cache = (policies?.cache ?? spec.policies?.cache) as Cache | undefined
-    if (splitAffinity === undefined || cache === undefined || cache.maxTTL === '0s') return []
-    const { by, cookie } = splitAffinity
+  return spec.rules.flatMap((rule, i) => {
+    if (rule.splitAffinity === undefined) return []
+    const cache = statedBy(spec, rule, i, 'cache')?.[1] as Cache | undefined
+    if (cache === undefined || leaves(cache)) return []
+    const { by, cookie } = rule.splitAffinity
     const users = [...by, ...(cookie === undefined ? [] : [`cookie:${cookie.name}`])]
     const missing = users.filter((selector) => !cache.key?.by?.includes(selector))
     if (missing.length === 0) return []

@@ -11,6 +11,11 @@ export function isWeak(tag: string): boolean {
   return tag.charCodeAt(0) === 0x57
 }
 
+/** Whether it identifies a representation byte by byte (RFC 9110 §8.8.1). */
+export function isStrongTag(text: string): boolean {
+  return isEntityTag(text) && !isWeak(text)
+}
+
 /** RFC 9110 §8.8.3.2: one is as good as the other. @param a @param b in their syntax */
 export function weaklyEqual(a: string, b: string): boolean {
   return opaque(a) === opaque(b)

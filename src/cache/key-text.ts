@@ -1,5 +1,5 @@
 /** Reads keys, see `key.ts`: for purges, and for people. */
-import { type CredentialNames, concealQuery, HIDDEN, isConcealed } from '../pattern/concealed.ts'
+import { type CredentialNames, concealUrl, HIDDEN, isConcealed } from '../pattern/concealed.ts'
 import { KeyPart, PART_HEAD, WIDE } from './key.ts'
 
 /** The next part at `start` of a key; `bytes` may hold foreign data. */
@@ -69,10 +69,7 @@ const MAX_SHOWN = 256
  * @param more whose values are left out
  */
 export function describeKey(key: Buffer, more?: CredentialNames): string {
-  const url = urlOfKey(key)
-  const mark = url.indexOf('?')
-  const shown = mark < 0 ? url : `${url.slice(0, mark)}?${concealQuery(url.slice(mark + 1), more)}`
-  const words = [`${partOf(key, KeyPart.Method) ?? 'GET'} ${shown}`]
+  const words = [`${partOf(key, KeyPart.Method) ?? 'GET'} ${concealUrl(urlOfKey(key), more)}`]
   const span: KeyPartSpan = { tag: 0, wide: false, start: 0, end: 0 }
   let concealed = false
   for (let at = 0; at < key.length; ) {

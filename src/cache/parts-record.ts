@@ -4,7 +4,7 @@
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { AskedRange } from './asked-range.ts'
-import { isEntityTag, stronglyEqual } from './entity-tag.ts'
+import { isStrongTag } from './entity-tag.ts'
 import { covers } from './partial-content.ts'
 import type { ByteRange } from './ranges.ts'
 
@@ -90,7 +90,7 @@ export function missingOf({ parts }: PartsRecord, { first, last }: ByteRange): M
 
 /** Whether two parts are of one representation, byte by byte (RFC 9111 §3.4). */
 export function sameTag(one: string, other: string): boolean {
-  return isEntityTag(one) && stronglyEqual(one, other)
+  return isStrongTag(one) && one === other
 }
 
 export function sameAsked(one: AskedRange, other: AskedRange): boolean {

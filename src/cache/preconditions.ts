@@ -7,6 +7,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import type { Fields } from '../message/fields.ts'
 import { CacheFlag, type CacheNumbers } from './cache-numbers.ts'
 import { isEntityTag, listHasWeakly, stronglyEqual } from './entity-tag.ts'
+import { FieldNumbers } from './field-numbers.ts'
 import { parseHttpDate } from './http-date.ts'
 import type { StoredHead } from './stored-head.ts'
 
@@ -31,34 +32,21 @@ export const Condition = {
 /** Conditions that only the origin can judge (RFC 9111 §4.3.2). */
 const FOR_ORIGIN = Condition.IfMatch | Condition.IfUnmodifiedSince
 
-/** Which conditions a request has, in one pass: nearly all have none. */
-export function conditionsOf(request: Fields): number {
-  const { count, added } = request
-  let found = 0
-  for (let i = 0; i < count; i++) {
-    const names = BY_LENGTH[request.nameLength(i)]
-    if (names === undefined) continue
-    for (const [text, bit] of names) if (request.nameIs(i, text) && !request.isRemoved(i)) found |= bit
-  }
-  if (added !== null)
-    for (let i = 0; i < added.length; i += 2) {
-      const names = BY_LENGTH[added[i]!.length]
-      if (names !== undefined) for (const [text, bit] of names) if (added[i] === text) found |= bit
-    }
-  return found
-}
+const CONDITIONS = new FieldNumbers(
+  new Map([
+    ['if-match', Condition.IfMatch],
+    ['if-unmodified-since', Condition.IfUnmodifiedSince],
+    ['if-none-match', Condition.IfNoneMatch],
+    ['if-modified-since', Condition.IfModifiedSince],
+    ['range', Condition.Range],
+    ['if-range', Condition.IfRange],
+  ]),
+)
 
-const BY_LENGTH: readonly (readonly (readonly [string, number])[] | undefined)[] = (() => {
-  const table: [string, number][][] = []
-  const add = (name: string, bit: number): void => void (table[name.length] ??= []).push([name, bit])
-  add('if-match', Condition.IfMatch)
-  add('if-unmodified-since', Condition.IfUnmodifiedSince)
-  add('if-none-match', Condition.IfNoneMatch)
-  add('if-modified-since', Condition.IfModifiedSince)
-  add('range', Condition.Range)
-  add('if-range', Condition.IfRange)
-  return Array.from(table)
-})()
+/** Which conditions a request has: nearly all have none. */
+export function conditionsOf(request: Fields): number {
+  return CONDITIONS.in(request)
+}
 
 /** Fields of conditional requests and ranges, which a request that validates or fills a store does not pass on. */
 export const CONDITION_FIELDS: readonly string[] = ['if-none-match', 'if-modified-since', 'if-range', 'range']

@@ -4,37 +4,29 @@
  * thread is late.
  */
 import type { Milliseconds } from '../lib/clock.ts'
+import { TokenBucket } from '../lib/token-bucket.ts'
 
-/** Some 1,600 URLs a second. A ring of the log has four times as much. */
-const BYTES_PER_SECOND = 128 * 1_024
-const BURST = 128 * 1_024
+/** Bytes: some 1,600 URLs a second. A ring of the log has four times as much. */
+const RATE = { perSecond: 128 * 1_024, burst: 128 * 1_024 } as const
 /** Beyond them all begin anew. */
 const MAX_NAMESPACES = 4_096
 
-interface Budget {
-  bytes: number
-  at: Milliseconds
-}
-
 export class PurgeBudget {
-  readonly #budgets = new Map<number, Budget>()
+  readonly #buckets = new Map<number, TokenBucket>()
+  #now: Milliseconds = 0
 
   /**
    * @param now monotonic
    * @returns false: it is spent, and a record for all of the namespace has to do
    */
   take(namespace: number, bytes: number, now: Milliseconds): boolean {
-    let budget = this.#budgets.get(namespace)
-    if (budget === undefined) {
-      if (this.#budgets.size >= MAX_NAMESPACES) this.#budgets.clear()
-      budget = { bytes: BURST, at: now }
-      this.#budgets.set(namespace, budget)
+    this.#now = now
+    let bucket = this.#buckets.get(namespace)
+    if (bucket === undefined) {
+      if (this.#buckets.size >= MAX_NAMESPACES) this.#buckets.clear()
+      bucket = new TokenBucket(RATE, () => this.#now)
+      this.#buckets.set(namespace, bucket)
     }
-    const gained = (Math.max(0, now - budget.at) * BYTES_PER_SECOND) / 1_000
-    budget.bytes = Math.min(BURST, budget.bytes + gained)
-    budget.at = now
-    if (budget.bytes < bytes) return false
-    budget.bytes -= bytes
-    return true
+    return bucket.take(bytes) === 0
   }
 }

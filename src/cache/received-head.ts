@@ -4,38 +4,25 @@
  */
 import type { Fields } from '../message/fields.ts'
 import { encodeHead, isReadableDate, MAX_LINES_BYTES, MAX_STORED_FIELDS, REPRESENTATION_FIELDS } from './encode-head.ts'
+import { FieldNumbers } from './field-numbers.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW } from './stored-head.ts'
 import { UNSTORED } from './unstored-fields.ts'
 
-const [PLAIN, SKIPPED, ODD, ETAG, LAST_MODIFIED, DATE, DESCRIBES] = [0, 1, 2, 3, 4, 5, 6]
+/** Of fields; 0: none of these. */
+const [SKIPPED, ODD, ETAG, LAST_MODIFIED, DATE, DESCRIBES] = [1, 2, 3, 4, 5, 6]
 
-interface KnownName {
-  readonly name: string
-  readonly kind: number
-}
-
-const BY_LENGTH: readonly (readonly KnownName[] | undefined)[] = (() => {
-  const kinds = new Map<string, number>()
-  for (const name of UNSTORED) kinds.set(name, SKIPPED!)
-  for (const name of REPRESENTATION_FIELDS) kinds.set(name, DESCRIBES!)
-  // It names fields that are not stored; a range is stored of a part alone.
-  for (const name of ['connection', 'content-range']) kinds.set(name, ODD!)
-  kinds.set('etag', ETAG!).set('last-modified', LAST_MODIFIED!).set('date', DATE!)
-  const table: (KnownName[] | undefined)[] = Array.from({ length: 32 }, () => undefined)
-  for (const [name, kind] of kinds) (table[name.length] ??= []).push({ name, kind })
-  return table
-})()
-
-function kindOf(fields: Fields, index: number): number {
-  const length = fields.nameLength(index)
-  const names = length < BY_LENGTH.length ? BY_LENGTH[length] : undefined
-  if (names !== undefined)
-    for (let i = 0; i < names.length; i++) {
-      const { name, kind } = names[i]!
-      if (fields.nameIs(index, name)) return kind
-    }
-  return PLAIN!
-}
+const KIND = new FieldNumbers(
+  new Map([
+    ...[...UNSTORED].map((name) => [name, SKIPPED!] as const),
+    ...[...REPRESENTATION_FIELDS].map((name) => [name, DESCRIBES!] as const),
+    // It names fields that are not stored; a range is stored of a part alone.
+    ['connection', ODD!],
+    ['content-range', ODD!],
+    ['etag', ETAG!],
+    ['last-modified', LAST_MODIFIED!],
+    ['date', DATE!],
+  ]),
+)
 
 /** As `encode-head.ts` has it, of a name and a value. */
 const MAX_NAME = 0xff
@@ -73,7 +60,7 @@ export function encodeReceived(status: number, fields: Fields, now: string): Buf
   let stored = 0
   let [etags, changes, dates] = [0, 0, 0]
   for (let i = 0; i < count; i++) {
-    const kind = fields.isRemoved(i) ? SKIPPED! : kindOf(fields, i)
+    const kind = fields.isRemoved(i) ? SKIPPED! : KIND.at(fields, i)
     if (kind === ODD || fields.nameLength(i) > MAX_NAME) return null
     KINDS[i] = kind
     if (kind === SKIPPED) continue

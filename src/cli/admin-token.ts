@@ -1,5 +1,6 @@
 /** The token of the admin API, for commands that change something or ask about requests. */
 import { readFileSync } from 'node:fs'
+import { isBearerToken } from '../source/token-file.ts'
 import { AdminError } from './admin-client.ts'
 import type { CommandIo } from './io.ts'
 
@@ -21,12 +22,13 @@ export const TOKEN_IO: Omit<TokenIo, keyof CommandIo> = {
  */
 export function tokenOf({ tokenFile }: { readonly tokenFile?: string }, io: TokenIo): string {
   const text = tokenFile === undefined ? io.environment.HEADGATE_ADMIN_TOKEN : readText(tokenFile, io)
-  const token = text?.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#'))
+  const lines = text?.split('\n').map((line) => line.trim())
+  const token = lines?.find((line) => line !== '' && !line.startsWith('#'))
   if (token === undefined)
     throw new AdminError('It needs the token of admin.tokenFile: --token-file FILE, or HEADGATE_ADMIN_TOKEN')
-  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token.trim()))
+  if (!isBearerToken(token))
     throw new AdminError('The token has characters that no token has: it is letters, digits and . _ ~ + / - (RFC 6750)')
-  return token.trim()
+  return token
 }
 
 /** @throws {AdminError} */

@@ -1,17 +1,12 @@
 /** Arguments of `headgate explain`. */
+import type { ExplainBody } from '../admin/explanations.ts'
 import { listenAddress, oneOf, type ParsedInput, UsageError } from './flag-values.ts'
 import type { ListenAddress } from './listen-address.ts'
 
 export interface ExplainCommand {
   readonly name: 'explain'
   /** What the API gets. */
-  readonly body: {
-    readonly url: string
-    readonly method?: string
-    readonly headers?: readonly { readonly name: string; readonly value: string }[]
-    readonly client?: string
-    readonly listener?: string
-  }
+  readonly body: ExplainBody
   /** Of the admin API. */
   readonly admin: ListenAddress
   /** File with its token; absent: that of the environment. */

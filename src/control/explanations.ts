@@ -1,10 +1,9 @@
 /** Requests that are explained: of what a user writes a request is made, and a worker says what it would do with it. */
 import type { ExplainBody, ExplainOutcome, Explanations as ExplanationRequests } from '../admin/explanations.ts'
 import type { ExplainAnswer, ExplainQuestion } from '../exchange/explain.ts'
-import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { defaultPort } from '../pattern/host.ts'
-import type { ToWorker } from '../thread/messages.ts'
+import { WorkerQuestions, type WorkerQuestionsEdges } from '../thread/worker-questions.ts'
 
 /** One of the settings that is open. */
 export interface NamedListener {
@@ -13,41 +12,29 @@ export interface NamedListener {
   readonly tls: boolean
 }
 
-export interface ExplanationsOptions {
-  readonly time: Pick<TimerClock, 'after'>
+export interface ExplanationsOptions extends WorkerQuestionsEdges {
   readonly listeners: () => readonly NamedListener[]
-  /** Asks any worker. @returns false: there is none */
-  readonly ask: (message: ToWorker) => boolean
 }
 
-const ANSWER_WITHIN: Milliseconds = 4_000
-
 export class Explanations implements ExplanationRequests {
-  readonly #options: ExplanationsOptions
-  readonly #asked = new Map<number, (answer: ExplainAnswer | null) => void>()
-  #last = 0
+  readonly #listeners: ExplanationsOptions['listeners']
+  readonly #questions: WorkerQuestions<ExplainAnswer>
 
   constructor(options: ExplanationsOptions) {
-    this.#options = options
+    this.#listeners = options.listeners
+    this.#questions = new WorkerQuestions(options)
   }
 
   async explain(body: ExplainBody): Promise<ExplainOutcome> {
-    const question = questionOf(body, this.#options.listeners())
+    const question = questionOf(body, this.#listeners())
     if (typeof question === 'string') return refusal(422, 'InvalidExplain', 'It cannot be explained', question)
-    const id = ++this.#last
-    const { promise, resolve } = Promise.withResolvers<ExplainAnswer | null>()
-    this.#asked.set(id, resolve)
-    const stop = this.#options.time.after(ANSWER_WITHIN, () => resolve(null))
-    if (!this.#options.ask({ type: 'explain', id, question })) resolve(null)
-    const view = await promise
-    stop()
-    this.#asked.delete(id)
+    const view = await this.#questions.ask((id) => ({ type: 'explain', id, question }))
     return view === null ? refusal(503, 'NotServing', 'No worker answers', 'Try again') : { ok: true, view }
   }
 
   /** What a worker says; null: it has no tables yet. */
   explained(id: number, answer: ExplainAnswer | null): void {
-    this.#asked.get(id)?.(answer)
+    this.#questions.answered(id, answer)
   }
 }
 

@@ -1,5 +1,6 @@
 /** How replicas tell each other of purges, by the settings and the place where this runs. */
 import type { SettingsObject } from '../api/settings.ts'
+import { parseSocketAddress } from '../pattern/host.ts'
 import { TokenFile, type TokenPurpose } from '../source/token-file.ts'
 import type { PeerSettings } from './cache/caches.ts'
 import type { ControlData } from './thread-messages.ts'
@@ -18,10 +19,12 @@ export function peerSettings(
 ): PeerSettings | undefined {
   if (settings?.peers.keyFile === undefined || type !== 'kubernetes') return undefined
   const { address, keyFile } = settings.peers
-  const [, host, port] = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(address)?.filter((part) => part !== undefined) ?? []
+  const listen = parseSocketAddress(address)
+  // No process starts with another one.
+  if (listen === undefined) return undefined
   const keys = new TokenFile(keyFile, KEYS)
   return {
-    listen: { host: host || undefined, port: Number(port) },
+    listen,
     secrets: async () => {
       const read = await keys.read()
       return read.ok ? { ok: true, secrets: read.digests } : read

@@ -172,53 +172,32 @@ export interface RepeatedRecord {
 /** What {@link recordExchange} says of a GET without a body that is answered here, in one turn. */
 export function recordRepeat(
   { timers, metrics, accessLog, random }: ExchangeContext,
-  { address, listener }: Peer,
+  peer: Peer,
   { host, path, query, status, cache, route, rule, bytesOut }: RepeatedRecord,
   startedAt: Milliseconds,
   wall: Milliseconds,
 ): void {
   const duration = timers.touch() - startedAt
   metrics.exchangeStarted()
+  withoutExchange(peer, status, wall, bytesOut)
   const ended = ENDED
-  ended.listener = listener.metricsRow
   ended.method = GET
-  ended.status = status
-  ended.grpc = NO_GRPC_CALL
   ended.reason = -1
-  ended.backendRow = -1
   ended.durationMs = duration
-  ended.upstreamMs = -1
-  ended.bytesIn = 0
-  ended.bytesOut = bytesOut
   metrics.exchangeEnded(ended)
   const record = RECORD
-  record.time = wall
   record.id = makeRequestId(random)
-  record.client = address
-  record.listener = listener.name
   record.method = 'GET'
   record.host = host
   record.path = path
   record.query = query
   record.protocol = 'HTTP/1.1'
-  record.status = status
-  record.grpcStatus = NO_GRPC_STATUS
   record.reason = ''
   record.detail = ''
-  record.note = ''
-  record.dryRun = ''
   record.cache = cache
-  record.consumer = ''
   record.route = route
   record.rule = rule
-  record.backend = ''
-  record.endpoint = ''
-  record.attempts = 0
   record.duration = duration
-  record.upstreamDuration = -1
-  record.bytesIn = 0
-  record.bytesOut = bytesOut
-  record.userAgent = ''
   accessLog.write(record)
 }
 
@@ -235,47 +214,53 @@ export interface Refusal {
 export function recordRefusal(context: ExchangeContext, refusal: Refusal): void {
   const { peer, error, request, id, bytesOut } = refusal
   const { protocol, method, target } = request
-  const wall = context.clock.wall()
+  withoutExchange(peer, error.status, context.clock.wall(), bytesOut)
   const ended = ENDED
-  ended.listener = peer.listener.metricsRow
   ended.method = methodClass(method)
-  ended.status = error.status
-  ended.grpc = NO_GRPC_CALL
   ended.reason = REASON_INDEX.get(error.reason)!
-  ended.backendRow = -1
   ended.durationMs = 0
-  ended.upstreamMs = -1
-  ended.bytesIn = 0
-  ended.bytesOut = bytesOut
   context.metrics.exchangeEnded(ended)
   const record = RECORD
   const mark = target.indexOf('?')
-  record.time = wall
   record.id = id
-  record.client = peer.address
-  record.listener = peer.listener.name
   record.method = method
   record.host = ''
   record.path = mark < 0 ? target : target.slice(0, mark)
   record.query = mark < 0 ? undefined : target.slice(mark + 1)
   record.protocol = protocol
-  record.status = error.status
-  record.grpcStatus = NO_GRPC_STATUS
   record.reason = error.reason
   record.detail = error.detail
-  record.note = ''
-  record.dryRun = ''
   record.cache = ''
-  record.consumer = ''
   record.route = ''
   record.rule = ''
+  record.duration = 0
+  context.accessLog.write(record)
+}
+
+/** What is the same of all that is answered here for a request that is not read as an exchange. */
+function withoutExchange({ address, listener }: Peer, status: number, wall: Milliseconds, bytesOut: number): void {
+  const ended = ENDED
+  ended.listener = listener.metricsRow
+  ended.status = status
+  ended.grpc = NO_GRPC_CALL
+  ended.backendRow = -1
+  ended.upstreamMs = -1
+  ended.bytesIn = 0
+  ended.bytesOut = bytesOut
+  const record = RECORD
+  record.time = wall
+  record.client = address
+  record.listener = listener.name
+  record.status = status
+  record.grpcStatus = NO_GRPC_STATUS
+  record.note = ''
+  record.dryRun = ''
+  record.consumer = ''
   record.backend = ''
   record.endpoint = ''
   record.attempts = 0
-  record.duration = 0
   record.upstreamDuration = -1
   record.bytesIn = 0
   record.bytesOut = bytesOut
   record.userAgent = ''
-  context.accessLog.write(record)
 }

@@ -8,15 +8,16 @@ import { REASONS, type Reason } from '../lib/reason.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
 import { Fields } from '../message/fields.ts'
 import { FRAMING_FIELDS } from '../message/framing-fields.ts'
-import { type CredentialNames, concealQuery } from '../pattern/concealed.ts'
+import { type CredentialNames, concealUrl } from '../pattern/concealed.ts'
 import { normalizeHost } from '../pattern/host.ts'
-import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
+import { normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
 import { Attributes } from '../policy/attribute.ts'
 import { takeSessionCookies } from '../policy/auth/oidc/session-cookies.ts'
-import type { DryExchange } from '../policy/exchange.ts'
+import type { DryRun } from '../policy/dry-run.ts'
 import { explainChain, explainFilters } from '../policy/explain-chain.ts'
 import type { Explanation } from '../policy/filter.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import { explainMatch, type MatchExplanation } from '../routing/explain-match.ts'
@@ -25,10 +26,12 @@ import type { ListedMatch } from '../routing/listing.ts'
 import { match } from '../routing/match.ts'
 import type { RouteRequest } from '../routing/request.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import { DEFAULT_TLS_OPTIONS, type HostTls, httpModeOf } from '../snapshot/host-tls.ts'
+import { DEFAULT_TLS_OPTIONS, type HostTls } from '../snapshot/host-tls.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { ClientResolver } from './client-address.ts'
+import { refusesSlash } from './routing.ts'
+import { type ClearTextRefusal, carries, clearTextRefusal } from './transport-security.ts'
 
 /** A request that nobody makes. */
 export interface ExplainQuestion {
@@ -96,24 +99,22 @@ export interface ExplainHost {
 /** What is known as soon as the request is admitted; the rest is added to it. */
 type Admitted = Omit<ExplainAnswer, 'filters' | 'lost' | 'lostComplete' | 'backends'>
 
-/** @returns the answer, and the same with what a store has to be asked for */
+/** @returns what a worker knows, and what a store has to be asked for */
 export async function explainRequest(question: ExplainQuestion, host: ExplainHost): Promise<ExplainAnswer> {
-  const { answer, explanations } = explainNow(question, host)
-  const cache = explanations.find((explanation) => explanation.cache !== undefined)
-  if (cache?.complete === undefined) return answer
-  const whole = await cache.complete()
-  const filters = explanations.map((one) => filterView(one === cache ? whole : one))
-  return { ...answer, filters, ...(whole.cache !== undefined && { cache: whole.cache }) }
+  const { explanations, ...answer } = explainNow(question, host)
+  const whole = await Promise.all(explanations.map((one) => one.complete?.() ?? one))
+  const cache = whole.find((one) => one.cache !== undefined)?.cache
+  return { ...answer, filters: whole.map(filterView), ...(cache !== undefined && { cache }) }
 }
 
-interface Explained {
-  readonly answer: ExplainAnswer
+/** What is known in one turn of the loop. */
+interface Explained extends Omit<ExplainAnswer, 'filters' | 'cache'> {
   readonly explanations: readonly Explanation[]
 }
 
 function explainNow(question: ExplainQuestion, host: ExplainHost): Explained {
   const { tables } = host
-  const { method, scheme, authority, target } = question
+  const { method, authority, target } = question
   const mark = target.indexOf('?')
   const rawPath = mark < 0 ? target : target.slice(0, mark)
   const query = mark < 0 ? undefined : target.slice(mark + 1)
@@ -134,7 +135,7 @@ function explainNow(question: ExplainQuestion, host: ExplainHost): Explained {
   const request = fieldsOf(question)
   const client = host.clients.resolve(peer, authority, named, request)
   const admitted = { ...about, client: client.address }
-  if (scheme === 'https' && tls?.mode === 'Passthrough')
+  if (!carries(peer, tls))
     return refused(admitted, 'MisdirectedRequest', 'its TLS is not ended here: the connection goes through as it is')
   const routed: RouteRequest = {
     ...{ method, host: named.host, path, query, frontend, request, authority },
@@ -165,11 +166,11 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   const matched = explainMatch(tables.tables, routed, rule)
   const linked = rule === undefined ? null : (tables.policies[rule.policyIndex] ?? null)
   const about = { ...admitted, ...matchedView(matched, rule) }
-  const strictly = linked === null || linked.policy.pathEncoding === 'Strict'
-  if (strictly && hasEncodedSlash(routed.path)) return refused(about, 'BadPath', 'it has an encoded slash')
+  if (refusesSlash(tables, found, routed.path)) return refused(about, 'BadPath', 'it has an encoded slash')
   if (typeof found === 'string') return refused(about, found, nothingFound(matched, question))
-  const refusal = clearTextRefusal(client.forwarding.origin.scheme, tls, rule!)
-  if (refusal !== undefined && way.peer.tls === null) return ended(about, refusal)
+  const { scheme } = client.forwarding.origin
+  const refusal = way.peer.tls === null ? clearTextRefusal(scheme, tls, rule!) : undefined
+  if (refusal !== undefined) return ended(about, refusalView(refusal))
   if (rule!.refuse !== undefined) return refused(about, rule!.refuse)
   if (linked === null) return refused(about, 'InternalError', 'its policies cannot be used; the log says why')
   const x = dryExchange(question, way, rule!, prefixLength, linked.policy)
@@ -177,25 +178,20 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   const { filters, registry } = host
   const explanations =
     linked.chain === null ? explainChain(linked.policy, filters, x, registry) : explainFilters(linked.chain.filters, x)
-  const cache = explanations.find((explanation) => explanation.cache !== undefined)?.cache
   const credentials = linked.chain?.filters.find((filter) => filter.credentials !== undefined)?.credentials
-  const answer: ExplainAnswer = {
+  return {
     ...about,
     url: shownUrl(question, credentials),
-    filters: explanations.map(filterView),
-    ...(cache !== undefined && { cache }),
+    explanations,
     backends: rule!.backends.map(
       ({ backendIndex, refuse }) => tables.backends[backendIndex]?.id ?? refuse ?? 'unknown',
     ),
   }
-  return { answer, explanations }
 }
 
 /** @param more where the rule looks for credentials */
 function shownUrl({ scheme, authority, target }: ExplainQuestion, more?: CredentialNames): string {
-  const mark = target.indexOf('?')
-  const shown = mark < 0 ? target : `${target.slice(0, mark)}?${concealQuery(target.slice(mark + 1), more)}`
-  return `${scheme}://${authority}${shown}`
+  return `${scheme}://${authority}${concealUrl(target, more)}`
 }
 
 function filterView({ filter, effect, status }: Explanation): ExplainedFilter {
@@ -209,17 +205,16 @@ function refused(about: Admitted & Partial<ExplainAnswer>, reason: Reason, detai
 
 function ended(about: Admitted & Partial<ExplainAnswer>, refusal: NonNullable<ExplainAnswer['refused']>): Explained {
   const { lost = [], lostComplete = true } = about
-  return { answer: { ...about, lost, lostComplete, filters: [], backends: [], refused: refusal }, explanations: [] }
+  return { ...about, lost, lostComplete, explanations: [], backends: [], refused: refusal }
 }
 
 function matchedView(
   { hostname, won, lost, complete }: MatchExplanation,
   rule: RuleView | undefined,
 ): Pick<ExplainAnswer, 'hostname' | 'lost' | 'lostComplete' | 'match'> {
-  const won_ = won === undefined ? undefined : matchView(won)
   // One that stands behind more matches than are read.
   const unread = rule && { route: rule.route, rule: rule.rule, hostname: hostname ?? '', path: { type: '', value: '' } }
-  const shown = won_ ?? unread
+  const shown = won === undefined ? unread : matchView(won)
   return {
     ...(hostname !== undefined && { hostname }),
     ...(shown !== undefined && { match: shown }),
@@ -245,22 +240,12 @@ function nothingFound({ hostname }: MatchExplanation, { listener }: ExplainQuest
     : `${hostname} has rules, and a hostname that matches is final`
 }
 
-/** In clear text: the host's owner, or the rule, may want https. */
-function clearTextRefusal(
-  scheme: 'http' | 'https',
-  tls: HostTls | null,
-  rule: RuleView,
-): NonNullable<ExplainAnswer['refused']> | undefined {
-  if (scheme === 'https') {
-    if (tls?.options.clientCertificate?.mode !== 'Require') return undefined
-    const detail = 'the host demands a client certificate, which a proxy cannot hand on'
-    return { reason: 'MisdirectedRequest', status: REASONS.MisdirectedRequest.status, detail }
-  }
-  const mode = httpModeOf(tls, rule)
-  if (mode === 'Serve') return undefined
-  if (mode === 'Redirect') return { reason: 'HttpRedirect', status: 308, detail: 'the host is served by https alone' }
-  const { status, title } = REASONS.ClearTextClosed
-  return { reason: 'ClearTextClosed', status, detail: title }
+function refusalView(reason: ClearTextRefusal): NonNullable<ExplainAnswer['refused']> {
+  if (reason === 'Redirect') return { reason: 'HttpRedirect', status: 308, detail: 'the host is served by https alone' }
+  const { status, title } = REASONS[reason]
+  const detail =
+    reason === 'MisdirectedRequest' ? 'the host demands a client certificate, which a proxy cannot hand on' : title
+  return { reason, status, detail }
 }
 
 function peerOf(
@@ -286,8 +271,8 @@ function dryExchange(
   { routed, client }: Routed,
   rule: RuleView,
   matchedPrefix: number,
-  policy: DryExchange['policy'],
-): DryExchange & Pick<Attributes, 'set'> {
+  policy: PolicySet,
+): DryRun {
   const attributes = new Attributes()
   const { method, host, path, query, request, clientAddress } = routed
   const fieldOf = (wanted: string): string | undefined => question.fields.find(([name]) => name === wanted)?.[1]

@@ -85,13 +85,11 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   x.status = status
   if (reason !== undefined) x.reason = reason
   x.headSent = true
-  const text = body instanceof TextBody ? body.text : undefined
-  const whole = body instanceof TextBody ? null : body
-  if (steps === null && (whole === null || whole instanceof Uint8Array)) {
+  if (steps === null && (body === null || body instanceof Uint8Array || body instanceof TextBody)) {
     const { repeatable } = response
     const sent = repeatable === undefined ? undefined : repeatOf(x, status, fields, head.bodyLength ?? 0, repeatable)
     const complete: CompleteResponse =
-      text === undefined ? { status, fields, body: whole } : { status, fields, body: null, text }
+      body instanceof TextBody ? { status, fields, body: null, text: body.text } : { status, fields, body }
     x.downstream.sendComplete(sent === undefined ? complete : { ...complete, sent }, close)
     return finish(x)
   }

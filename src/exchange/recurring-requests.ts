@@ -31,20 +31,19 @@ export class RecurringRequests {
   readonly #places: (Recurring | null)[] = new Array(PLACES).fill(null)
   /** Hashes of what has come once at least. */
   readonly #seen = new Int32Array(PLACES)
-  #count = 0
+  /** Of all that is kept; 0: nothing is. */
   #bytes = 0
 
   /** Whatever led to the responses may be different now: tables, settings. */
   clear(): void {
-    if (this.#count === 0) return
+    if (this.#bytes === 0) return
     this.#places.fill(null)
-    this.#count = 0
     this.#bytes = 0
   }
 
   /** @param bytes of which the first `length` are all that was read of a connection between two requests */
   find({ listener }: Peer, bytes: Uint8Array, length: number): Repeat | null {
-    if (this.#count === 0 || length > MAX_HEAD) return null
+    if (this.#bytes === 0 || length > MAX_HEAD) return null
     const known = this.#places[hashOf(bytes, length) & (PLACES - 1)]!
     if (known === null || known.listener !== listener || known.head.length !== length) return null
     const { head } = known
@@ -66,9 +65,7 @@ export class RecurringRequests {
   keep({ listener }: Peer, head: Uint8Array, repeat: Repeat, bytes: number): void {
     if (this.#bytes + bytes + head.length > MAX_BYTES) this.clear()
     const place = hashOf(head, head.length) & (PLACES - 1)
-    const before = this.#places[place]!
-    if (before === null) this.#count++
-    else this.#bytes -= before.bytes
+    this.#bytes -= this.#places[place]?.bytes ?? 0
     const recurring = { head: Uint8Array.from(head), listener, repeat, bytes: bytes + head.length }
     this.#places[place] = recurring
     this.#bytes += recurring.bytes

@@ -6,6 +6,7 @@
  * no proxy is trusted, and the one who has stored the response says each time that it is the one to be given. What is
  * sent, logged and counted is the same as for a request that is read.
  */
+import { pairLines } from '../http/field-lines.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Repeatable, SentText } from '../message/local-response.ts'
 import type { Peer } from '../transport/peer.ts'
@@ -47,7 +48,7 @@ class Offer implements SentText {
     this.#status = status
     this.#bytesOut = bytesOut
     this.#repeatable = repeatable
-    this.#lines = linesOf(added)
+    this.#lines = pairLines(added)
   }
 
   sent(text: string): void {
@@ -90,7 +91,7 @@ class RepeatedResponse implements Repeat {
     if (added === null) return null
     if (added !== this.#added) {
       this.#added = added
-      this.#text = flat(`${this.#before}${linesOf(added)}${this.#after}`)
+      this.#text = flat(`${this.#before}${pairLines(added)}${this.#after}`)
     }
     recordRepeat(context, peer, this.#record, startedAt, wall)
     return this.#text
@@ -99,10 +100,3 @@ class RepeatedResponse implements Repeat {
 
 /** In one piece, which it would be made into each time that it is written. */
 const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
-
-/** @param pairs flat: name, value, … */
-function linesOf(pairs: readonly string[]): string {
-  let text = ''
-  for (let i = 0; i < pairs.length; i += 2) text += `${pairs[i]}: ${pairs[i + 1]}\r\n`
-  return text
-}

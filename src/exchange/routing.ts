@@ -1,5 +1,6 @@
 /** Routed: the rule that the request matches, with the policy set that is linked for it. */
 import { GatewayError } from '../lib/error.ts'
+import type { LinkedTables } from '../link/linked-tables.ts'
 import { hasEncodedSlash } from '../pattern/path.ts'
 import { takeSessionCookies } from '../policy/auth/oidc/session-cookies.ts'
 import { tlsOf } from '../routing/find-host.ts'
@@ -22,9 +23,7 @@ export function route(x: ProxyExchange): boolean {
   x.hostTls = tls
   if (!carries(peer, tls)) return refuse(x, 'MisdirectedRequest')
   const found = match(tables.tables, x)
-  const strictly =
-    typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
-  if (strictly && hasEncodedSlash(x.path)) return refuse(x, 'BadPath')
+  if (refusesSlash(tables, found, x.path)) return refuse(x, 'BadPath')
   if (typeof found === 'string') return refuse(x, found)
   const { rule } = found
   x.tables = tables
@@ -47,4 +46,11 @@ export function route(x: ProxyExchange): boolean {
   const { call } = x
   if (call !== null) takeDeadline(x, call)
   return true
+}
+
+/** Whether the path has an encoded slash that it may not have: only a rule can let it pass. */
+export function refusesSlash(tables: LinkedTables, found: ReturnType<typeof match>, path: string): boolean {
+  const strictly =
+    typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
+  return strictly && hasEncodedSlash(path)
 }

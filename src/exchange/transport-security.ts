@@ -23,25 +23,40 @@ export function carries({ tls: connection }: Peer, tls: HostTls | null): boolean
   return tls?.mode !== 'Passthrough' && (tls?.options ?? DEFAULT_TLS_OPTIONS).key === connection.optionsKey
 }
 
+/** `Redirect`: it is sent to https. */
+export type ClearTextRefusal = 'MisdirectedRequest' | 'ClearTextClosed' | 'Redirect'
+
 /**
  * A request that came in clear text.
  *
- * @returns false: it has been answered
+ * @param scheme that its client uses
+ * @returns undefined: it is served
  */
-export function admitClearText(x: ProxyExchange, tls: HostTls | null, rule: RuleView): boolean {
+export function clearTextRefusal(
+  scheme: 'http' | 'https',
+  tls: HostTls | null,
+  rule: RuleView,
+): ClearTextRefusal | undefined {
   // A trusted proxy says that its client uses https; the host's options are then that proxy's matter, but for the
   // certificate, which it cannot hand on.
-  if (x.forwarding.origin.scheme === 'https')
-    return tls?.options.clientCertificate?.mode === 'Require' ? refuse(x, 'MisdirectedRequest') : true
+  if (scheme === 'https') return tls?.options.clientCertificate?.mode === 'Require' ? 'MisdirectedRequest' : undefined
   switch (httpModeOf(tls, rule)) {
     case 'Serve':
-      return true
+      return undefined
     case 'Closed':
-      return refuse(x, 'ClearTextClosed')
+      return 'ClearTextClosed'
     case 'Redirect':
-      redirectToTls(x)
-      return false
+      return 'Redirect'
   }
+}
+
+/** @returns false: the request has been answered */
+export function admitClearText(x: ProxyExchange, tls: HostTls | null, rule: RuleView): boolean {
+  const refusal = clearTextRefusal(x.forwarding.origin.scheme, tls, rule)
+  if (refusal === undefined) return true
+  if (refusal !== 'Redirect') return refuse(x, refusal)
+  redirectToTls(x)
+  return false
 }
 
 function redirectToTls(x: ProxyExchange): void {

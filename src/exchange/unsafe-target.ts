@@ -28,8 +28,9 @@ export function findUnsafeTarget(x: ProxyExchange, tables: LinkedTables): void {
 
 function targetOf(x: ProxyExchange, tables: LinkedTables, request: Fields): UnsafeTarget | null {
   const rule = ruleOfGet(x, tables, request)
-  const filter = rule && (tables.policies[rule.policyIndex]?.unsafeListener ?? null)
-  return filter == null ? null : { filter, route: rule!.route }
+  if (rule === undefined) return null
+  const filter = tables.policies[rule.policyIndex]?.unsafeListener ?? null
+  return filter === null ? null : { filter, route: rule.route }
 }
 
 /** An upstream has answered it. */

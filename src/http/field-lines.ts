@@ -40,7 +40,7 @@ function spelled(fields: Fields): string {
 }
 
 /** @param pairs flat: name, value, … */
-function pairLines(pairs: readonly string[]): string {
+export function pairLines(pairs: readonly string[]): string {
   let text = ''
   for (let i = 0; i < pairs.length; i += 2) text += `${pairs[i]}: ${pairs[i + 1]}\r\n`
   return text

@@ -83,8 +83,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   /** See {@link RequestHandler.repeat}. @returns true: it was answered */
   repeat(bytes: Buffer, length: number): boolean {
-    const { requests, timers, draining, options } = this.#server
     if (this.#state !== READING || this.#reader.held !== null || this.#halfClosed) return false
+    const { requests, timers, draining, options } = this.#server
     if (requests.repeat === undefined || draining || this.peer.listener.leaving || !this.#writer.room) return false
     const text = requests.repeat(this.peer, bytes, length)
     if (text === null) return false

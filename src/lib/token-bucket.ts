@@ -20,14 +20,17 @@ export class TokenBucket {
     this.#at = now()
   }
 
-  /** @returns 0 when a token was taken, else the time until one is available */
-  take(): Milliseconds {
+  /**
+   * @param count of tokens, no more than the burst
+   * @returns 0 when they were taken, else the time until so many are available
+   */
+  take(count = 1): Milliseconds {
     const { perSecond, burst } = this.#rate
     const now = this.#now()
     this.#tokens = Math.min(burst, this.#tokens + (Math.max(0, now - this.#at) * perSecond) / 1_000)
     this.#at = now
-    if (this.#tokens < 1) return Math.ceil(((1 - this.#tokens) * 1_000) / perSecond)
-    this.#tokens--
+    if (this.#tokens < count) return Math.ceil(((count - this.#tokens) * 1_000) / perSecond)
+    this.#tokens -= count
     return 0
   }
 }

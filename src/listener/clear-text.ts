@@ -13,12 +13,11 @@ import type { Peer } from '../transport/peer.ts'
 export const clearText: ClientProtocol = {
   accept(socket: Socket, peer: Peer, context: ServerContext, early: Buffer | null): void {
     let receive = (bytes: Buffer): void => choose(bytes)
-    let h1: H1Connection | null = null
     const own = adopt(
       socket,
       (bytes) => receive(bytes),
       (bytes, length) => {
-        if (first !== null || h1 === null || !h1.repeat(bytes, length)) return false
+        if (first !== null || !h1.repeat(bytes, length)) return false
         receive = deliver
         return true
       },
@@ -28,8 +27,7 @@ export const clearText: ClientProtocol = {
       deliver = to
       return own
     }
-    const connection = new H1Connection(take, peer, context)
-    h1 = connection
+    const h1 = new H1Connection(take, peer, context)
     let first: Buffer | null = null
     const choose = (bytes: Buffer): void => {
       first = first === null ? bytes : Buffer.concat([first, bytes])
@@ -37,8 +35,7 @@ export const clearText: ClientProtocol = {
       // Of bytes so few none is a whole request of HTTP/1.1, whose deadline for a head holds until then.
       if (preface === null) return
       if (preface) {
-        connection.release()
-        h1 = null
+        h1.release()
         for (const event of ['end', 'drain', 'error', 'close']) own.removeAllListeners(event)
         new H2Connection(take, peer, context)
       }

@@ -27,6 +27,12 @@ export function concealQuery(query: string, more?: CredentialNames): string {
   )
 }
 
+/** A URL or a target, with its query as {@link concealQuery} shows it. */
+export function concealUrl(url: string, more?: CredentialNames): string {
+  const mark = url.indexOf('?')
+  return mark < 0 ? url : `${url.slice(0, mark)}?${concealQuery(url.slice(mark + 1), more)}`
+}
+
 /** `accessToken` and `access.token` as `access_token`. */
 function words(name: string): string {
   return decodeFormText(name)

@@ -25,6 +25,19 @@ export function joinHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+export interface SocketAddress {
+  /** IP literal; undefined means every address of the machine. */
+  readonly host: string | undefined
+  readonly port: number
+}
+
+/** Parses `127.0.0.1:9901`, `[::1]:9901` or `:9901`. @returns undefined for any other text */
+export function parseSocketAddress(text: string): SocketAddress | undefined {
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
+  if (parts === null || Number(parts[3]) > 65_535) return undefined
+  return { host: parts[1] ?? (parts[2] || undefined), port: Number(parts[3]) }
+}
+
 const NAME = 1
 const UPPER = 2
 /**

@@ -15,7 +15,7 @@ export interface DryExchange {
   readonly method: string
   /** What the request is matched by. Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
   readonly host: string
-  /** `host[:port]` as the client has written it; undefined in a dry run. */
+  /** `host[:port]` as the client has written it. */
   readonly authority?: string
   /** The origin that the client used, also behind trusted proxies. For URLs in responses. */
   readonly origin: ClientOrigin

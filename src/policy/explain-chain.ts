@@ -2,7 +2,7 @@
 import { GatewayError } from '../lib/error.ts'
 import { REASONS } from '../lib/reason.ts'
 import { BUILT_IN, createFilters, dispose } from './chain.ts'
-import { DryRun } from './dry-run.ts'
+import { type DryRun, dryRunOf } from './dry-run.ts'
 import type { DryExchange } from './exchange.ts'
 import type { Explanation, Filter } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
@@ -14,7 +14,7 @@ import type { FilterServices } from './services.ts'
  * asked. A credential is taken for accepted.
  */
 export function explainFilters(filters: readonly Filter[], given: DryExchange): Explanation[] {
-  const x = new DryRun(given)
+  const x = dryRunOf(given)
   const explanations: Explanation[] = []
   for (const filter of filters) {
     const explanation = explained(filter, x)

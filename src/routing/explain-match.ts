@@ -6,13 +6,12 @@
 import { GatewayError } from '../lib/error.ts'
 import { CidrSet } from '../pattern/cidr.ts'
 import type { BlockView } from '../snapshot/block-view.ts'
-import { readText } from '../snapshot/block-view.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import type { FoundHost, RouteTables, RuleView, VirtualHostPlace } from '../snapshot/route-tables.ts'
 import type { ValueMatch } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { findHost } from './find-host.ts'
-import { type ListedMatch, readMatch } from './listing.ts'
+import { hostnameOf, type ListedMatch, readMatch } from './listing.ts'
 import { Candidates, findKey, PathScan } from './path-scan.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
@@ -66,10 +65,6 @@ export function explainMatch(
     if (won !== undefined) break
   }
   return { hostname, won, lost, complete: lost.length < MAX_LOST }
-}
-
-function hostnameOf({ block, at }: VirtualHostPlace): string {
-  return readText(block, at + block.words[at + L.VHOST_HOSTNAME]!)
 }
 
 interface Candidate {

@@ -33,8 +33,7 @@ interface ListedHost {
 export function* listMatches(tables: RouteTables, frontend: string): Generator<ListedMatch> {
   const hosts: ListedHost[] = []
   for (const layers of tables.hostsOf(tables.frontendAt(tables.frontends.find(frontend)))) {
-    const { block, at } = layers
-    hosts.push({ hostname: readText(block, at + block.words[at + L.VHOST_HOSTNAME]!), layers })
+    hosts.push({ hostname: hostnameOf(layers), layers })
   }
   hosts.sort(compareHosts)
   for (const { hostname, layers } of hosts) yield* matchesOfLayers(tables, hostname, layers)
@@ -53,6 +52,10 @@ export function* listMatchesOf(tables: RouteTables, frontend: string, hostname: 
 function* matchesOfLayers(tables: RouteTables, hostname: string, layers: HostLayers): Generator<ListedMatch> {
   yield* matchesOf(tables, hostname, layers)
   if (layers.common !== undefined) yield* matchesOf(tables, hostname, layers.common)
+}
+
+export function hostnameOf({ block, at }: VirtualHostPlace): string {
+  return readText(block, at + block.words[at + L.VHOST_HOSTNAME]!)
 }
 
 function compareHosts({ hostname: a }: ListedHost, { hostname: b }: ListedHost): number {

@@ -90,6 +90,11 @@ export class TokenFile {
   }
 }
 
+/** Whether it can stand behind `Bearer` (RFC 6750 section 2.1). */
+export function isBearerToken(text: string): boolean {
+  return /^[A-Za-z0-9._~+/-]+=*$/.test(text)
+}
+
 /** @returns digests, or the error without any content */
 function parseTokens(text: string, minLength: number): readonly Buffer[] | string {
   const digests: Buffer[] = []
@@ -97,8 +102,7 @@ function parseTokens(text: string, minLength: number): readonly Buffer[] | strin
     const token = line.trim()
     if (token === '' || token.startsWith('#')) continue
     const where = `line ${index + 1}`
-    // RFC 6750 section 2.1: what can stand behind `Bearer`.
-    if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token))
+    if (!isBearerToken(token))
       return `is not usable: ${where} is not a token (letters, digits, - . _ ~ + / and = at the end); generate one with: openssl rand -base64 32`
     if (token.length < minLength || token.length > MAX_LENGTH)
       return `is not usable: the token in ${where} has ${token.length} characters, allowed are ${minLength} to ${MAX_LENGTH}; generate one with: openssl rand -base64 32`

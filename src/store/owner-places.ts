@@ -1,6 +1,7 @@
 /**
- * Calls under way by owner, a namespace. It has no more of them than there is room left, so one with many clients
- * leaves half of the room to others, two of them leave a third, and who has none under way gets one.
+ * What is under way by owner, a namespace: calls, or bytes of them. It has no more of it than there is room left, so
+ * one with many clients leaves half of the room to others, two of them leave a third, and who has none under way
+ * begins.
  */
 export class OwnerPlaces {
   readonly #free: () => number
@@ -8,7 +9,7 @@ export class OwnerPlaces {
   readonly #owners = new Map<string, number>()
   #taken = 0
 
-  /** @param free how many more there may be now, of all owners */
+  /** @param free how much more there may be now, of all owners */
   constructor(free: () => number) {
     this.#free = free
   }
@@ -18,17 +19,18 @@ export class OwnerPlaces {
   }
 
   /** @returns false: it is not to begin */
-  take(owner: string): boolean {
+  take(owner: string, amount = 1): boolean {
     const own = this.#owners.get(owner) ?? 0
-    if (own > 0 && own >= this.#free()) return false
-    this.#taken++
-    this.#owners.set(owner, own + 1)
+    if (own > 0 && own + amount > this.#free()) return false
+    this.#taken += amount
+    this.#owners.set(owner, own + amount)
     return true
   }
 
-  giveBack(owner: string): void {
-    this.#taken--
-    const left = this.#owners.get(owner)! - 1
+  /** @param amount as it was taken */
+  giveBack(owner: string, amount = 1): void {
+    this.#taken -= amount
+    const left = this.#owners.get(owner)! - amount
     if (left > 0) this.#owners.set(owner, left)
     else this.#owners.delete(owner)
   }

@@ -1,6 +1,7 @@
 import type { SettingsObject } from '../api/settings.ts'
+import { parseSocketAddress, type SocketAddress } from '../pattern/host.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
-import { claimPorts, type PortClaim, parseAddress, type SocketAddress } from './ports.ts'
+import { claimPorts, type PortClaim } from './ports.ts'
 
 /**
  * Checks that every address in the settings can be bound, and resolves port 0 to a free port.
@@ -14,6 +15,8 @@ export async function claimConfiguredPorts(settings: SettingsObject): Promise<Re
   }))
   claims.push({ what: 'admin', address: addressOf(settings.admin.address, 'admin') })
   claims.push({ what: 'signals', address: signalsAddress(settings) })
+  // The control thread listens there; one before it may hold the port still.
+  if (settings.peers.keyFile !== undefined) addressOf(settings.peers.address, 'peers')
   const ports = await claimPorts(claims)
   const every = await everyAddress()
   const sockets = settings.listeners.map(({ name, address = every }, i) => ({ name, address, port: ports[i]! }))
@@ -34,7 +37,7 @@ export function signalsAddress(settings: SettingsObject): SocketAddress {
 }
 
 function addressOf(text: string, what: string): SocketAddress {
-  const address = parseAddress(text)
+  const address = parseSocketAddress(text)
   if (address === undefined)
     throw new Error(`${what}: "${text}" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`)
   return address

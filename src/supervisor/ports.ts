@@ -3,19 +3,7 @@
  * same port, and that process receives part of the connections.
  */
 import { type AddressInfo, createServer, isIPv6 } from 'node:net'
-
-export interface SocketAddress {
-  /** IP literal; undefined means every address of the machine. */
-  readonly host: string | undefined
-  readonly port: number
-}
-
-/** Parses `127.0.0.1:9901`, `[::1]:9901` or `:9901`. @returns undefined for any other text */
-export function parseAddress(text: string): SocketAddress | undefined {
-  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  if (parts === null || Number(parts[3]) > 65_535) return undefined
-  return { host: parts[1] ?? (parts[2] || undefined), port: Number(parts[3]) }
-}
+import type { SocketAddress } from '../pattern/host.ts'
 
 export function formatAddress(address: SocketAddress): string {
   const host = address.host ?? '*'

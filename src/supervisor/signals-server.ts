@@ -5,7 +5,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { SocketAddress } from './ports.ts'
+import type { SocketAddress } from '../pattern/host.ts'
 
 export interface HealthReport {
   /** Why the process is unhealthy; empty when it is healthy. */

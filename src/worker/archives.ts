@@ -104,11 +104,10 @@ export class WorkerArchives {
     const { clock, random, randomBytes, contents, problem, recovered } = this.#edges
     let away = false
     const report = (level: 'info' | 'warn', message: string): void => {
-      const said = away
-      away = level === 'warn'
-      if (away) problem(`the cache: ${message}`)
+      if (level === 'warn') problem(`the cache: ${message}`)
       // That it answers at first is nothing to be told.
-      else if (said) recovered(`the cache: ${message}`)
+      else if (away) recovered(`the cache: ${message}`)
+      away = level === 'warn'
     }
     // The other one says what is to be said.
     const edges = { contents, time: clock, random }

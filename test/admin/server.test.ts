@@ -259,6 +259,12 @@ suite('admin server', async () => {
         assert.equal(status, 405, `${method} ${path}`)
         assert.match(head, /allow: get, head/)
       }
+    const question = await exchange(
+      server,
+      'PUT /api/v1/explain?x HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 0',
+    )
+    assert.equal(question.status, 405)
+    assert.match(question.head, /allow: post/)
     const head = await exchange(server, 'HEAD /api/v1/routes HTTP/1.1\r\nhost: localhost')
     assert.equal(head.status, 200)
     assert.equal(head.body, '')

@@ -5,10 +5,10 @@ import { readSchemas } from '../../src/source/crds.ts'
 
 const VALIDATOR = createValidator(readSchemas())
 
-function validate(rule: object) {
+function validate(rule: object, policies: object = {}) {
   const rules = [{ name: 'a', ...rule }]
   const route = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Route', metadata: { name: 'r', namespace: 'n' } }
-  return VALIDATOR.check('Route', { ...route, spec: { rules } })
+  return VALIDATOR.check('Route', { ...route, spec: { rules, policies } })
 }
 
 const said = (problems: readonly { readonly path: readonly (string | number)[]; readonly message: string }[]) =>
@@ -28,6 +28,7 @@ describe('cache of a Route', () => {
     for (const rule of [
       { ...forward, policies: { cache: {} } },
       { ...respond, policies: { cache: { maxTTL: '0s' } } },
+      { ...respond, policies: { cache: { maxTTL: '0m' } } },
       respond,
     ]) {
       const result = validate(rule)
@@ -55,10 +56,17 @@ describe('cache of a Route', () => {
       { ...split, ...cached(['cookie:uid']) },
       { ...withCookie, ...cached(['cookie:part', 'header:x-user']) },
       { ...split, policies: { cache: { maxTTL: '0s' } } },
+      { ...split, policies: { cache: { maxTTL: '0m0s' } } },
     ]) {
       const result = validate(rule)
       assert.deepEqual(result.ok && result.warnings, [])
     }
+    // What the Route enforces is in force, whatever the rule states.
+    const [everybody, apart] = [{ cache: {} }, cached(['cookie:uid']).policies]
+    const shared = validate({ ...split, policies: apart }, { enforced: everybody })
+    assert.match(said(shared.ok ? shared.warnings : []).join(), /name cookie:uid in cache\.key\.by/)
+    const kept = validate({ ...split, policies: everybody }, { enforced: apart })
+    assert.deepEqual(kept.ok && kept.warnings, [])
   })
 
   it('has in key.query include or exclude, or neither and nothing about others', () => {

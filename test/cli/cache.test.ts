@@ -53,7 +53,7 @@ describe('headgate cache', () => {
     let out = ''
     let err = ''
     const files: Record<string, string> = {
-      token: '# comment\nword\nother\n',
+      token: '# comment\n  # and another one\nword\nother\n',
       urls: '# list\nhttp://a/1\n\n http://a/2 \n',
       many: 'http://a/\n'.repeat(10_001),
       odd: 'pass word\n',

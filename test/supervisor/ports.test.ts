@@ -2,20 +2,24 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, it } from 'node:test'
+import { createValidator } from '../../src/api/validate.ts'
+import { parseSocketAddress } from '../../src/pattern/host.ts'
+import { readSchemas } from '../../src/source/crds.ts'
+import { claimConfiguredPorts } from '../../src/supervisor/configured-ports.ts'
 import { descriptorLimit, divideDescriptors } from '../../src/supervisor/file-descriptors.ts'
-import { claimPorts, formatAddress, parseAddress } from '../../src/supervisor/ports.ts'
+import { claimPorts, formatAddress } from '../../src/supervisor/ports.ts'
 
 describe('an address to listen on', () => {
   it('is parsed with or without a host, IPv6 in brackets', () => {
-    assert.deepEqual(parseAddress('127.0.0.1:9901'), { host: '127.0.0.1', port: 9901 })
-    assert.deepEqual(parseAddress('[::1]:80'), { host: '::1', port: 80 })
-    assert.deepEqual(parseAddress(':9902'), { host: undefined, port: 9902 })
+    assert.deepEqual(parseSocketAddress('127.0.0.1:9901'), { host: '127.0.0.1', port: 9901 })
+    assert.deepEqual(parseSocketAddress('[::1]:80'), { host: '::1', port: 80 })
+    assert.deepEqual(parseSocketAddress(':9902'), { host: undefined, port: 9902 })
     for (const text of ['', '9901', '::1:80', '1.2.3.4:70000', 'a:b', '[::1]'])
-      assert.equal(parseAddress(text), undefined)
+      assert.equal(parseSocketAddress(text), undefined)
   })
 
   it('is formatted as it is parsed', () => {
-    for (const text of ['127.0.0.1:9901', '[::1]:80']) assert.equal(formatAddress(parseAddress(text)!), text)
+    for (const text of ['127.0.0.1:9901', '[::1]:80']) assert.equal(formatAddress(parseSocketAddress(text)!), text)
     assert.equal(formatAddress({ host: undefined, port: 8080 }), '*:8080')
   })
 })
@@ -77,6 +81,27 @@ describe('claiming ports', () => {
       claimPorts([{ what: 'admin', address: { host: '192.0.2.1', port: 0 } }]),
       /admin: 192\.0\.2\.1:0 is not an address of this machine/,
     )
+  })
+})
+
+describe('the ports of the settings', () => {
+  const validator = createValidator(readSchemas())
+  const claim = (more: object) => {
+    const verdict = validator.checkSettings({ admin: { address: ':0' }, signals: { address: ':0' }, ...more })
+    assert.ok(verdict.ok, JSON.stringify(verdict))
+    return claimConfiguredPorts({ ...verdict.object, listeners: [] })
+  }
+
+  it('are those that there are, also of replicas that tell each other', async () => {
+    const keyFile = '/etc/headgate-peers/key'
+    for (const what of ['signals', 'peers'])
+      await assert.rejects(claim({ [what]: { address: ':70000', ...(what === 'peers' && { keyFile }) } }), {
+        message: `${what}: ":70000" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`,
+      })
+    const { signals } = await claim({ peers: { address: '[::1]:9903', keyFile } })
+    assert.ok(signals > 0)
+    // Where they have no key nothing listens there.
+    assert.deepEqual((await claim({ peers: { address: ':70000' } })).failures, [])
   })
 })
 

@@ -29,6 +29,7 @@ import type { OtherReplicas } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
+import { WorkerQuestions } from '../../thread/worker-questions.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
 import { purgeView } from './purge-view.ts'
 import { type ServedRule, unknownNames } from './unknown-names.ts'
@@ -94,7 +95,6 @@ const PACED_NAMES = 32
 /** Of one namespace; more are purged as one, so that purges of others do not wait behind them. */
 const MAX_ENDED_RULES = 32
 const FAILS_FOR: Milliseconds = 3_000
-const ANSWER_WITHIN: Milliseconds = 4_000
 const MAX_WARM_UPS = 4
 const KEPT_WARM_UPS = 32
 
@@ -111,8 +111,7 @@ export class Caches implements CacheRequests {
   #where = ''
   #history: PurgeView['history'] = 'None'
   #lastWarmUp = 0
-  readonly #questions = new Map<number, (found: Found | undefined) => void>()
-  #lastQuestion = 0
+  readonly #questions: WorkerQuestions<Found>
   #problem: string | undefined
   #stopFailing: (() => void) | undefined
   #pace: Promise<void> = Promise.resolve()
@@ -120,6 +119,7 @@ export class Caches implements CacheRequests {
   constructor(options: CacheRoomOptions) {
     this.#options = options
     const { log, writer, time, random } = options
+    this.#questions = new WorkerQuestions(options)
     this.#keeper = new PurgeKeeper({ log, writer, time, random, failure: (message) => this.#failed(message) })
   }
 
@@ -161,21 +161,15 @@ export class Caches implements CacheRequests {
   async lookup(namespace: string | undefined, body: PurgeBody): Promise<LookupOutcome> {
     const what = this.#recordsOf(namespace, body, 'It cannot be looked up')
     if (!what.ok) return what
-    const id = ++this.#lastQuestion
-    const { promise, resolve } = Promise.withResolvers<Found | undefined>()
-    this.#questions.set(id, resolve)
-    const stop = this.#options.time.after(ANSWER_WITHIN, () => resolve(undefined))
-    if (!this.#options.ask({ type: 'find-cached', id, records: what.records })) resolve(undefined)
-    const view = await promise
-    stop()
-    this.#questions.delete(id)
-    if (view === undefined) return refusal(503, 'NotServing', 'No worker answers', 'Try again')
+    const { records } = what
+    const view = await this.#questions.ask((id) => ({ type: 'find-cached', id, records }))
+    if (view === null) return refusal(503, 'NotServing', 'No worker answers', 'Try again')
     return { ok: true, view: { ...view, unknown: await this.#unknownOf(namespace, body) } }
   }
 
   /** What a worker has found. */
   found(id: number, items: readonly CachedObject[], complete: boolean): void {
-    this.#questions.get(id)?.({ items, complete })
+    this.#questions.answered(id, { items, complete })
   }
 
   async purge(namespace: string | undefined, body: PurgeBody): Promise<PurgeOutcome> {
@@ -297,7 +291,7 @@ export class Caches implements CacheRequests {
   #unknownOf(namespace: string | undefined, body: PurgeBody): Promise<string[]> {
     const { rules, namespacesOf, time } = this.#options
     const nextTurn = () => new Promise<void>((resolve) => void time.nextTurn(resolve))
-    return unknownNames(namespace, body, purgedHosts(body), { all: rules, namespacesOf }, nextTurn)
+    return unknownNames(namespace, body, { all: rules, namespacesOf }, nextTurn)
   }
 
   /** Said once it lasts: a connection that is being made is none yet. */

@@ -70,7 +70,6 @@ export class PurgeKeeper {
     const turn = ++this.#turn
     const left = this.#store?.stop()
     this.#stopRetry()
-    this.#stopRetry = () => {}
     this.#store = null
     this.#sending = false
     this.#taken.clear()
@@ -190,13 +189,13 @@ export class PurgeKeeper {
       return
     }
     this.#sending = true
+    this.#failed = false
     // What comes in one turn goes together.
     this.#options.time.nextTurn(() => void this.#sendTo(store))
   }
 
   async #sendTo(store: PurgeStore): Promise<void> {
     const batch = [...this.#waiting.values()].filter(({ id }) => !this.#taken.has(id)).slice(0, BATCH)
-    this.#failed = false
     try {
       if (batch.length > 0) await store.append(batch)
       if (store !== this.#store) return
@@ -220,11 +219,7 @@ export class PurgeKeeper {
   }
 
   #sendLater(pause: Milliseconds): void {
-    const stop = this.#options.time.after(pause, () => this.#sendAgain())
-    this.#stopRetry = () => {
-      stop()
-      this.#stopRetry = () => {}
-    }
+    this.#stopRetry = this.#options.time.after(pause, () => this.#sendAgain())
   }
 
   #sendAgain(): void {

@@ -82,11 +82,10 @@ export class ReplicaPods implements OtherReplicas {
     return [...pods.values()]
   }
 
-  async hasEnded({ name }: ReplicaPod): Promise<boolean> {
-    const pod = this.pods()?.find((one) => one.name === name)
-    const port = pod?.ports.get(PROBED) ?? 0
-    if (pod === undefined || port === 0 || pod.addresses.length === 0) return false
-    const refused = await Promise.all(pod.addresses.map((address) => this.#refuses(address, port)))
+  async hasEnded({ addresses, ports }: ReplicaPod): Promise<boolean> {
+    const port = ports.get(PROBED) ?? 0
+    if (port === 0 || addresses.length === 0) return false
+    const refused = await Promise.all(addresses.map((address) => this.#refuses(address, port)))
     return refused.every((one) => one)
   }
 

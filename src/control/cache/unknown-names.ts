@@ -2,7 +2,7 @@
  * Names of a purge that nothing here has: a misspelt one purges nothing, and looks like any other. It is purged all the
  * same, since what it names may have just been deleted, and may be stored still, here or in an archive.
  */
-import type { PurgeRequest } from '../../cache/purge-request.ts'
+import { type PurgeRequest, purgedHosts } from '../../cache/purge-request.ts'
 
 /** A rule that is served. */
 export interface ServedRule {
@@ -23,24 +23,25 @@ const SLICE = 20_000
 
 /**
  * @param namespace as it was stated; where it was not, the hosts have been looked for
- * @param hosts of URLs and prefixes
  * @returns a sentence for each; nothing where nobody knows
  */
 export async function unknownNames(
   namespace: string | undefined,
-  { route, rule }: PurgeRequest,
-  hosts: Iterable<string>,
+  request: PurgeRequest,
   rules: KnownRules,
   nextTurn: () => Promise<void>,
 ): Promise<string[]> {
   if (namespace === undefined) return []
+  const { route, rule } = request
   const wanted = route === undefined || route.includes('/') ? route : `${namespace}/${route}`
   const known = await find(rules.all(), `${namespace}/`, wanted, rule, nextTurn)
   if (known === undefined) return []
   if (!known.namespace) return [`No rule of namespace ${namespace} is served here.`]
   if (wanted !== undefined && !known.route) return [`There is no Route ${wanted} with a rule that is served here.`]
   if (rule !== undefined && !known.rule) return [`Route ${wanted} has no rule ${rule} that is served here.`]
-  const foreign = [...hosts].filter((host) => ![...(rules.namespacesOf(host) ?? [namespace])].includes(namespace))
+  const foreign = [...purgedHosts(request)].filter(
+    (host) => ![...(rules.namespacesOf(host) ?? [namespace])].includes(namespace),
+  )
   return foreign.map((host) => `No rule of namespace ${namespace} has the host ${host}.`)
 }
 

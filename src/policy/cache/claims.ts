@@ -18,11 +18,11 @@ import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Lookup } from './lookup.ts'
 import type { Recalled } from './recall.ts'
-import { KEY, type KeyRule } from './request-key.ts'
+import { beginKey, KEY, type KeyRule } from './request-key.ts'
 import { encodeVary } from './vary-record.ts'
 
 /** Of a record that leads to variants: for as long as memory has room. */
-export const FOREVER = Number.MAX_SAFE_INTEGER
+const FOREVER = Number.MAX_SAFE_INTEGER
 const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 
 /** Where the variants of a key are. */
@@ -78,17 +78,35 @@ const NOTHING = new Uint8Array(0)
  * @returns null: it has no room, or another one is fetching it
  */
 export function toVariant(fill: Fill, place: VariantPlace, names: readonly string[]): Fill | null {
-  const { memory, rule, primary, recordSerial, began, fields } = place
-  KEY.begin(primary.bytes.subarray(0, primary.length))
-  writeVariant(KEY, names, fields)
-  const variant = KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
-  const record = recordOf(EntryKind.Vary, encodeVary(names), FOREVER, began)
-  if (place.names === null) fill.record(record)
+  beginVariant(place, names)
+  const variant = claimNew(place)
+  if (place.names === null) fill.record(namesRecord(place, names))
   else {
     fill.fail()
-    fillOf(memory.begin(primary, rule.namespace, recordSerial))?.record(record)
+    recordNames(place, names, place.recordSerial)
   }
   return variant
+}
+
+/** `KEY` is that of the variant then. */
+export function beginVariant({ primary, fields }: VariantPlace, names: readonly string[]): void {
+  beginKey(primary)
+  writeVariant(KEY, names, fields)
+}
+
+/** Of what is in `KEY` and not stored. @returns null: the key is too long, there is no room, or another one has it */
+export function claimNew({ memory, rule }: VariantPlace): Fill | null {
+  return KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
+}
+
+/** Under the primary key, unless another one is about it. @param seen serial of what is there */
+export function recordNames(place: VariantPlace, names: readonly string[], seen: number): void {
+  const { memory, rule, primary } = place
+  fillOf(memory.begin(primary, rule.namespace, seen))?.record(namesRecord(place, names))
+}
+
+function namesRecord({ began }: VariantPlace, names: readonly string[]): EntryHead {
+  return recordOf(EntryKind.Vary, encodeVary(names), FOREVER, began)
 }
 
 /** A fill with the key that it is of. */

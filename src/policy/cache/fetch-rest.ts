@@ -4,7 +4,7 @@
  * clients have belong to a representation with a strong entity tag, and the origin names the same one. Everything else
  * ends the body, visibly cut.
  */
-import { isEntityTag, isWeak } from '../../cache/entity-tag.ts'
+import { isStrongTag } from '../../cache/entity-tag.ts'
 import { dropConditions } from '../../cache/preconditions.ts'
 import { parseContentRange } from '../../cache/ranges.ts'
 import type { Fill } from '../../cache/response-memory.ts'
@@ -23,7 +23,7 @@ const TIMEOUT: Milliseconds = 600_000
 /** The tag by which the rest of a response can be fetched; undefined: it has none. */
 function strongTagOf(head: Buffer): string | undefined {
   const { etag } = new StoredHead().at(head, 0)
-  return etag !== undefined && isEntityTag(etag) && !isWeak(etag) ? etag : undefined
+  return etag !== undefined && isStrongTag(etag) ? etag : undefined
 }
 
 /** How long an archive that gives no more of a body is waited for before the origin is asked for the rest. */

@@ -11,13 +11,12 @@ import type { FilterServices } from '../services.ts'
 import { explainCache } from './explain.ts'
 import { invalidate } from './invalidate.ts'
 import { OriginResponses } from './origin-responses.ts'
-import type { CachePlan } from './plan.ts'
+import { type CachePlan, isUsed } from './plan.ts'
 import { RequestKeys } from './request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 
 export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
-  // A rule leaves an inherited cache by a greatest lifetime of 0: nothing is stored, to be validated or served stale.
-  if (policy.action.type !== 'forward' || plan.maxTtl === 0) return undefined
+  if (!isUsed(plan, policy)) return undefined
   const rules = rulesOf(plan)
   const keys = new RequestKeys(plan, policy)
   const requests = new ResponseCache(plan, keys, rules, services)

@@ -43,6 +43,11 @@ const FOUND: Lookup = {
   partial: false,
 }
 
+/** Whether what is found says that responses cannot be stored, and says so still. */
+export function isUncacheable(entry: StoredEntry | null, now: Milliseconds): boolean {
+  return entry?.kind === EntryKind.Uncacheable && entry.until > now
+}
+
 export class Lookups {
   readonly #memory: ResponseMemory
   readonly #purges: Purges

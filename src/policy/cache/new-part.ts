@@ -2,15 +2,13 @@
 import type { AskedRange } from '../../cache/asked-range.ts'
 import { CacheFlag, type CacheNumbers } from '../../cache/cache-numbers.ts'
 import type { Part } from '../../cache/partial-content.ts'
-import { type EntryKey, EntryKind, type Fill } from '../../cache/response-memory.ts'
+import type { EntryKey, Fill } from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
-import { writeVariant } from '../../cache/vary.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
-import { FOREVER, fillOf, keyCopy, recordOf, type VariantPlace } from './claims.ts'
+import { beginVariant, claimNew, keyCopy, recordNames, type VariantPlace } from './claims.ts'
 import { type PartPlace, writePart } from './part-place.ts'
-import { KEY, type KeyRule } from './request-key.ts'
-import { encodeVary } from './vary-record.ts'
+import type { KeyRule } from './request-key.ts'
 
 /** Whose parts they are. */
 export interface WholeKey {
@@ -51,17 +49,15 @@ export function becomeWhole(numbers: CacheNumbers): void {
  */
 export function toPartVariant(
   fill: Fill,
-  { memory, rule, primary, names: known, recordSerial, began, fields }: VariantPlace,
+  place: VariantPlace,
   { named, wholeSeen }: PartPlace,
   names: readonly string[],
 ): { readonly fill: Fill | null; readonly whole: EntryKey } {
-  KEY.begin(primary.bytes.subarray(0, primary.length))
-  writeVariant(KEY, names, fields)
+  beginVariant(place, names)
   const whole = keyCopy()
   writePart(named)
-  const variant = KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
-  const record = recordOf(EntryKind.Vary, encodeVary(names), FOREVER, began)
-  fillOf(memory.begin(primary, rule.namespace, known === null ? wholeSeen : recordSerial))?.record(record)
+  const variant = claimNew(place)
+  recordNames(place, names, place.names === null ? wholeSeen : place.recordSerial)
   fill.withdraw()
   return { fill: variant, whole }
 }

@@ -21,7 +21,7 @@ import type { StaleResponse } from './fetch-contract.ts'
 import { FillStep } from './fill-step.ts'
 import { invalidate } from './invalidate.ts'
 import { CACHE_NAME, serve } from './serve.ts'
-import { keyTextOf } from './words.ts'
+import { detailOf, NO_DETAIL, tell } from './words.ts'
 
 /** That a fetch goes on without its client. */
 const WITHOUT_CLIENT: Milliseconds = 600_000
@@ -29,7 +29,6 @@ const WITHOUT_CLIENT: Milliseconds = 600_000
 /** Bytes of a body that a client waits for that is not sent it. */
 const MAX_UNSENT = 1024 * 1024
 
-const NOTHING = Object.freeze({})
 const NUMBERS = emptyNumbers()
 const HEAD = new StoredHead()
 const VERDICT: ReuseVerdict = reuseVerdict()
@@ -161,7 +160,7 @@ export class OriginResponses {
       ...(head === undefined ? {} : { head }),
       age: verdict.age,
       now,
-      status: { forwarded, ttl: verdict.ttl, collapsed, ...status, ...this.#detail(x, result) },
+      status: { forwarded, ttl: verdict.ttl, collapsed, ...status, ...detailOf(x, result, this.#services.cache) },
       hold: hold.retain(),
       fetch: null,
       randomBytes: this.#services.randomBytes,
@@ -180,12 +179,8 @@ export class OriginResponses {
   }
 
   #member(x: Exchange, status: CacheStatus, why: string): string {
-    const detail = this.#detail(x, why)
-    return cacheStatusMember(CACHE_NAME, detail === NOTHING ? status : { ...status, ...detail })
-  }
-
-  #detail(x: Exchange, detail: string): Pick<CacheStatus, 'key' | 'detail'> {
-    return this.#services.cache.settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : NOTHING
+    const detail = detailOf(x, why, this.#services.cache)
+    return cacheStatusMember(CACHE_NAME, detail === NO_DETAIL ? status : { ...status, ...detail })
   }
 
   bodyTee(x: Exchange): BodyTee | undefined {
@@ -211,8 +206,7 @@ export class OriginResponses {
     if (request.stored && !request.reading) request.fetch?.uncacheable()
     request.fetch?.release()
     request.probe?.release()
-    x.cacheResult = request.result
-    this.#services.cache.counts.request(request.result)
+    tell(x, request.result, this.#services.cache)
   }
 }
 

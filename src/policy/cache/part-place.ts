@@ -4,9 +4,10 @@ import { KeyPart } from '../../cache/key.ts'
 import type { Part } from '../../cache/partial-content.ts'
 import { MAX_TAG } from '../../cache/parts-record.ts'
 import { parseContentRange } from '../../cache/ranges.ts'
+import type { EntryKey } from '../../cache/response-memory.ts'
 import type { StoredHead } from '../../cache/stored-head.ts'
 import type { Fields } from '../../message/fields.ts'
-import { KEY } from './request-key.ts'
+import { beginKey, KEY } from './request-key.ts'
 
 export interface PartPlace {
   /** Of the key, up to where it is that of the whole. */
@@ -24,6 +25,12 @@ export interface PartPlace {
 /** The key of a part, behind that of the whole in `KEY`. */
 export function writePart(named: AskedRange): void {
   KEY.text(KeyPart.Part, rangeText(named))
+}
+
+/** The key of a part, whatever `KEY` was. @param named null: of the whole */
+export function beginPart(whole: EntryKey, named: AskedRange | null): void {
+  beginKey(whole)
+  if (named !== null) writePart(named)
 }
 
 /** The key of the record of parts, behind that of the whole in `KEY`. */

@@ -1,6 +1,7 @@
 /** What a worker gets of `cache`. */
 import type { QueryKeyPlan } from '../../cache/query-key.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { PolicySet } from '../policy-set.ts'
 
 export interface CachePlan {
   readonly mode: 'Standard' | 'Override'
@@ -21,4 +22,17 @@ export interface CachePlan {
   readonly store: 'Memory' | 'Redis' | 'Tiered' | 'File'
   /** Field of responses with their tags, in lower case. */
   readonly tags?: string
+}
+
+/**
+ * Only responses of Backends are stored. A rule leaves an inherited cache by a greatest lifetime of 0: nothing is
+ * stored, to be validated or served stale.
+ */
+export function isUsed({ maxTtl }: CachePlan, { action }: PolicySet): boolean {
+  return action.type === 'forward' && maxTtl !== 0
+}
+
+export function hasCache(policy: PolicySet): boolean {
+  const plan = policy.policies?.cache as CachePlan | undefined
+  return plan !== undefined && isUsed(plan, policy)
 }

@@ -11,14 +11,13 @@ import { covers, type Part } from '../../cache/partial-content.ts'
 import { type ListedPart, missingOf, type PartsRecord, sameTag } from '../../cache/parts-record.ts'
 import { Condition, conditionsOf } from '../../cache/preconditions.ts'
 import { type ByteRange, rangesOf } from '../../cache/ranges.ts'
-import { EntryKind, type FillUnderWay, type HeldEntry, type ResponseMemory } from '../../cache/response-memory.ts'
+import type { FillUnderWay, HeldEntry, ResponseMemory } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { mayCollapse } from '../../cache/storing.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
-import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
@@ -28,12 +27,12 @@ import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
 import type { FetchRequests } from './fetch-request.ts'
 import { follow, wholeUnderWay } from './following.ts'
-import type { Lookup, Lookups } from './lookup.ts'
+import { isUncacheable, type Lookup, type Lookups } from './lookup.ts'
 import type { WholeKey } from './new-part.ts'
-import { partOf, writePart } from './part-place.ts'
+import { beginPart, partOf } from './part-place.ts'
 import { KEY } from './request-key.ts'
 import { finished } from './serve.ts'
-import { hitOf, PARTIAL } from './words.ts'
+import { detailOf, hitOf, PARTIAL, tell } from './words.ts'
 
 type Decision = RequestDecision | Promise<RequestDecision>
 
@@ -43,8 +42,6 @@ export interface NextSteps {
   alone(asking: Asking, result: CacheResult): Decision
   follow(asking: Asking, fetch: FillUnderWay): Decision
   serveHeld(asking: Asking, held: HeldEntry, fetch: FillUnderWay): Decision
-  detail(x: Exchange, result: CacheResult): Pick<CacheStatus, 'key' | 'detail'>
-  tell(x: Exchange, result: CacheResult): void
 }
 
 /** Who has made a fetch waits for it as long as it may take. */
@@ -107,12 +104,11 @@ export class RangeRequests {
         ? this.#next.follow(asking, under.fetch)
         : this.#next.serveHeld(asking, under.held, under.fetch)
     if (!found.partial || (asking.failed && asking.round > 1)) return null
-    const key = KEY.copy().subarray(0, found.part!.wholeLength)
-    const decision = this.#join(asking, found, { rule: asking.rule, key: { bytes: key, length: key.length } })
-    if (decision !== null) return decision
-    KEY.begin(key)
-    writePart(found.part!.named)
-    return null
+    const { wholeLength, named } = found.part!
+    const key = { bytes: KEY.copy(), length: wholeLength }
+    const decision = this.#join(asking, found, { rule: asking.rule, key })
+    if (decision === null) beginPart(key, named)
+    return decision
   }
 
   #join(asking: Asking, found: Lookup, whole: WholeKey): Decision | null {
@@ -147,11 +143,10 @@ export class RangeRequests {
     hole: ByteRange,
   ): { readonly fetch: FillUnderWay; readonly own: boolean } | null {
     if (hole.last - hole.first >= this.#fetching.maxObjectBytes) return null
-    KEY.begin(whole.key.bytes)
-    writePart(hole)
+    beginPart(whole.key, hole)
     const entry = this.#memory.find(KEY)
     const seen = entry?.serial ?? 0
-    const unstored = entry?.kind === EntryKind.Uncacheable && entry.until > this.#fetching.wall()
+    const unstored = isUncacheable(entry, this.#fetching.wall())
     this.#memory.leave()
     const begun = unstored ? 'none' : this.#memory.begin(KEY, asking.rule.namespace, seen)
     if (typeof begun === 'string') return null
@@ -241,10 +236,10 @@ export class RangeRequests {
       ...(result === 'miss Partial' ? PARTIAL : {}),
       ttl: VERDICT.ttl,
       collapsed,
-      ...this.#next.detail(x, result),
+      ...detailOf(x, result, this.#services.cache),
     }
     finished(fields, { age: VERDICT.age, status })
-    this.#next.tell(x, result)
+    tell(x, result, this.#services.cache)
     const body = new JoinedBody(pieces.map(bodyOf), range.last - range.first + 1)
     return { type: 'respond', response: { status: 206, fields, body, ofBackend: true } }
   }

@@ -12,6 +12,7 @@ import {
 } from '../../cache/key.ts'
 import { namespaceLabel, type QueryMatch } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
+import type { EntryKey } from '../../cache/response-memory.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { DryExchange } from '../exchange.ts'
@@ -45,6 +46,11 @@ interface Selector {
 
 /** One buffer for all keys of the thread: it is valid until the next one is written. */
 export const KEY = new KeyWriter()
+
+/** `KEY` is this one then, as far as more is written behind it. */
+export function beginKey({ bytes, length }: EntryKey): void {
+  KEY.begin(bytes.subarray(0, length))
+}
 
 export class RequestKeys {
   readonly #plan: CachePlan

@@ -1,6 +1,5 @@
 /** The way in: what is stored for a request, or who fetches it. */
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
-import type { CacheStatus } from '../../cache/cache-status.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
 import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
@@ -21,7 +20,6 @@ import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, MAX_ROU
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
-
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
@@ -34,7 +32,7 @@ import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
 import { labelsOf } from './tags.ts'
-import { forwardedOf, hitOf, keyTextOf, PARTIAL, resultOf } from './words.ts'
+import { detailOf, forwardedOf, hitOf, PARTIAL, resultOf, tell } from './words.ts'
 
 type Decision = RequestDecision | Promise<RequestDecision>
 
@@ -86,19 +84,17 @@ export class ResponseCache {
       alone: (asking, result) => this.#alone(asking, result),
       follow: (asking, fetch) => this.#follow(asking, fetch),
       serveHeld: (asking, held, fetch) => this.#serveHeld(asking, held, fetch, 'hit Collapsed'),
-      detail: (x, result) => this.#detail(x, result),
-      tell: (x, result) => this.#tell(x, result),
     })
   }
 
   onRequest(x: Exchange): Decision {
     const bypass = this.#bypassOf(x)
     if (bypass !== null) {
-      this.#tell(x, bypass)
+      tell(x, bypass, this.#cache)
       return undefined
     }
     if (!this.#keys.selectQuery(x)) {
-      this.#tell(x, 'bypass Query')
+      tell(x, 'bypass Query', this.#cache)
       return undefined
     }
     const asking = askingOf(x, this.#keys.rule(x))
@@ -106,16 +102,11 @@ export class ResponseCache {
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
 
-  #tell(x: Exchange, result: CacheResult): void {
-    x.cacheResult = result
-    this.#cache.counts.request(result)
-  }
-
   /** Ends in this turn unless the request waits for another one. */
   #look(asking: Asking): Decision {
     const { x, rule, directives } = asking
     if (!this.#keys.write(x, rule, asking.content)) {
-      this.#tell(x, 'bypass KeyTooLong')
+      tell(x, 'bypass KeyTooLong', this.#cache)
       return undefined
     }
     const now = this.#services.clock.wall()
@@ -145,7 +136,7 @@ export class ResponseCache {
 
   /** `only-if-cached` (RFC 9111 §5.2.1.7). */
   #refuse(x: Exchange): RequestDecision {
-    this.#tell(x, 'refused OnlyIfCached')
+    tell(x, 'refused OnlyIfCached', this.#cache)
     return { type: 'respond', response: problemResponse('NotStored', x) }
   }
 
@@ -158,13 +149,13 @@ export class ResponseCache {
       numbers: found.numbers,
       age,
       now: this.#services.clock.wall(),
-      status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...this.#detail(x, result) },
+      status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...detailOf(x, result, this.#cache) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
       randomBytes: this.#services.randomBytes,
     })
     if (response === null) return undefined
-    this.#tell(x, result)
+    tell(x, result, this.#cache)
     if (result === 'stale StaleWhileRevalidate') this.#renew(asking, found)
     return { type: 'respond', response: repeatably(response, result, asking, found, this.#keys, this.#cache) }
   }
@@ -349,11 +340,6 @@ export class ResponseCache {
     }
   }
 
-  #detail(x: Exchange, detail: CacheResult): Pick<CacheStatus, 'key' | 'detail'> {
-    if (!this.#cache.settings.isTrusted(x.clientAddress)) return NOTHING
-    return { key: keyTextOf(x), detail }
-  }
-
   /** Another request's response has begun. */
   #readAlong(asking: Asking, fetch: FillUnderWay): Decision {
     const held = fetch.hold()
@@ -385,7 +371,7 @@ export class ResponseCache {
       numbers: NUMBERS,
       age: VERDICT.age,
       now,
-      status: { ttl: VERDICT.ttl, collapsed, ...this.#detail(x, result) },
+      status: { ttl: VERDICT.ttl, collapsed, ...detailOf(x, result, this.#cache) },
       hold: new SharedHold(held),
       fetch,
       cut,
@@ -393,7 +379,7 @@ export class ResponseCache {
     })
     // It has less than was asked for.
     if (response === null) return this.#alone(asking, 'miss NotShared')
-    this.#tell(x, result)
+    tell(x, result, this.#cache)
     return { type: 'respond', response }
   }
 }

@@ -26,10 +26,10 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { DryExchange } from '../exchange.ts'
 import { fillOf, recordOf } from './claims.ts'
-import type { Lookup, Lookups } from './lookup.ts'
+import { isUncacheable, type Lookup, type Lookups } from './lookup.ts'
 import type { NewPart, WholeKey } from './new-part.ts'
-import { partOf, writePart, writeParts } from './part-place.ts'
-import { KEY } from './request-key.ts'
+import { beginPart, partOf, writePart, writeParts } from './part-place.ts'
+import { beginKey, KEY } from './request-key.ts'
 
 /** A record is written in one turn, so that another worker is met at most so often. */
 const TRIES = 4
@@ -105,8 +105,7 @@ export class StoredParts {
     const entry = this.#memory.find(KEY)
     found.part = { wholeLength, wholeSeen: found.seen, asked, named: asked }
     found.seen = entry?.serial ?? 0
-    if (found.state !== 'purged')
-      found.state = entry?.kind === EntryKind.Uncacheable && entry.until > now ? 'uncacheable' : 'none'
+    if (found.state !== 'purged') found.state = isUncacheable(entry, now) ? 'uncacheable' : 'none'
     return true
   }
 
@@ -147,7 +146,7 @@ export class StoredParts {
   }
 
   listed({ key }: WholeKey): PartsRecord | null {
-    KEY.begin(key.bytes.subarray(0, key.length))
+    beginKey(key)
     const record = this.#read()
     this.#memory.leave()
     return record
@@ -155,8 +154,7 @@ export class StoredParts {
 
   /** A part that is listed; null: it is gone, or was purged. */
   hold({ key }: WholeKey, named: AskedRange, now: Milliseconds): HeldEntry | null {
-    KEY.begin(key.bytes.subarray(0, key.length))
-    writePart(named)
+    beginPart(key, named)
     const entry = this.#response()
     const numbers = entry === null ? null : readNumbers(entry.view, entry.numbersAt, emptyNumbers())
     const held = numbers !== null && this.#lookups.survives(entry!, numbers, now) ? entry!.hold() : null
@@ -166,8 +164,7 @@ export class StoredParts {
 
   /** @param named null: the whole, unless there is one. @returns null: it has no room, or somebody else is about it */
   claim({ rule, key }: WholeKey, named: AskedRange | null): Fill | null {
-    KEY.begin(key.bytes.subarray(0, key.length))
-    if (named !== null) writePart(named)
+    beginPart(key, named)
     const entry = this.#memory.find(KEY)
     const seen = entry?.serial ?? 0
     const isWhole = named === null && entry?.kind === EntryKind.Response
@@ -188,8 +185,7 @@ export class StoredParts {
   /** The record under the key in `KEY`. */
   #read(): PartsRecord | null {
     writeParts()
-    const entry = KEY.tooLong ? null : this.#memory.find(KEY)
-    return entry?.kind === EntryKind.Parts ? decodeParts(entry.bytes, entry.headAt, entry.headBytes) : null
+    return KEY.tooLong ? null : recordIn(this.#memory.find(KEY))
   }
 
   #response(): StoredEntry | null {
@@ -207,11 +203,11 @@ export class StoredParts {
     until: Milliseconds,
     change: (record: PartsRecord | null) => PartsRecord | null,
   ): PartsRecord | null {
-    KEY.begin(key.bytes.subarray(0, key.length))
+    beginKey(key)
     writeParts()
     for (let i = 0; i < TRIES; i++) {
       const entry = this.#memory.find(KEY)
-      const record = entry?.kind === EntryKind.Parts ? decodeParts(entry.bytes, entry.headAt, entry.headBytes) : null
+      const record = recordIn(entry)
       const end = Math.max(until, entry?.until ?? 0)
       const seen = entry?.serial ?? 0
       this.#memory.leave()
@@ -224,12 +220,15 @@ export class StoredParts {
   }
 
   #remove({ key }: WholeKey, named: AskedRange): void {
-    KEY.begin(key.bytes.subarray(0, key.length))
-    writePart(named)
+    beginPart(key, named)
     const entry = this.#response()
     if (entry !== null) this.#memory.remove(entry)
     this.#memory.leave()
   }
+}
+
+function recordIn(entry: StoredEntry | null): PartsRecord | null {
+  return entry?.kind === EntryKind.Parts ? decodeParts(entry.bytes, entry.headAt, entry.headBytes) : null
 }
 
 const overlap = (one: ByteRange, other: ByteRange): boolean => one.first <= other.last && other.first <= one.last

@@ -1,9 +1,10 @@
 /** What is said of a request that goes to the origin: in metrics, the access log and Cache-Status. */
-import type { Forwarded } from '../../cache/cache-status.ts'
+import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
 import { authorityOf } from '../../pattern/host.ts'
+import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Asking } from './claims.ts'
 import type { Lookup } from './lookup.ts'
@@ -36,8 +37,26 @@ export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forw
     : 'stale'
 }
 
+/** Most clients may not see it. */
+export const NO_DETAIL = Object.freeze({})
+
+/** In Cache-Status, for who may see it. @param detail the result, and why */
+export function detailOf(
+  x: Exchange,
+  detail: string,
+  { settings }: Pick<CacheServices, 'settings'>,
+): Pick<CacheStatus, 'key' | 'detail'> {
+  return settings.isTrusted(x.clientAddress) ? { key: keyTextOf(x), detail } : NO_DETAIL
+}
+
+/** For the access log and the metrics. */
+export function tell(x: Exchange, result: CacheResult, { counts }: Pick<CacheServices, 'counts'>): void {
+  x.cacheResult = result
+  counts.request(result)
+}
+
 /** What is told of the key: the URL as the client asked for it, with the query as it counts. */
-export function keyTextOf(x: Exchange): string {
+function keyTextOf(x: Exchange): string {
   return `${originOf(x)}${urlText('', x.originalPath, x.query)}`
 }
 

@@ -3,7 +3,7 @@
  * HTTPRequestRedirectFilter.
  */
 import { Fields } from '../../message/fields.ts'
-import { concealQuery } from '../../pattern/concealed.ts'
+import { concealUrl } from '../../pattern/concealed.ts'
 import { ASSUMED_CREDENTIAL } from '../dry-run.ts'
 import type { DryExchange } from '../exchange.ts'
 import { problemResponse } from '../problem.ts'
@@ -31,17 +31,11 @@ export const redirect: FilterDefinition = {
       explain(x) {
         const located = locate(action, path, x)
         if ('reason' in located) return { filter: 'redirect', effect: REFUSALS[located.reason](x), status: 400 }
-        return { filter: 'redirect', effect: `redirects to ${concealed(located.location, x)}`, status }
+        const shown = concealUrl(located.location, x.get(ASSUMED_CREDENTIAL)?.places)
+        return { filter: 'redirect', effect: `redirects to ${shown}`, status }
       },
     }
   },
-}
-
-function concealed(location: string, x: DryExchange): string {
-  const mark = location.indexOf('?')
-  return mark < 0
-    ? location
-    : `${location.slice(0, mark)}?${concealQuery(location.slice(mark + 1), x.get(ASSUMED_CREDENTIAL)?.places)}`
 }
 
 const REFUSALS = {

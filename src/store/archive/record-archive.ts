@@ -248,6 +248,7 @@ export class RecordArchive implements ResponseArchive {
       // Else another one has taken its place.
       if (Buffer.compare(there, token) === 0) await records.remove(owner, root)
     }
+    // Where it cannot be removed now, whoever reads it next tries again.
     forget().catch(() => {})
   }
 

@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { type ReconnectPauses, reconnectPause } from '../reconnect.ts'
 import { dialOptions, type PeerKey } from './peer-tls.ts'
 import { type Hello, type PeerMessage, PeerWire } from './peer-wire.ts'
 
@@ -9,7 +10,7 @@ import { type Hello, type PeerMessage, PeerWire } from './peer-wire.ts'
 const ANSWERS_WITHIN: Milliseconds = 1_000
 /** So that a connection that is dead is noticed where there is nothing to tell. */
 const PING_EVERY: Milliseconds = 1_000
-const PAUSES = { first: 20, longest: 500 }
+const PAUSES: ReconnectPauses = { first: 20, longest: 500 }
 
 export interface PeerLinkEdges {
   readonly time: TimerClock
@@ -96,6 +97,7 @@ export class PeerLink {
     if (keys.length === 0) return this.#pause()
     const socket = connect(target)
     this.#socket = socket
+    // `close` follows, whatever it was.
     socket.on('error', () => {})
     socket.once('close', () => {
       if (this.#socket === socket) this.#again()
@@ -148,8 +150,8 @@ export class PeerLink {
 
   #pause(): void {
     if (this.#stopped || this.#stopPause !== undefined) return
-    const pause = Math.min(PAUSES.first * 2 ** Math.min(this.#attempts++, 10), PAUSES.longest)
-    this.#stopPause = this.#edges.time.after(pause * (0.5 + this.#edges.random() / 2), () => {
+    const { time, random } = this.#edges
+    this.#stopPause = time.after(reconnectPause(this.#attempts++, PAUSES, random), () => {
       this.#stopPause = undefined
       this.#dial()
     })

@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { canonicalAddress } from '../../pattern/cidr.ts'
 import { type PeerKey, serverOptions } from './peer-tls.ts'
 import { type Hello, type PeerMessage, PeerWire } from './peer-wire.ts'
 
@@ -81,8 +82,9 @@ export class PeerServer {
 
   /** Nothing of a stranger is read. */
   #take(socket: Socket): void {
+    // What is behind it ends with its `close`.
     socket.on('error', () => {})
-    const address = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
+    const address = canonicalAddress(socket.remoteAddress ?? '') ?? ''
     const same = [...this.#sockets.values()].filter((one) => one === address).length
     const tls = this.#tls
     if (

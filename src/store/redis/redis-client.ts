@@ -5,6 +5,7 @@
  */
 import { Cluster } from 'ioredis'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { type ReconnectPauses, reconnectPause } from '../reconnect.ts'
 import { Circuit } from './circuit.ts'
 import { connect, type RedisConfig, type RedisConnection } from './connection.ts'
 import { RedisFault } from './redis-fault.ts'
@@ -29,11 +30,11 @@ export interface RedisClientBounds {
   /** First words of errors in replies that concern their command alone: the server is as well as it was. */
   readonly ofCommand?: readonly string[]
   /** Before a connection is made anew: at first, and at most. */
-  readonly pauses?: { readonly first: Milliseconds; readonly longest: Milliseconds }
+  readonly pauses?: ReconnectPauses
 }
 
 const GREETING: Milliseconds = 2_000
-const PAUSES = { first: 100, longest: 2_000 }
+const PAUSES: ReconnectPauses = { first: 100, longest: 2_000 }
 /** Beyond the deadline a call costs nobody anything but the memory in which its reply is awaited. */
 const UNSETTLED = 8
 
@@ -249,10 +250,9 @@ export class RedisClient {
     this.#drop()
     if (this.#closed || this.#stopPause !== null) return
     this.#say('away', this.#awayMessage())
-    const { first, longest } = this.#bounds.pauses ?? PAUSES
-    const pause = Math.min(first * 2 ** Math.min(this.#attempts++, 10), longest)
-    // Replicas and workers that lost it together do not come back together.
-    this.#stopPause = this.#edges.time.after(pause * (0.5 + this.#edges.random() / 2), () => {
+    const { time, random } = this.#edges
+    const pause = reconnectPause(this.#attempts++, this.#bounds.pauses ?? PAUSES, random)
+    this.#stopPause = time.after(pause, () => {
       this.#stopPause = null
       this.#open()
     })

@@ -68,7 +68,7 @@ export class ReplicaList {
     return [{ name: others.own, acts: true }, ...found.filter((member) => member !== undefined)]
   }
 
-  /** They are not there any more. Never rejects. */
+  /** They are not there any more. Never rejects: what Redis does not take now, it forgets by itself a little later. */
   async forget(names: readonly string[]): Promise<void> {
     await this.#edges.redis.run(LEAVE, PURGE_KEYS, names).catch(() => {})
   }

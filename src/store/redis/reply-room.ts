@@ -3,6 +3,7 @@
  * up large records gets fewer of them at a time, so that the small ones of others stay within their deadline; and where
  * calls are late the room shrinks for all, as on a way that is narrow.
  */
+import { OwnerPlaces } from '../owner-places.ts'
 
 export interface ReplyRoomBounds {
   /** Room with a way that has never been too slow, bytes. */
@@ -26,9 +27,7 @@ export class ReplyRoom {
   readonly #bounds: ReplyRoomBounds
   /** By owner, what its next reply is taken for; the longest unused first. */
   readonly #expected = new Map<string, number>()
-  /** Of those that have any on their way. */
-  readonly #owned = new Map<string, number>()
-  #taken = 0
+  readonly #onTheWay: OwnerPlaces = new OwnerPlaces(() => this.#room - this.#onTheWay.taken)
   #room: number
 
   constructor(bounds: ReplyRoomBounds) {
@@ -48,16 +47,12 @@ export class ReplyRoom {
    */
   take(owner: string): number {
     const expected = this.#expected.get(owner) ?? this.#bounds.firstGuess
-    const own = this.#owned.get(owner) ?? 0
-    if (own > 0 && own + expected > this.#room - this.#taken) return 0
-    this.#owned.set(owner, own + expected)
-    this.#taken += expected
-    return expected
+    return this.#onTheWay.take(owner, expected) ? expected : 0
   }
 
   /** @param bytes of the reply that came */
   replied(owner: string, taken: number, bytes: number): void {
-    this.#giveBack(owner, taken)
+    this.#onTheWay.giveBack(owner, taken)
     const size = bytes + OVERHEAD
     this.#expect(owner, size >= taken ? size : taken + (size - taken) * BELIEF)
     this.#room = Math.min(this.#bounds.most, this.#room + size * GROWTH)
@@ -65,21 +60,14 @@ export class ReplyRoom {
 
   /** No reply came in time; how large it is nobody knows. */
   late(owner: string, taken: number): void {
-    this.#giveBack(owner, taken)
+    this.#onTheWay.giveBack(owner, taken)
     this.#expect(owner, taken * 2)
     this.#room = Math.max(this.#bounds.least, this.#room / 2)
   }
 
   /** There was no reply, for another reason. */
   failed(owner: string, taken: number): void {
-    this.#giveBack(owner, taken)
-  }
-
-  #giveBack(owner: string, taken: number): void {
-    this.#taken -= taken
-    const left = this.#owned.get(owner)! - taken
-    if (left > 0) this.#owned.set(owner, left)
-    else this.#owned.delete(owner)
+    this.#onTheWay.giveBack(owner, taken)
   }
 
   #expect(owner: string, bytes: number): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MAX_LABELS, namespaceLabel, writeLabels } from '../../../src/cache/purge-labels.ts'
 import type { PurgeRecord } from '../../../src/cache/purge-record.ts'
 import { purgeRecords } from '../../../src/cache/purge-request.ts'
@@ -117,6 +118,40 @@ suite('the keeper of purges', () => {
       'nothing is sent twice',
     )
     for (const keeper of [second, other]) void keeper.stop()
+  })
+
+  test('a history that says twice in one turn that it is back gets what waits once', async () => {
+    const history = new History()
+    history.away = true
+    const log = new PurgeLog(PurgeLog.allocate(1), 1)
+    let failed = 0
+    const time = {
+      ...systemTimers,
+      after: (delay: number, run: () => void) => {
+        if (delay === 500) failed++
+        return systemTimers.after(delay, run)
+      },
+    }
+    const keeper = new PurgeKeeper({ log, writer: 0, time, random: Math.random, failure: () => {} })
+    let say: PurgeStoreEvents['failure'] = () => {}
+    void keeper.use((known, events) => {
+      say = events.failure
+      const store = history.open(known, events)
+      const append: PurgeStore['append'] = async (records) => {
+        await nextTurn()
+        await store.append(records)
+      }
+      return { ...store, append }
+    })
+    const id = keeper.purge(recordsOf('/x'))
+    await eventually(() => assert.equal(failed, 1, 'it waits for the next try'))
+    history.back()
+    say(undefined)
+    say(undefined)
+    assert.equal((await keeper.reach(id, 1_000))?.kept, true)
+    for (let turn = 0; turn < 5; turn++) await nextTurn()
+    assert.equal(history.records.length, 1)
+    void keeper.stop()
   })
 
   test('another history purges everything that was fetched before', async () => {
