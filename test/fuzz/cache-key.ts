@@ -12,7 +12,7 @@ import { Fields } from '../../src/message/fields.ts'
 
 /** Everything that a key is made of. */
 export interface KeyParts {
-  readonly scope: { namespace: string; route: string; rule: string; policy: string; version: string }
+  readonly scope: { namespace: string; route: string; rule: string; policy: string; version: string; backend: string }
   readonly target: {
     method: string
     origin: { scheme: 'http' | 'https'; host: string; port: number }
