@@ -19,6 +19,10 @@ export class ClientExchange extends ProxyExchange implements DownstreamHandler {
     if (incoming.bodyLength !== 0) this.body = new RequestBody(this)
   }
 
+  get divided(): boolean {
+    return this.ruleView!.divided
+  }
+
   part(): string | null {
     return partOf(this)
   }

@@ -274,12 +274,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   abstract expired(now: number): void
 
   abstract readonly recurs: boolean
-
+  abstract readonly divided: boolean
   abstract part(): string | null
-
-  get divided(): boolean {
-    return this.ruleView!.divided
-  }
 
   get origin(): ClientOrigin {
     return this.forwarding.origin

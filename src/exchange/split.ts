@@ -46,7 +46,7 @@ export function partOf(x: ProxyExchange): string | null {
 }
 
 /**
- * The same of a request that nobody makes, and that takes nobody's turn: that of its user, else the one that most of the
+ * The same of a request that nobody makes, and that takes nobody's turn: that of its user, else the one that most
  * requests get.
  */
 export function likelyPart(
