@@ -66,7 +66,7 @@ export class Offer implements SentText {
     if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
-    const record = { host, path, query, status, cache, route, rule, bytesOut }
+    const record = { host, path, query, status, cache, route, rule, bytesOut, kept: { log: null, text: '' } }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
     x.context.recurring.keep(x.downstream.peer, this.#head, x.request, repeat, 2 * text.length)
