@@ -13,11 +13,12 @@ import type { Peer, PeerListener } from '../transport/peer.ts'
 /** Of requests: sets of some of the same hash, among which those that differ in a value that is read. */
 const SETS = 512
 const WAYS = 4
-/** Of request lines. */
+/** Hashes of request lines, and of requests that are read. */
 const LINES = 4_096
+const SEEN = 4_096
 /** Bytes of a head; longer ones are read anew each time. */
 const MAX_HEAD = 4 * 1024
-/** Bytes of heads and responses; beyond them all are forgotten, and those that go on coming are soon there again. */
+/** Bytes of heads and responses. */
 const MAX_BYTES = 2 * 1024 * 1024
 /** So many times a request is read, at most, before it is kept again. */
 const MOST_READ = 1_024
@@ -30,6 +31,7 @@ export interface Repeat {
 
 interface Recurring {
   readonly hash: number
+  /** Place in the counts of request lines. */
   readonly line: number
   readonly head: Uint8Array
   readonly spans: Int32Array
@@ -38,7 +40,7 @@ interface Recurring {
   readonly listener: PeerListener
   readonly repeat: Repeat
   readonly bytes: number
-  /** Since others have last wanted its place. */
+  /** Since room was last looked for here. */
   used: boolean
 }
 
@@ -48,11 +50,13 @@ export class RecurringRequests {
   readonly #ways: (Recurring | null)[] = new Array(SETS * WAYS).fill(null)
   /** How many of them have a request line of this hash. */
   readonly #lines = new Uint16Array(LINES)
-  /** Of each set: hash of what was read last, and how many times of late. */
-  readonly #seen = new Int32Array(SETS)
-  readonly #times = new Uint16Array(SETS)
+  /** What was read last, and how many times of late. */
+  readonly #seen = new Int32Array(SEEN)
+  readonly #times = new Uint16Array(SEEN)
   /** Of all that is kept; 0: nothing is. */
   #bytes = 0
+  /** Where the last search for room has ended. */
+  #hand = 0
 
   /** Whatever led to the responses may be different now: tables, settings. */
   clear(): void {
@@ -82,7 +86,7 @@ export class RecurringRequests {
 
   /** What {@link find} has found answers no more: the request is soon to be kept with something else. */
   lapsed(): void {
-    this.#times[OUTLINE.hash & (SETS - 1)] = 1
+    this.#times[OUTLINE.hash & (SEEN - 1)] = 1
   }
 
   /**
@@ -92,15 +96,15 @@ export class RecurringRequests {
   wants(head: Uint8Array): boolean {
     if (head.length > MAX_HEAD || !OUTLINE.line(head, head.length) || !OUTLINE.fields(head, head.length)) return false
     const { hash } = OUTLINE
-    const set = hash & (SETS - 1)
-    if (this.#seen[set] !== hash) {
-      this.#seen[set] = hash
-      this.#times[set] = 1
+    const at = hash & (SEEN - 1)
+    if (this.#seen[at] !== hash) {
+      this.#seen[at] = hash
+      this.#times[at] = 1
       return false
     }
-    const times = ++this.#times[set]!
+    const times = ++this.#times[at]!
     if ((times & (times - 1)) !== 0) return false
-    if (times >= MOST_READ) this.#times[set] = MOST_READ / 2
+    if (times >= MOST_READ) this.#times[at] = MOST_READ / 2
     return true
   }
 
@@ -117,7 +121,7 @@ export class RecurringRequests {
     const compared = Uint8Array.from({ length: fields.count }, (_, i) => (fields.wasRead(i) ? 1 : 0))
     const own = { head: Uint8Array.from(head), spans: OUTLINE.copySpans(), compared }
     const size = bytes + head.length + 5 * own.spans.length
-    if (this.#bytes + size > MAX_BYTES) this.clear()
+    this.#makeRoom(size)
     const way = this.#wayFor(hash & (SETS - 1), own.head, listener)
     if (way < 0) return
     const before = this.#ways[way]!
@@ -125,6 +129,16 @@ export class RecurringRequests {
     this.#ways[way] = { hash, line, ...own, listener, repeat, bytes: size, used: false }
     this.#lines[line]!++
     this.#bytes += size
+  }
+
+  /** Whatever has been of no use since it was passed here last goes first. */
+  #makeRoom(bytes: number): void {
+    for (let steps = 2 * SETS * WAYS; steps > 0 && this.#bytes + bytes > MAX_BYTES; steps--) {
+      const known = this.#ways[this.#hand]!
+      if (known?.used === false) this.#forget(this.#hand, known)
+      else if (known !== null) known.used = false
+      this.#hand = (this.#hand + 1) & (SETS * WAYS - 1)
+    }
   }
 
   #forget(way: number, { line, bytes }: Recurring): void {
