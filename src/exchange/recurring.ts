@@ -1,5 +1,4 @@
 /** Which requests are worth remembering with their responses. */
-import { LINES } from '../message/fields.ts'
 import type { RouteRequest } from '../routing/request.ts'
 import type { ProxyExchange } from './exchange.ts'
 
@@ -34,7 +33,7 @@ export function isRecurring(x: ProxyExchange): boolean {
   if (context.clients.trusts || chain === null || !chain.single || linked === null || linked.pending !== null)
     return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false
-  const { unread, end, layout } = incoming.fields
+  const { unread, end } = incoming.fields
   // Its last field and the empty line are the end of what was read, so that nothing else was.
-  return layout === LINES && unread.length === end + 2 && context.recurring.wants(unread)
+  return unread.length === end + 2 && context.recurring.wants(unread)
 }

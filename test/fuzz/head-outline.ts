@@ -86,7 +86,6 @@ export function checkPair([first, second]: Pair): boolean {
   if (fields.layout !== LINES || outline.count !== fields.count) return assert.fail('an outline of another head')
   const compared = Uint8Array.from({ length: fields.count }, (_, i) => (fields.wasRead(i) ? 1 : 0))
   const spans = outline.copySpans()
-  const { hash } = outline
   for (let i = 0; i < fields.count; i++)
     assert.deepEqual(
       [outline.nameStart(i), outline.colon(i), outline.valueEnd(i)],
@@ -95,7 +94,7 @@ export function checkPair([first, second]: Pair): boolean {
   // As it is read: behind it lies what came before it.
   const shared = Buffer.concat([Buffer.from(second, 'latin1'), Buffer.from('\n\r\n: a\r\n\r\n')])
   if (!outline.line(shared, second.length) || !outline.fields(shared, second.length)) return false
-  if (outline.hash !== hash || !outline.fits(shared, head, spans, compared)) return false
+  if (!outline.fits(shared, head, spans, compared)) return false
   const own = Buffer.from(second, 'latin1')
   const other = read(own)
   const same = other.request

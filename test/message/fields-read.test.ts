@@ -8,7 +8,7 @@ import { RequestHead } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
 
 const LIMITS = { head: 10_000, headers: 100, uri: 1_000 }
-const VALUES = ['one', 'two', 'another', 'One', '', '123']
+const VALUES = ['one', 'two', 'another', 'One', '', '123', '  one ']
 const OTHERS = 'GET / HTTP/1.1\r\nHost: h\r\nX-A: first\r\nX-A: '
 
 /** For a codec, which makes nothing of what it gets here: offsets, and the bytes of a head as a whole. */
