@@ -36,6 +36,26 @@ describe('cache of a Route', () => {
     }
   })
 
+  it('is a warning at the Route, where every rule of it answers itself', () => {
+    for (const [policies, path] of [
+      [{ cache: {} }, 'spec.policies.cache'],
+      [{ enforced: { cache: {} } }, 'spec.policies.enforced.cache'],
+    ] as const) {
+      const idle = validate(respond, policies)
+      assert.ok(idle.ok, JSON.stringify(idle))
+      assert.equal(said(idle.warnings).length, 1)
+      assert.ok(said(idle.warnings)[0]!.startsWith(`${path} does nothing: every rule answers itself`))
+      const used = validate(forward, policies)
+      assert.deepEqual(used.ok && used.warnings, [])
+    }
+  })
+
+  it('says what others is about, where neither include nor exclude is stated', () => {
+    const result = validate({ ...forward, policies: { cache: { key: { query: { others: 'Bypass' } } } } })
+    assert.ok(!result.ok)
+    assert.match(said(result.problems).join(), /others is about the parameters besides include or exclude; state one/)
+  })
+
   it('is a warning where users of a split are to stay in one part, and the key does not tell them apart', () => {
     const split = { backendRefs: [{ name: 'b' }, { name: 'c' }], splitAffinity: { by: ['cookie:uid'] } }
     const cached = (by: string[]) => ({ policies: { cache: { key: { by } } } })
