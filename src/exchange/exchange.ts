@@ -5,6 +5,7 @@
 import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { BodyState } from '../balance/retry.ts'
+import type { SplitDraw } from '../balance/split.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
@@ -165,6 +166,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   backend: LinkedBackend | null = null
   /** Of a rule whose Backends have priorities: where it goes where the Backend cannot serve it. */
   split: CurrentSplit | null = null
+  /** What has decided about its Backend, where that was asked before it is forwarded. */
+  draw: SplitDraw | null = null
   /** Name and value of a cookie by which the client is known from now on, so that it stays in its part of the split. */
   splitCookie: string | null = null
   upstreamHost: string | undefined = undefined
@@ -271,6 +274,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   abstract expired(now: number): void
 
   abstract readonly recurs: boolean
+  abstract readonly divided: boolean
+  abstract part(): string | null
 
   get origin(): ClientOrigin {
     return this.forwarding.origin

@@ -97,7 +97,10 @@ export class ResponseCache {
       tell(x, 'bypass Query', this.#cache)
       return undefined
     }
-    const asking = askingOf(x, this.#keys.rule(x))
+    const backend = x.part()
+    // Whatever is stored: what a rule does not lead to any more is served to nobody.
+    if (backend === null) return undefined
+    const asking = askingOf(x, this.#keys.rule(x, backend))
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
