@@ -240,7 +240,10 @@ export class RangeRequests {
     }
     finished(fields, { age: VERDICT.age, status })
     tell(x, result, this.#services.cache)
-    const body = new JoinedBody(pieces.map((piece) => bodyOf(piece, this.#fetching.nextTurn)), range.last - range.first + 1)
+    const body = new JoinedBody(
+      pieces.map((piece) => bodyOf(piece, this.#fetching.nextTurn)),
+      range.last - range.first + 1,
+    )
     return { type: 'respond', response: { status: 206, fields, body, ofBackend: true } }
   }
 
