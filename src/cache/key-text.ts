@@ -51,6 +51,7 @@ const SHOWN: ReadonlyMap<number, string> = new Map<number, string>([
   [KeyPart.Rule, 'rule'],
   [KeyPart.Policy, 'policy'],
   [KeyPart.Version, 'version'],
+  [KeyPart.Backend, 'backend'],
   [KeyPart.UpstreamPath, 'upstream path'],
   [KeyPart.UpstreamHost, 'upstream host'],
 ])

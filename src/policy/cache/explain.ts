@@ -68,7 +68,9 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
   if (method === 'QUERY') return told(unknown('the content of the request is part of its key (RFC 10008 §2.7)'))
   const assumed = x.get(ASSUMED_CREDENTIAL)
   const identity = assumed && plan.by.find((selector) => IDENTITY.test(selector))
-  const rule = keys.rule(x)
+  const backend = x.part()
+  if (backend === null) return told(unknown('the Backend that it gets does not exist, or takes no requests'))
+  const rule = keys.rule(x, backend)
   if (!keys.write(x, rule, null, target)) return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
   const asked: Asked = { ...cache, x, directives: requestDirectives(x.request), hidden: assumed?.places }
   if (identity !== undefined)

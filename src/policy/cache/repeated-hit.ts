@@ -33,7 +33,8 @@ export function repeatably(
   keys: RequestKeys,
   cache: CacheServices,
 ): LocalResponse {
-  if (result !== 'hit Memory' || !keys.ofRequestAlone || !x.recurs) return response
+  // The split may give the next one to another Backend.
+  if (result !== 'hit Memory' || !keys.ofRequestAlone || x.divided || !x.recurs) return response
   // A record of variants may be another one next time, and conditions are judged by what the entry says of itself.
   if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return response
   if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0) return response

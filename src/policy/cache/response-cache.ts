@@ -97,7 +97,10 @@ export class ResponseCache {
       tell(x, 'bypass Query', this.#cache)
       return undefined
     }
-    const asking = askingOf(x, this.#keys.rule(x))
+    const backend = x.part()
+    // Whatever is stored: what a rule does not lead to any more is served to nobody.
+    if (backend === null) return undefined
+    const asking = askingOf(x, this.#keys.rule(x, backend))
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
@@ -152,7 +155,7 @@ export class ResponseCache {
       status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...detailOf(x, result, this.#cache) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     if (response === null) return undefined
     tell(x, result, this.#cache)
@@ -375,7 +378,7 @@ export class ResponseCache {
       hold: new SharedHold(held),
       fetch,
       cut,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     // It has less than was asked for.
     if (response === null) return this.#alone(asking, 'miss NotShared')
