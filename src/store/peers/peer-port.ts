@@ -1,6 +1,6 @@
 /**
- * The port of a replica for the other ones: what they tell and ask comes in here, and what it asks of them goes out with
- * the same keys. It is there for as long as the process, with Redis and without it.
+ * The port of a replica for the other ones: what they tell and ask comes in here, and what it asks of them goes out
+ * with the same keys. It is there for as long as the process, with Redis and without it.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { OtherReplicas, ReplicaPod } from '../purge-store.ts'
