@@ -5,7 +5,13 @@ import { checkPair, pair, seeds } from './head-outline.ts'
 import { mutations } from './http1.ts'
 
 const BROWSER = [
-  ...['GET /a?b=1 HTTP/1.1', 'Host: page.test', 'Connection: keep-alive', 'User-Agent: Mozilla/5.0 (X11)', 'Accept: */*'],
+  ...[
+    'GET /a?b=1 HTTP/1.1',
+    'Host: page.test',
+    'Connection: keep-alive',
+    'User-Agent: Mozilla/5.0 (X11)',
+    'Accept: */*',
+  ],
   ...['TE: trailers', 'Cookie: a=b; c=d', 'X-Forwarded-For: 9.9.9.9', 'Content-Length: 0', '', ''],
 ].join('\r\n')
 
@@ -37,7 +43,10 @@ describe('heads that are compared with one that was read before', () => {
 
   it('are what the parser takes for the same, whatever they are put together of', () => {
     let taken = 0
-    fc.assert(fc.property(pair, (one) => void (checkPair(one) && taken++)), { numRuns: 5_000 })
+    fc.assert(
+      fc.property(pair, (one) => void (checkPair(one) && taken++)),
+      { numRuns: 5_000 },
+    )
     assert.ok(taken > 200, `${taken} taken for the first`)
   })
 })

@@ -20,21 +20,45 @@ export type Pair = readonly [first: string, second: string]
 
 const NAMES = [
   ...['Host', 'Connection', 'TE', 'Expect', 'Upgrade', 'CDN-Loop', 'Keep-Alive', 'Proxy-Connection', 'Content-Length'],
-  ...['Transfer-Encoding', 'Proxy-Authorization', 'X-A', 'x-a', 'X_A', 'User-Agent', 'Cookie', 'X-Forwarded-For', 'hXXt'],
+  ...[
+    'Transfer-Encoding',
+    'Proxy-Authorization',
+    'X-A',
+    'x-a',
+    'X_A',
+    'User-Agent',
+    'Cookie',
+    'X-Forwarded-For',
+    'hXXt',
+  ],
 ]
 const VALUES = [
   ...['h', 'H', 'page.test:80', '0', '00', '1', 'chunked', 'keep-alive', 'close', 'x-a', 'trailers', '100-continue'],
-  ...['websocket', 'upgrade', '', ' ', 'a b', 'a: b', 'caf\xe9', '\t', 'a\t', '"', ':', '\0', '\x7f', 'a\nb', 'a\rb', 'a\r\nB: c'],
+  ...[
+    'websocket',
+    'upgrade',
+    '',
+    ' ',
+    'a b',
+    'a: b',
+    'caf\xe9',
+    '\t',
+    'a\t',
+    '"',
+    ':',
+    '\0',
+    '\x7f',
+    'a\nb',
+    'a\rb',
+    'a\r\nB: c',
+  ],
 ]
 const LINES_OF = ['GET / HTTP/1.1', 'GET /a?b HTTP/1.1', 'POST / HTTP/1.1', 'GET / HTTP/1.0', 'GET http://h/ HTTP/1.1']
 const ENDS = ['\r\n', '\n', '\r', '']
 const COLONS = [': ', ':', ':  ', ' : ', ':\t']
 
 const often = (usual: readonly string[], rare: readonly string[]): fc.Arbitrary<string> =>
-  fc.oneof(
-    { weight: 40, arbitrary: fc.constantFrom(...usual) },
-    { weight: 1, arbitrary: fc.constantFrom(...rare) },
-  )
+  fc.oneof({ weight: 40, arbitrary: fc.constantFrom(...usual) }, { weight: 1, arbitrary: fc.constantFrom(...rare) })
 const value = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...VALUES) },
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 4 }) },
@@ -54,7 +78,8 @@ export const pair: fc.Arbitrary<Pair> = fc
   .tuple(line, fc.boolean(), more, fc.array(change, { minLength: 1, maxLength: 3 }), often(['\r\n'], ENDS))
   .map(([start, hosted, others, changes, end]) => {
     const fields = [...(hosted ? [['Host', ': ', 'h', '\r\n'] as [string, string, string, string]] : []), ...others]
-    const text = (of: readonly (readonly string[])[]) => `${start.join('')}${of.map((one) => one.join('')).join('')}${end}`
+    const text = (of: readonly (readonly string[])[]) =>
+      `${start.join('')}${of.map((one) => one.join('')).join('')}${end}`
     const first = text(fields)
     const changed = fields.map((one) => [...one] as [string, string, string, string])
     let second: string | null = null
@@ -62,7 +87,8 @@ export const pair: fc.Arbitrary<Pair> = fc
       if ('value' in one && changed[one.at] !== undefined) changed[one.at]![2] = one.value
       else if ('field' in one) changed.splice(one.at, 1, one.field)
       second = text(changed)
-      if ('byte' in one) second = `${second.slice(0, one.byte)}${String.fromCharCode(one.by)}${second.slice(one.byte + 1)}`
+      if ('byte' in one)
+        second = `${second.slice(0, one.byte)}${String.fromCharCode(one.by)}${second.slice(one.byte + 1)}`
       else if ('cut' in one) second = second.slice(0, one.cut)
     }
     return [first, second!] as const

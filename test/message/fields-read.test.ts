@@ -46,7 +46,10 @@ const asked = Object.entries(Object.getOwnPropertyDescriptors(Fields.prototype))
     answer instanceof Fields ? answer.all('x-a') : answer === undefined ? fields.untouched : answer
   if (get !== undefined) return [{ name, ask: (fields: Fields) => seen(get.call(fields), fields) }]
   const method = value as (this: Fields, ...given: unknown[]) => unknown
-  const parameters = /^[^(]*\(([^)]*)\)/.exec(String(method))![1]!.split(',').map((one) => one.trim().split(/\W/)[0]!)
+  const parameters = /^[^(]*\(([^)]*)\)/
+    .exec(String(method))![1]!
+    .split(',')
+    .map((one) => one.trim().split(/\W/)[0]!)
   const given = parameters.filter((one) => one !== '').map((one) => GIVEN[one] ?? assert.fail(`what is ${one}?`))
   return [{ name: `${name}(${parameters})`, ask: (fields: Fields) => seen(method.call(fields, ...given), fields) }]
 })
