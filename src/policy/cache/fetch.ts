@@ -305,10 +305,12 @@ export class Fetch implements BodyTee, FillTarget {
     if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
-    if (stored.status !== 200) return
+    const part = this.request.part === null ? null : partOf(stored)
+    if (part === null && stored.status !== 200) return
     const received = this.#services.wall()
+    const length = part?.complete ?? entry.bodyBytes
     const update =
-      judgeHead(stored, stale.numbers, entry.bodyBytes, fields, received) === 'Update'
+      judgeHead(stored, stale.numbers, length, fields, received) === 'Update'
         ? this.#update(stored, fields, received)
         : null
     if (update !== null) this.#replaceHead(stale, update)
