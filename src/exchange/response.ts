@@ -272,6 +272,10 @@ export class ResponseRelay implements LentSink, BodyWaker, LocalBody {
     return downstream.room
   }
 
+  flush(): void {
+    this.#x.downstream.flush()
+  }
+
   end(trailers: Fields | null): void {
     const x = this.#x
     // The request may still be on its way to the upstream, which takes the rest of it; a call is over with its status.

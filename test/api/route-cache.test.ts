@@ -36,6 +36,20 @@ describe('cache of a Route', () => {
     }
   })
 
+  it('is a warning at the Route, where every rule of it answers itself', () => {
+    for (const [policies, path] of [
+      [{ cache: {} }, 'spec.policies.cache'],
+      [{ enforced: { cache: {} } }, 'spec.policies.enforced.cache'],
+    ] as const) {
+      const idle = validate(respond, policies)
+      assert.ok(idle.ok, JSON.stringify(idle))
+      assert.equal(said(idle.warnings).length, 1)
+      assert.ok(said(idle.warnings)[0]!.startsWith(`${path} does nothing: every rule answers itself`))
+      const used = validate(forward, policies)
+      assert.deepEqual(used.ok && used.warnings, [])
+    }
+  })
+
   it('goes with a split, whose parts its key tells apart', () => {
     const split = { backendRefs: [{ name: 'b' }, { name: 'c' }], splitAffinity: { by: ['cookie:uid'] } }
     const result = validate({ ...split, policies: { cache: {} } })

@@ -81,11 +81,13 @@ export class Fetch implements BodyTee, FillTarget {
   /** The key of the whole. */
   #whole: EntryKey
   stale: StaleResponse | null
+  readonly nextTurn: FetchServices['nextTurn']
 
   constructor(request: FetchRequest, services: FetchServices, fill: Fill | null, stale: StaleResponse | null) {
     this.request = request
     this.#services = services
     this.#memory = services.cache.memory
+    this.nextTurn = services.nextTurn
     this.#purges = services.cache.purges
     this.#fill = fill
     this.#names = request.names
@@ -335,7 +337,7 @@ export class Fetch implements BodyTee, FillTarget {
     if (kept !== null) this.#part = newPart(kept, part!, fields, this.request.sent, verdict.numbers)
     const fill = this.#fill
     this.#fill = null
-    return copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
+    return copyBody(fill, stale.hold.retain(), this.nextTurn, () => this.#end(fill, true))
   }
 
   // ---- as the target of a FillStep ----

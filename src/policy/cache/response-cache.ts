@@ -156,7 +156,7 @@ export class ResponseCache {
       status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...detailOf(x, result, this.#cache) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     if (response === null) return undefined
     tell(x, result, this.#cache)
@@ -381,7 +381,7 @@ export class ResponseCache {
       hold: new SharedHold(held),
       fetch,
       cut,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     // It has less than was asked for.
     if (response === null) return this.#alone(asking, 'miss NotShared')
