@@ -310,11 +310,8 @@ export class Fetch implements BodyTee, FillTarget {
     const part = this.request.part === null ? null : partOf(stored)
     if (part === null && stored.status !== 200) return
     const received = this.#services.wall()
-    const length = part?.complete ?? entry.bodyBytes
-    const update =
-      judgeHead(stored, stale.numbers, length, fields, received) === 'Update'
-        ? this.#update(stored, fields, received)
-        : null
+    const verdict = judgeHead(stored, stale.numbers, part?.complete ?? entry.bodyBytes, fields, received)
+    const update = verdict === 'Update' ? this.#update(stored, fields, received) : null
     if (update !== null) this.#replaceHead(stale, update)
     else this.#withStored(stale, (found) => found.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale))
   }

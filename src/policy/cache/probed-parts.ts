@@ -19,7 +19,7 @@ export class ProbedParts {
     this.#services = services
   }
 
-  /** Each is updated as a whole is, as long as their bodies are not longer together than a whole may be, or is stale. */
+  /** Each is updated as a whole is, or stale; as long as their bodies are not longer together than a whole may be. */
   onProbe(status: number, fields: Fields): void {
     const { rule, key, sent } = this.#request
     const { parts, maxObjectBytes } = this.#services
