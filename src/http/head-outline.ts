@@ -1,7 +1,7 @@
 /**
  * Where lines, names and values of a request's head lie, found without reading it: for whoever compares it with a head
- * that {@link RequestHead} has parsed. What is the same needs no second look; a value that may be another one is checked
- * byte by byte, as strictly as there.
+ * that {@link RequestHead} has parsed. What is the same needs no second look; a value that may be another one is
+ * checked byte by byte, as strictly as there.
  */
 import { CHARS, FIELD } from './chars.ts'
 
