@@ -37,6 +37,8 @@ export interface PurgeStore {
   append(records: readonly PurgeRecord[]): Promise<void>
   /** Resolves when every replica acts by the record, or when it is too late for that. */
   reach(id: number): Promise<PurgeReach>
+  /** What people know other replicas by that were there lately, for when they cannot be asked for. */
+  readonly others?: readonly string[]
   /** Resolves when the others know that this one is not there any more, or cannot be told. */
   stop(): Promise<void>
 }
