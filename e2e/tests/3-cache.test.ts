@@ -47,11 +47,7 @@ before(async () => {
   door = await entrance()
   await apply(...cachedOrigin(NAMESPACE), backend(NAMESPACE, ORIGIN), cached())
   await kubectl('wait', '-n', NAMESPACE, `pod/${ORIGIN}`, '--for=condition=Ready', '--timeout=60s')
-  await until('traffic by both', async () => {
-    await bothReplicas()
-    for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
-    return await settled()
-  })
+  await bothServe(60)
 })
 
 after(async () => {
@@ -123,6 +119,16 @@ async function purge(replica: Replica, ...words: string[]): Promise<Purged> {
 async function settled(): Promise<boolean> {
   const { acts, everywhere } = await purge(two[0], `http://${HOST}/first`)
   return everywhere && acts.length === 2
+}
+
+/** Both have the route, and {@link settled}. */
+function bothServe(seconds: number): Promise<boolean> {
+  const serve = async (): Promise<boolean> => {
+    await bothReplicas()
+    for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
+    return await settled()
+  }
+  return until('traffic by both', serve, { seconds })
 }
 
 /** By both and nobody else: no pod that has ended is waited for, and none that lives is left out. */
@@ -206,6 +212,7 @@ describe('what two replicas share', () => {
     const path = '/followed'
     const filling = two[0].ask(HOST, `${path}?slow`)
     await sleep(500)
+    // Their connections end with the pod.
     const following = Array.from({ length: 5 }, () => two[1].ask(HOST, `${path}?slow`).catch(() => undefined))
     const beside = Array.from({ length: 5 }, () => two[0].ask(HOST, `${path}?slow`))
     await sleep(500)
@@ -245,15 +252,7 @@ describe('two replicas without Redis', () => {
     await install({ values: memory('2') })
     await apply(cached())
     await rolledOut(SYSTEM, RELEASE)
-    await until(
-      'traffic by both',
-      async () => {
-        await bothReplicas()
-        for (const replica of two) if ((await replica.ask(HOST, '/_fetches')).status !== 200) return false
-        return await settled()
-      },
-      { seconds: 90 },
-    )
+    await bothServe(90)
   })
 
   it('tell each other of a purge, and a pod that has ended is not waited for', async () => {

@@ -146,6 +146,7 @@ describe('a part that is no answer', () => {
         request.write(bytes)
         request.end()
       }
+      // It may be cut, or an error: whichever, nothing of it is stored.
       await w.gateway
         .ask({ path: '/a', fields: { range: 'bytes=0-99' } })
         .response()

@@ -8,10 +8,13 @@ export type WayFault =
   | 'drip'
   /** Of what the server sends on a connection, nothing arrives that is larger than {@link LARGE}. */
   | 'no-bodies'
+  /** Of what the server sends, {@link NARROW} bytes arrive every 20 ms. */
+  | 'narrow'
   /** Connections break, and new ones, too. */
   | 'broken'
 
 const LARGE = 64 * 1_024
+const NARROW = 32 * 1_024
 
 export class FaultyWay {
   readonly #port: number
@@ -70,13 +73,22 @@ export class FaultyWay {
       const byte = behind.shift()
       if (byte !== undefined && !down.destroyed) down.write(Buffer.of(byte))
     }, 1_000)
-    down.on('close', () => clearInterval(dripping))
+    let queued = Buffer.alloc(0)
+    const flowing = setInterval(() => {
+      if (queued.length > 0 && !down.destroyed) down.write(queued.subarray(0, NARROW))
+      queued = queued.subarray(NARROW)
+    }, 20)
+    down.on('close', () => {
+      clearInterval(dripping)
+      clearInterval(flowing)
+    })
     let lost = false
     up.on('data', (chunk: Buffer) => {
       const fault = this.#faultFor(chunk.length)
       if (fault === 'black-hole') return
       if (fault === 'broken') for (const socket of this.#sockets) socket.destroy()
       else if (fault === 'drip' || behind.length > 0) behind.push(...chunk)
+      else if (fault === 'narrow' || queued.length > 0) queued = Buffer.concat([queued, chunk])
       else if (lost || (fault === 'no-bodies' && chunk.length >= LARGE)) lost = true
       else if (!down.destroyed) down.write(chunk)
     })

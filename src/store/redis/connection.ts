@@ -39,16 +39,19 @@ const SLOTS_INTERVAL: Milliseconds = 2_000
 
 export type RedisConnection = Redis | Cluster
 
-/** @param turn which of several addresses is tried: those of one Redis are tried one after the other */
-export function connect(config: RedisConfig, turn: number): RedisConnection {
+/**
+ * @param turn which of several addresses is tried: those of one Redis are tried one after the other
+ * @param received hears how many bytes of replies have come, of any node
+ */
+export function connect(config: RedisConfig, turn: number, received: (bytes: number) => void): RedisConnection {
   const connection = connectionOf(config, turn)
-  if (connection instanceof Cluster) connection.on('+node', guardReplies)
-  else guardReplies(connection)
+  if (connection instanceof Cluster) connection.on('+node', (node) => guardReplies(node, received))
+  else guardReplies(connection, received)
   return connection
 }
 
 /** Puts a guard in front of the decoder, which is the first to read a connection. */
-function guardReplies(redis: Redis): void {
+function guardReplies(redis: Redis, received: (bytes: number) => void): void {
   redis.on('connect', () => {
     const { stream } = redis
     const [decode] = stream.listeners('data')
@@ -56,6 +59,7 @@ function guardReplies(redis: Redis): void {
     const guard = new ReplyGuard()
     stream.off('data', decode as (chunk: Buffer) => void)
     stream.prependListener('data', (chunk: Buffer) => {
+      received(chunk.length)
       const wrong = stream.destroyed ? undefined : guard.check(chunk)
       if (wrong === undefined) decode(chunk)
       else stream.destroy(new Error(`it sent ${wrong}`))

@@ -41,8 +41,16 @@ const UNSETTLED = 8
 /** That are told while it is away. */
 const MAX_REASONS = 4
 
+/**
+ * Bytes of replies that come while a call waits: it is late because of what was ahead of it. Redis is as well as it
+ * was, and is left alone for no one's large replies.
+ */
+const BUSY = 64 * 1_024
+
 interface Call {
   readonly until: Milliseconds
+  /** `#received`, when it began. */
+  readonly received: number
   readonly reject: (fault: RedisFault) => void
   ended: boolean
 }
@@ -58,6 +66,8 @@ export class RedisClient {
   #first = 0
   #inFlight = 0
   #unsettled = 0
+  /** Bytes of replies. */
+  #received = 0
   #stopTimer: (() => void) | null = null
   #stopPause: (() => void) | null = null
   #corked = false
@@ -100,7 +110,8 @@ export class RedisClient {
     if (this.#inFlight >= this.#circuit.room || this.#unsettled >= this.#bounds.inFlight * UNSETTLED)
       return Promise.reject(new RedisFault('full', `${this.#inFlight} calls of Redis are in flight`))
     return new Promise((resolve, reject) => {
-      const call: Call = { until: this.#edges.time.monotonic() + this.#bounds.deadline, reject, ended: false }
+      const until = this.#edges.time.monotonic() + this.#bounds.deadline
+      const call: Call = { until, received: this.#received, reject, ended: false }
       this.#calls.push(call)
       this.#inFlight++
       this.#unsettled++
@@ -183,7 +194,7 @@ export class RedisClient {
       this.#end(call)
       const fault = new RedisFault('timeout', `Redis did not reply within ${this.#bounds.deadline} ms`)
       call.reject(fault)
-      this.#failed(fault)
+      if (this.#received - call.received < BUSY) this.#failed(fault)
     }
     if (this.#first > 1_024) {
       this.#calls = calls.slice(this.#first)
@@ -205,7 +216,9 @@ export class RedisClient {
 
   #open(): void {
     if (this.#closed) return
-    const connection = connect(this.#config, this.#turn++)
+    const connection = connect(this.#config, this.#turn++, (bytes) => {
+      this.#received += bytes
+    })
     this.#connection = connection
     const lost = (why: string): void => {
       if (this.#connection !== connection) return

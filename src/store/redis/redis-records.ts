@@ -62,6 +62,7 @@ const PIECE_MARGIN: Milliseconds = 60_000
 /** What is no string is nothing: somebody else wrote it. Pieces of a record get another time, or the rest of it. */
 const LUA = `
 local function text(reply) if type(reply) == 'string' then return reply end return '' end
+local function gone() return text(redis.pcall('GETRANGE', KEYS[2], 0, ${TOKEN_BYTES - 1})) end
 local function pieces(root, prefix, left, least)
   if #prefix < ${PREFIX_BYTES} then return end
   local token = string.gsub(string.sub(prefix, ${TOKEN_AT + 1}, ${TOKEN_AT + TOKEN_BYTES}), '.', function(byte)
@@ -76,12 +77,23 @@ local function pieces(root, prefix, left, least)
 end
 `
 
-/** KEYS: root, gone, and the variant where one is asked for. */
+/** A record has a head and a piece, and there are two where a variant is asked for. */
+const LARGEST_RECORD = MAX_HEAD_BYTES + PIECE_BYTES + 1_024
+
+/**
+ * KEYS: root, gone, and the variant where one is asked for. ARGV: how large the two records may be together. Where they
+ * are larger, only their size comes; of what is too large to be a record, no more than it takes to see that it is none.
+ */
 const FIND = new RedisScript(
   `${LUA}
 local time = redis.call('TIME')
-local function get(key) return key and text(redis.pcall('GET', key)) or '' end
-return { time[1], time[2], get(KEYS[1]), get(KEYS[2]), get(KEYS[3]) }
+local function get(key)
+  local record = key and text(redis.pcall('GET', key)) or ''
+  return #record > ${LARGEST_RECORD} and string.sub(record, 1, ${PREFIX_BYTES}) or record
+end
+local root, variant = get(KEYS[1]), get(KEYS[3])
+if #root + #variant > tonumber(ARGV[1]) then return { time[1], time[2], #root + #variant } end
+return { time[1], time[2], root, gone(), variant }
 `,
   { bytes: true },
 )
@@ -95,7 +107,7 @@ const COMMIT = new RedisScript(
 local time = redis.call('TIME')
 if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[1]) then return 0 end
 local root = text(redis.pcall('GETRANGE', KEYS[1], 0, ${PREFIX_BYTES - 1}))
-if root ~= ARGV[2] or text(redis.pcall('GET', KEYS[2])) ~= ARGV[3] then return 0 end
+if root ~= ARGV[2] or gone() ~= ARGV[3] then return 0 end
 local left = tonumber(ARGV[4])
 local function put(key, former, record)
   if string.sub(former, 1, ${PIECES_AT}) ~= string.sub(record, 1, ${PIECES_AT}) then
@@ -144,13 +156,11 @@ interface RedisStamp {
 
 const NOTHING = Buffer.alloc(0)
 
-/** A record has a head and a piece, and there are two where a variant is asked for. */
-const LARGEST_RECORD = MAX_HEAD_BYTES + PIECE_BYTES + 1_024
 /** Of lookups on their way; what comes over 1 Gbit/s in some 16 ms. */
 const REPLIES = {
   most: 2 * 1_024 * 1_024,
   least: 256 * 1_024,
-  largestReply: 2 * LARGEST_RECORD,
+  largestReply: 2 * LARGEST_RECORD + 1_024,
   firstGuess: 16 * 1_024,
 }
 
@@ -170,21 +180,39 @@ export class RedisRecords implements Records {
   }
 
   async find(owner: string, root: string, variant: string | null): Promise<FoundRecords> {
-    const { lookups, time } = this.#options
     if (!this.#places.take(owner)) throw FULL
-    const taken = this.#room.take(owner)
     try {
-      if (taken === 0) throw FULL
-      const begun = time.monotonic()
-      const found = foundOf(await run(lookups, FIND, keysOf(root, variant)), begun)
-      this.#room.replied(owner, taken, (found.root?.length ?? 0) + (found.variant?.length ?? 0))
-      return found
-    } catch (error) {
-      if (error !== FULL) this.#noReply(owner, taken, error)
-      throw error
+      const keys = keysOf(root, variant)
+      const found = await this.#ask(owner, keys, 0)
+      if (typeof found !== 'number') return found
+      const again = await this.#ask(owner, keys, found)
+      // Others took their place, which are larger still.
+      if (typeof again === 'number') throw FULL
+      return again
     } finally {
       this.#places.giveBack(owner)
     }
+  }
+
+  /**
+   * @param least bytes of the records, where they are known
+   * @returns how large they are, where that is more than there was room for
+   */
+  async #ask(owner: string, keys: readonly string[], least: number): Promise<FoundRecords | number> {
+    const { lookups, time } = this.#options
+    const taken = this.#room.take(owner, least)
+    if (taken === 0) throw FULL
+    let found: FoundRecords | number
+    try {
+      const begun = time.monotonic()
+      found = foundOf(await run(lookups, FIND, keys, [this.#room.allowed(taken)]), begun)
+    } catch (error) {
+      this.#noReply(owner, taken, error)
+      throw error
+    }
+    if (typeof found === 'number') this.#room.tooLarge(owner, taken, found)
+    else this.#room.replied(owner, taken, (found.root?.length ?? 0) + (found.variant?.length ?? 0))
+    return found
   }
 
   #noReply(owner: string, taken: number, error: unknown): void {
@@ -276,9 +304,15 @@ const pieceKey = ({ root, token }: PieceName, index: number): string =>
 const pieceKeys = (pieces: PieceName, count: number): string[] =>
   Array.from({ length: count }, (_, i) => pieceKey(pieces, i + 1))
 
-function foundOf(reply: unknown, own: Milliseconds): FoundRecords {
-  if (!Array.isArray(reply) || reply.length !== 5)
+/** @returns how large they are, where they were larger than they were to be */
+function foundOf(reply: unknown, own: Milliseconds): FoundRecords | number {
+  if (!Array.isArray(reply) || (reply.length !== 5 && reply.length !== 3))
     throw new RecordFault('broken', 'Redis replied with what is no record')
+  if (reply.length === 3) {
+    const size = Number(reply[2])
+    if (!(size > 0 && size <= 2 * LARGEST_RECORD)) throw new RecordFault('broken', 'Redis replied with what is no size')
+    return size
+  }
   const [seconds, microseconds, root, gone, variant] = reply.map((part) => (part instanceof Buffer ? part : NOTHING))
   const redis = Number(seconds) * 1_000 + Number(microseconds) / 1_000
   if (!Number.isFinite(redis)) throw new RecordFault('broken', 'Redis replied with what is no time')

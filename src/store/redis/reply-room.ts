@@ -1,7 +1,8 @@
 /**
  * Bytes of replies that are on their way over one connection, on which every reply waits for those before it. Who looks
  * up large records gets fewer of them at a time, so that the small ones of others stay within their deadline; and where
- * calls are late the room shrinks for all, as on a way that is narrow.
+ * calls are late the room shrinks for all, as on a way that is narrow. A reply that is larger than its owner's were
+ * does not come: its size does ({@link ReplyRoom.tooLarge}), and it is asked for again.
  */
 import { OwnerPlaces } from '../owner-places.ts'
 
@@ -10,8 +11,9 @@ export interface ReplyRoomBounds {
   readonly most: number
   /** Room at the least. */
   readonly least: number
-  /** What a reply of an owner may be at the most, and is taken for where nothing is known. */
+  /** What a reply of an owner may be at the most. */
   readonly largestReply: number
+  /** What it is taken for where nothing is known, and may always be. */
   readonly firstGuess: number
 }
 
@@ -43,18 +45,31 @@ export class ReplyRoom {
   /**
    * An owner has no more on its way than is left to others; who has nothing may ask.
    *
+   * @param least bytes of the reply, where they are known
    * @returns bytes to be given back; 0: it is not to ask now
    */
-  take(owner: string): number {
-    const expected = this.#expected.get(owner) ?? this.#bounds.firstGuess
+  take(owner: string, least = 0): number {
+    const expected = Math.max(this.#expected.get(owner) ?? this.#bounds.firstGuess, least + OVERHEAD)
     return this.#onTheWay.take(owner, expected) ? expected : 0
+  }
+
+  /** @returns how large the reply may be, for which so much was taken; bytes */
+  allowed(taken: number): number {
+    return Math.max(taken, this.#bounds.firstGuess) - OVERHEAD
+  }
+
+  /** @param bytes that the reply would have had: the owner's next ones are taken for as large */
+  tooLarge(owner: string, taken: number, bytes: number): void {
+    this.#onTheWay.giveBack(owner, taken)
+    this.#expect(owner, bytes + OVERHEAD)
   }
 
   /** @param bytes of the reply that came */
   replied(owner: string, taken: number, bytes: number): void {
     this.#onTheWay.giveBack(owner, taken)
     const size = bytes + OVERHEAD
-    this.#expect(owner, size >= taken ? size : taken + (size - taken) * BELIEF)
+    const expected = this.#expected.get(owner) ?? taken
+    this.#expect(owner, size >= expected ? size : expected + (size - expected) * BELIEF)
     this.#room = Math.min(this.#bounds.most, this.#room + size * GROWTH)
   }
 

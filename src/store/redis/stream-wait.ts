@@ -62,7 +62,7 @@ export class StreamWait {
     if (this.#connection !== undefined) return this.#connection
     if (this.#time.monotonic() < this.#pausedUntil) return undefined
     this.#config = text
-    const connection = connect(config, this.#turn++)
+    const connection = connect(config, this.#turn++, () => {})
     // Whoever calls is told by the call.
     connection.on('error', () => {})
     connection.once('end', () => this.#drop(connection))

@@ -89,6 +89,7 @@ export function parts(rig: () => CacheRig): void {
   for (const [what, lie] of Object.entries(LIES))
     it(`a part that ${what} is nobody else's, and nothing is made of it`, async () => {
       const page = rig().page(STANDARD, lie, serving(OLD, '"one"'))
+      // Some of these responses are cut.
       await page.get({ range: 'bytes=1000-1999' }).catch(() => undefined)
       is(await page.get({ range: 'bytes=1000-1999' }), OLD, 1_000, 1_999)
       is(await page.get({ range: 'bytes=1500-2499' }), OLD, 1_500, 2_499)

@@ -59,6 +59,9 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
     archives = await Promise.all(keys.map(async (key) => archiveWith(await recordsOf(settings), key)))
   })
 
+  const sentBytes = async (): Promise<number> =>
+    Number(/total_net_output_bytes:(\d+)/.exec(await server.admin.info('stats'))?.[1])
+
   archiveSuite(() => ({
     archive: archives[0]!,
     other: archives[1]!,
@@ -91,6 +94,35 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
     await server.admin.del(key!)
     await server.admin.rpush(`${key}:gone`, 'a')
     assert.equal(await archive!.remove(keyOf('list')), true)
+  })
+
+  it('takes what is larger than any record for nothing, and writes over it', async () => {
+    const [archive] = archives
+    await server.admin.flushall()
+    await put(archive!, 'huge', bytes('body'))
+    const [key] = await server.admin.keys('hg:cache:*')
+    await server.admin.append(key!, 'x'.repeat(4 * 1_024 * 1_024))
+    const sent = await sentBytes()
+    assert.equal((await archive!.find(keyOf('huge'))).type, 'none')
+    assert.ok((await sentBytes()) - sent < 16 * 1_024, 'no more of it comes than shows that it is none')
+    await put(archive!, 'huge', bytes('again'))
+    assert.equal(found(await archive!.find(keyOf('huge'))).bodyBytes, 5)
+  })
+
+  it('has no more sent than there is room for, also where small records were looked up before large ones', async () => {
+    const [archive] = archives
+    const large = Array.from({ length: 60 }, (_, i) => `large ${i}`)
+    for (const name of large) await put(archive!, name, randomBytes(WHOLE_BYTES))
+    await put(archive!, 'small', bytes('small'))
+    for (let i = 0; i < 40; i++) found(await archive!.find(keyOf('small')))
+    const sent = await sentBytes()
+    const answers = await Promise.all(large.map((name) => archive!.find(keyOf(name))))
+    const came = (await sentBytes()) - sent
+    assert.ok(came <= 2 * 1_024 * 1_024, `${came} bytes came`)
+    assert.ok(answers.some(({ type }) => type === 'found'))
+    for (const answer of answers)
+      assert.ok(answer.type === 'found' || (answer.type === 'away' && answer.reason === 'full'))
+    for (const name of large) assert.equal(found(await archive!.find(keyOf(name))).bodyBytes, WHOLE_BYTES)
   })
 
   it('leaves nothing without an end, and names nothing by its URL', async () => {

@@ -13,9 +13,11 @@ import { RedisScript } from '../../../src/store/redis/redis-script.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { suiteScope } from '../../feature/harness.ts'
 import { TestAuthority } from '../../lib/certificates.ts'
+import { FaultyWay } from '../../lib/faulty-way.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
 
 const COUNT = new RedisScript(`return redis.call('INCRBY', KEYS[1], ARGV[1])`)
+const LARGE = new RedisScript(`return string.rep('x', ARGV[1])`)
 /** Wide: these tests are of what happens, and a machine under test may be slow. */
 const BOUNDS = { deadline: 2_000, inFlight: 64 }
 
@@ -94,6 +96,23 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
     await until('answers', 2)
     // What had been sent ran late or never, and once at most.
     assert.ok(Number((await server.admin.get('late')) ?? 0) <= 8)
+  })
+
+  it('asks on where calls are late because of the large replies ahead of them', { timeout: 60_000 }, async () => {
+    const server = await serverOf()
+    const way = await FaultyWay.open(server.port)
+    scope.after(() => way.close())
+    const [host, port] = way.address.split(':') as [string, string]
+    const { client, states, until } = clientOf(single({ host, port: Number(port) }), { deadline: 500, inFlight: 64 })
+    await until('answers')
+    way.fault = 'narrow'
+    const kinds = await Promise.all(Array.from({ length: 16 }, () => kindOf(client.run(LARGE, [], [256 * 1_024]))))
+    assert.ok(kinds.filter((kind) => kind === 'timeout').length > 5, kinds.map((kind) => kind.slice(0, 10)).join())
+    assert.ok(client.answers)
+    assert.equal(states.length, 1)
+    // What was late has come meanwhile.
+    while ((await kindOf(client.run(COUNT, ['small'], [0]))) !== 'reply 0');
+    assert.equal(states.length, 1)
   })
 
   it('sends no more than may be in flight', async () => {

@@ -118,16 +118,19 @@ describe('a Redis that answers otherwise than it should', { skip: NO_REDIS, conc
         await pause(1)
       }
     })
-    for (let i = 0; i < 20; i++) {
-      const answer = await place.archive.find(keyOf('long'))
-      if (answer.type !== 'found') assert.fail(`it is ${answer.type}, ${place.said.join('\n')}`)
-      const began = performance.now()
-      assert.ok((await readAll(answer)).equals(body))
-      assert.ok(performance.now() - began < 5_000)
-      assert.equal(await place.outcome('a'), 'a')
+    try {
+      for (let i = 0; i < 20; i++) {
+        const answer = await place.archive.find(keyOf('long'))
+        if (answer.type !== 'found') assert.fail(`${JSON.stringify(answer)}, ${place.said.join('\n')}`)
+        const began = performance.now()
+        assert.ok((await readAll(answer)).equals(body))
+        assert.ok(performance.now() - began < 5_000)
+        assert.equal(await place.outcome('a'), 'a')
+      }
+    } finally {
+      over = true
+      await Promise.all(putting)
     }
-    over = true
-    await Promise.all(putting)
     assert.ok(outcomes.has('refused') && !outcomes.has('put') && !outcomes.has('away'), [...outcomes].join())
     assert.deepEqual(
       place.said.filter((line) => line.includes('cannot be asked')),

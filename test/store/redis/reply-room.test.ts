@@ -53,6 +53,30 @@ describe('the room for replies', () => {
     assert.ok(atOnce(room, 'a') >= before)
   })
 
+  it('takes a reply that did not come for as large as it is, and believes no other that was smaller', () => {
+    const room = roomOf()
+    looksUp(room, 'a', 40, KIB)
+    const [taken, other] = [room.take('a'), room.take('a')]
+    assert.ok(room.allowed(taken) < LARGE)
+    room.tooLarge('a', taken, LARGE)
+    const again = room.take('a', LARGE)
+    assert.ok(room.allowed(again) >= LARGE)
+    // Another one that was under way is as small as those before.
+    room.replied('a', other, KIB)
+    assert.ok(atOnce(room, 'a') < 5)
+    room.replied('a', again, LARGE)
+    looksUp(room, 'a', 40, KIB)
+    const exact = room.take('a', LARGE)
+    assert.ok(exact >= LARGE && room.allowed(exact) >= LARGE)
+  })
+
+  it('always allows what is usual', () => {
+    const room = roomOf()
+    looksUp(room, 'a', 40, KIB)
+    assert.equal(room.allowed(room.take('a')), 15 * KIB)
+    assert.equal(room.allowed(room.take('new')), 15 * KIB)
+  })
+
   it('shrinks where replies are late, to what suffices for one, and grows with what comes', () => {
     const room = roomOf()
     for (let i = 0; i < 10; i++) room.late('a', room.take('a'))
