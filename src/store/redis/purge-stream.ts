@@ -149,7 +149,11 @@ export class PurgeStream implements PurgeStore {
     if (this.#reading !== undefined && this.#reading !== before) return await this.#reading
     const reading = this.#readAll().then(
       () => this.#events.failure(undefined),
-      (error: unknown) => this.#events.failure(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => {
+        // What waits may be as dead, and nothing would tell.
+        this.#wait.restart()
+        this.#events.failure(error instanceof Error ? error.message : String(error))
+      },
     )
     this.#reading = reading
     await reading
