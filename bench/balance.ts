@@ -306,6 +306,8 @@ function exchange(policy: PolicySet): Exchange {
     id: '7mk2v0c9x4t1bd8ze6rq',
     route: 'shop/shop',
     rule: 'api',
+    divided: false,
+    part: () => 'shop/shop',
     matchedPrefix: 4,
     policy,
     upstreamHost: undefined,

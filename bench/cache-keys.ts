@@ -28,6 +28,7 @@ function received(...lines: readonly string[]): Fields {
 
 const DATE = 'Sun, 29 Nov 2026 12:00:00 GMT'
 const prefix = keyPrefix({
+  backend: 'shop/shop',
   namespace: 'shop',
   route: 'shop/web',
   rule: 'assets',

@@ -40,6 +40,16 @@ const WARM_UP_BODY = {
 const NAMESPACE = { namespace: { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$' } } as const
 const ID = { id: { type: 'string', pattern: '^[0-9]{1,9}$' } } as const
 
+/** One that is asked alone: `namespace/pod`, or the pod. */
+const REPLICA = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { replica: { type: 'string', minLength: 1, maxLength: 317 } },
+} as const
+interface OfReplica {
+  Querystring: { replica?: string }
+}
+
 const PURGES = '/api/v1/cache/purges'
 const NAMESPACE_PURGES = '/api/v1/cache/namespaces/:namespace/purges'
 const WARM_UPS = '/api/v1/cache/warm-ups'
@@ -84,25 +94,42 @@ export function serveCaches(app: FastifyInstance, caches: CacheRequests, reject:
     { schema: { ...purging, params: params(NAMESPACE) }, bodyLimit: MAX_PURGE },
     (request, reply) => purge(reply, request.params.namespace, request.body),
   )
-  app.get(STATISTICS, { schema: { response: { '2xx': RESPONSES.cache } } }, () => caches.statistics())
-  const lookup = async (reply: FastifyReply, namespace: string | undefined, body: PurgeBody): Promise<FastifyReply> => {
-    const outcome = await caches.lookup(namespace, body)
+  app.get<OfReplica>(
+    STATISTICS,
+    { schema: { querystring: REPLICA, response: { '2xx': RESPONSES.cache } } },
+    async (request, reply) => {
+      const outcome = await caches.statistics(request.query.replica)
+      return outcome.ok ? reply.send(outcome.view) : refuse(reply, outcome)
+    },
+  )
+  const lookup = async (
+    reply: FastifyReply,
+    namespace: string | undefined,
+    body: PurgeBody,
+    { replica }: OfReplica['Querystring'],
+  ): Promise<FastifyReply> => {
+    const outcome = await caches.lookup(namespace, body, replica)
     return outcome.ok ? reply.send(outcome.view) : refuse(reply, outcome)
   }
-  const looking = { body: PURGE_BODY, response: { '2xx': RESPONSES.lookup } }
-  app.post<{ Body: PurgeBody }>(LOOKUPS, { schema: looking, bodyLimit: MAX_PURGE }, (request, reply) =>
-    lookup(reply, undefined, request.body),
+  const looking = { body: PURGE_BODY, querystring: REPLICA, response: { '2xx': RESPONSES.lookup } }
+  app.post<OfReplica & { Body: PurgeBody }>(
+    LOOKUPS,
+    { schema: looking, bodyLimit: MAX_PURGE },
+    async (request, reply) => await lookup(reply, undefined, request.body, request.query),
   )
-  app.post<{ Body: PurgeBody; Params: { namespace: string } }>(
+  app.post<OfReplica & { Body: PurgeBody; Params: { namespace: string } }>(
     NAMESPACE_LOOKUPS,
     { schema: { ...looking, params: params(NAMESPACE) }, bodyLimit: MAX_PURGE },
-    (request, reply) => lookup(reply, request.params.namespace, request.body),
+    async (request, reply) => await lookup(reply, request.params.namespace, request.body, request.query),
   )
-  app.post<{ Body: WarmUpBody }>(
+  app.post<OfReplica & { Body: WarmUpBody }>(
     WARM_UPS,
-    { schema: { body: WARM_UP_BODY, response: { '2xx': RESPONSES.warmUp } }, bodyLimit: MAX_WARM_UP },
-    (request, reply) => {
-      const outcome = caches.warmUp(request.body)
+    {
+      schema: { body: WARM_UP_BODY, querystring: REPLICA, response: { '2xx': RESPONSES.warmUp } },
+      bodyLimit: MAX_WARM_UP,
+    },
+    async (request, reply) => {
+      const outcome = await caches.warmUp(request.body, request.query.replica)
       if (!outcome.ok) return refuse(reply, outcome)
       return reply.code(202).header('location', `${WARM_UPS}/${outcome.view.id}`).send(outcome.view)
     },

@@ -101,6 +101,33 @@ const storedFacts = {
 }
 const stored = object({ ...storedFacts, left: { type: 'integer' }, tagNames: list(text) })
 
+const statistics = {
+  limit: count,
+  entries: count,
+  used: count,
+  held: count,
+  stored: count,
+  evicted: count,
+  removed: count,
+  replaced: count,
+  refused: count,
+  hitRatio: part,
+  requests: list(object({ result: text, reason: text, count })),
+  responses: list(object({ reason: text, count })),
+  purges: object({ history: text }, { problem: text }),
+}
+const warmed = {
+  state: text,
+  urls: count,
+  requested: count,
+  hits: count,
+  stored: count,
+  others: count,
+  failed: count,
+}
+/** What an answer is of. */
+const reach = { missing: list(object({ name: text, why: text })), everywhere: flag, detail: text }
+
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
@@ -117,25 +144,13 @@ export const RESPONSES = {
   ),
   registration,
   registrations: page(registration),
-  cache: object({
-    limit: count,
-    entries: count,
-    used: count,
-    held: count,
-    stored: count,
-    evicted: count,
-    removed: count,
-    replaced: count,
-    refused: count,
-    hitRatio: part,
-    requests: list(object({ result: text, reason: text, count })),
-    responses: list(object({ reason: text, count })),
-    purges: object({ history: text }, { problem: text }),
-  }),
+  cache: object({ ...statistics, ...reach, replicas: list(object({ name: text, ...statistics })) }),
   lookup: object({
-    items: list(object({ key: text, ...storedFacts })),
+    items: list(object({ replica: text, key: text, keyDigest: text, ...storedFacts }, { validator: text })),
     complete: flag,
     unknown: list(text),
+    replicas: list(text),
+    ...reach,
   }),
   explain: object(
     {
@@ -175,14 +190,10 @@ export const RESPONSES = {
   }),
   warmUp: object({
     id: text,
-    state: text,
-    urls: count,
-    requested: count,
-    hits: count,
-    stored: count,
-    others: count,
-    failed: count,
-    problems: list(object({ url: text, problem: text })),
+    ...warmed,
+    problems: list(object({ replica: text, url: text, problem: text })),
+    replicas: list(object({ name: text, ...warmed })),
+    ...reach,
   }),
   config: page(object({ path: text, value: {}, origin: text })),
 } as const

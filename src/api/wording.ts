@@ -36,6 +36,7 @@ const FORMS: readonly (readonly [start: string, name: string])[] = [
     '^((\\*\\.)?[a-z0-9]',
     'a host and a port such as api.partner.example:443, *.partner.example:443 or [2001:db8::7]:443',
   ],
+  ['^[^\\s]+:[0-9]{1,5}$', 'a host and a port such as redis.data:6379 or [::1]:6379'],
   ['^[a-z0-9-]*[a-z]', 'the name of a port (a number is written without quotes)'],
   [
     '^(client\\.ip',

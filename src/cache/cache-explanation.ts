@@ -38,7 +38,7 @@ export interface CacheExplanation {
   /** Where it was looked for. */
   readonly stores: readonly StoreExplanation[]
   /** What would be served or validated. */
-  readonly stored?: Omit<CachedObject, 'key'> & {
+  readonly stored?: Omit<CachedObject, 'key' | 'keyDigest' | 'validator'> & {
     /** Seconds of freshness that are left, negative where it is stale. */
     readonly left: number
     /** Of its response, those with which it can be purged; at most 32. */

@@ -1,12 +1,17 @@
 /** What is stored of a response, for people. */
 import { CacheFlag, type CacheNumbers, emptyNumbers, readNumbers } from './cache-numbers.ts'
-import { describeKey } from './key-text.ts'
+import { describeKey, digestOfKey } from './key-text.ts'
 import type { EntryBytes } from './response-memory.ts'
 import { currentAge } from './reuse.ts'
+import { StoredHead } from './stored-head.ts'
 
 export interface CachedObject {
   /** In words, without what may say who somebody is. */
   readonly key: string
+  /** Tells keys apart whose words are the same, in all replicas. */
+  readonly keyDigest: string
+  /** What tells versions of the response apart, as the origin says it: its ETag, else when it was last changed. */
+  readonly validator?: string
   readonly status: number
   /** Of the body. */
   readonly bytes: number
@@ -24,6 +29,8 @@ export interface CachedObject {
 }
 
 const NUMBERS: CacheNumbers = emptyNumbers()
+const HEAD = new StoredHead()
+const MAX_VALIDATOR = 128
 const SECOND = 1_000
 
 /**
@@ -32,9 +39,15 @@ const SECOND = 1_000
  * @param now of the wall clock
  */
 export function describeObject(entry: EntryBytes, purged: boolean, tags: number, now: number): CachedObject {
-  const { bytes, view, keyAt, keyBytes, numbersAt, bodyBytes } = entry
-  const key = describeKey(Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes)))
-  return { key, ...describeStored(readNumbers(view, numbersAt, NUMBERS), { bodyBytes, purged, tags, now }) }
+  const { bytes, view, keyAt, keyBytes, numbersAt, headAt, bodyBytes } = entry
+  const key = Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes))
+  HEAD.at(bytes, headAt)
+  const validator = HEAD.etag ?? HEAD.lastModified
+  return {
+    ...{ key: describeKey(key), keyDigest: digestOfKey(key) },
+    ...(validator !== undefined && { validator: validator.slice(0, MAX_VALIDATOR) }),
+    ...describeStored(readNumbers(view, numbersAt, NUMBERS), { bodyBytes, purged, tags, now }),
+  }
 }
 
 export interface StoredFacts {
@@ -48,7 +61,7 @@ export interface StoredFacts {
 export function describeStored(
   numbers: CacheNumbers,
   { bodyBytes, purged, tags, now }: StoredFacts,
-): Omit<CachedObject, 'key'> {
+): Omit<CachedObject, 'key' | 'keyDigest' | 'validator'> {
   const { flags, status, lifetime, received, staleWhileRevalidate, staleIfError } = numbers
   const age = currentAge(numbers, now)
   const stale = age >= lifetime || (flags & CacheFlag.MarkedStale) !== 0

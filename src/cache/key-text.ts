@@ -1,4 +1,5 @@
 /** Reads keys, see `key.ts`: for purges, and for people. */
+import { hash } from 'node:crypto'
 import { type CredentialNames, concealUrl, HIDDEN, isConcealed } from '../pattern/concealed.ts'
 import { KeyPart, PART_HEAD, WIDE } from './key.ts'
 
@@ -50,6 +51,7 @@ const SHOWN: ReadonlyMap<number, string> = new Map<number, string>([
   [KeyPart.Rule, 'rule'],
   [KeyPart.Policy, 'policy'],
   [KeyPart.Version, 'version'],
+  [KeyPart.Backend, 'backend'],
   [KeyPart.UpstreamPath, 'upstream path'],
   [KeyPart.UpstreamHost, 'upstream host'],
 ])
@@ -91,6 +93,9 @@ export function describeKey(key: Buffer, more?: CredentialNames): string {
   }
   return words.join('; ')
 }
+
+/** Of a key: the same in all replicas and processes, 128 bits in hexadecimal digits. */
+export const digestOfKey = (key: Uint8Array): string => hash('sha256', key, 'hex').slice(0, 32)
 
 function textOf(key: Buffer, { wide, start, end }: KeyPartSpan): string {
   return key.toString(wide ? 'utf16le' : 'latin1', start, end)

@@ -51,6 +51,8 @@ export const KeyPart = {
   Spelling: 21,
   /** A range as it was asked for, behind the key of the whole; empty: of the record of all parts. */
   Part: 22,
+  /** Id of the Backend that the split of the rule gives the request; stands behind {@link Version}. */
+  Backend: 23,
 } as const
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
@@ -170,7 +172,7 @@ export class KeyWriter {
   }
 }
 
-/** What all keys of the requests that one policy caches begin with. */
+/** What all keys of the requests begin with that one policy caches and one Backend gets. */
 export interface KeyScope {
   readonly namespace: string
   /** `namespace/name`. */
@@ -180,6 +182,8 @@ export interface KeyScope {
   readonly policy: string
   /** '' where the user states none. */
   readonly version: string
+  /** Id: what one Backend says is never found by a request that a split leads to another one. */
+  readonly backend: string
 }
 
 export function keyPrefix(scope: KeyScope): Buffer {
@@ -190,6 +194,7 @@ export function keyPrefix(scope: KeyScope): Buffer {
   writer.text(KeyPart.Rule, scope.rule)
   writer.text(KeyPart.Policy, scope.policy)
   writer.text(KeyPart.Version, scope.version)
+  writer.text(KeyPart.Backend, scope.backend)
   return writer.copy()
 }
 

@@ -7,26 +7,36 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 
 /** Bytes: some 1,600 URLs a second. A ring of the log has four times as much. */
-const RATE = { perSecond: 128 * 1_024, burst: 128 * 1_024 } as const
+export const BYTES = { perSecond: 128 * 1_024, burst: 128 * 1_024 } as const
+/**
+ * Names that rules of other namespaces add to those remembered of a namespace, which are a few thousand: hours pass
+ * until they have displaced one.
+ */
+export const STRANGERS = { perSecond: 0.25, burst: 256 } as const
 /** Beyond them all begin anew. */
 const MAX_NAMESPACES = 4_096
 
 export class PurgeBudget {
+  readonly #rate: typeof BYTES | typeof STRANGERS
   readonly #buckets = new Map<number, TokenBucket>()
   #now: Milliseconds = 0
+
+  constructor(rate: typeof BYTES | typeof STRANGERS) {
+    this.#rate = rate
+  }
 
   /**
    * @param now monotonic
    * @returns false: it is spent, and a record for all of the namespace has to do
    */
-  take(namespace: number, bytes: number, now: Milliseconds): boolean {
+  take(namespace: number, count: number, now: Milliseconds): boolean {
     this.#now = now
     let bucket = this.#buckets.get(namespace)
     if (bucket === undefined) {
       if (this.#buckets.size >= MAX_NAMESPACES) this.#buckets.clear()
-      bucket = new TokenBucket(RATE, () => this.#now)
+      bucket = new TokenBucket(this.#rate, () => this.#now)
       this.#buckets.set(namespace, bucket)
     }
-    return bucket.take(bytes) === 0
+    return bucket.take(count) === 0
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { PurgeLog } from '../shared-memory/purge-log.ts'
-import { PurgeBudget } from './purge-budget.ts'
+import { BYTES, PurgeBudget, STRANGERS } from './purge-budget.ts'
 import { PurgeHistory } from './purge-history.ts'
 import { namespaceOf } from './purge-labels.ts'
 import { decodePurge, encodePurge, PLAIN, type PurgeRecord } from './purge-record.ts'
@@ -46,7 +46,8 @@ export class Purges {
   readonly #namespaces = new Map<number, NamespacePurges>()
   #names = 0
   readonly #history = new PurgeHistory()
-  readonly #budget = new PurgeBudget()
+  readonly #budget = new PurgeBudget(BYTES)
+  readonly #strangers = new PurgeBudget(STRANGERS)
   readonly #taken: (record: PurgeRecord) => void
   readonly #read = (sequence: number, bytes: Uint8Array): void => this.#take(this.#counted(sequence), bytes)
 
@@ -99,6 +100,17 @@ export class Purges {
     const { namespace, soft, id } = record
     const fits = this.#budget.take(namespace, bytes.length, now)
     this.#log.append(this.#writer, fits ? bytes : encodePurge({ ...PLAIN, kind: 'all', namespace, soft, id }))
+  }
+
+  /**
+   * The same for what a client has changed through a rule of another namespace. Each name that is remembered of a
+   * namespace takes the place of an older one, so strangers choose few of them.
+   *
+   * @param coarse what is purged instead where there were many: all that the rule serves
+   * @param now monotonic
+   */
+  appendOfStranger(record: PurgeRecord, coarse: PurgeRecord, now: Milliseconds): void {
+    this.append(this.#strangers.take(record.namespace, 1, now) ? record : coarse)
   }
 
   /**

@@ -18,3 +18,8 @@ export function urlPurge(
   if (parameters.length > MAX_PARAMETERS) return { kind: 'label', label, exact: 0, text: '' }
   return { kind: 'url', label, exact: labelOf('url', urlText(host, path, query)), text: parameters.join(' ') }
 }
+
+/** A purge of a path with whatever query, and of all paths below it. */
+export function pathsPurge(host: string, path: string, below: boolean): Pick<PurgeRecord, 'kind' | 'label'> {
+  return { kind: below ? 'prefix' : 'label', label: labelOf(below ? 'prefix' : 'path', host + path) }
+}

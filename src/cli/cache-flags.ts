@@ -11,6 +11,11 @@ interface CacheAccess {
   readonly output: 'text' | 'json'
 }
 
+interface OfReplica {
+  /** One that is asked alone; absent: all of them. */
+  readonly replica?: string
+}
+
 export interface CachePurgeCommand extends CacheAccess {
   readonly what: 'purge'
   readonly namespace?: string
@@ -18,7 +23,7 @@ export interface CachePurgeCommand extends CacheAccess {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-export interface CacheWarmCommand extends CacheAccess {
+export interface CacheWarmCommand extends CacheAccess, OfReplica {
   readonly what: 'warm'
   readonly urls: readonly string[]
   /** One URL a line; `-` is standard input. */
@@ -26,13 +31,13 @@ export interface CacheWarmCommand extends CacheAccess {
   readonly rate?: number
 }
 
-export interface CacheShowCommand extends CacheAccess {
+export interface CacheShowCommand extends CacheAccess, OfReplica {
   readonly what: 'show'
   readonly namespace?: string
   readonly body: CachePurgeCommand['body']
 }
 
-export interface CacheStatsCommand extends CacheAccess {
+export interface CacheStatsCommand extends CacheAccess, OfReplica {
   readonly what: 'stats'
 }
 
@@ -50,15 +55,16 @@ export const CACHE_FLAGS = {
   soft: { type: 'boolean' },
   file: { type: 'string' },
   rate: { type: 'string' },
+  replica: { type: 'string' },
 } as const
 
 const ACCESS = ['admin', 'token-file', 'output']
 /** Flags besides these are refused: one that has no effect would look as if it had. */
 const OWN = {
   purge: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all', 'soft'],
-  show: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all'],
-  stats: ['admin', 'output'],
-  warm: [...ACCESS, 'file', 'rate'],
+  show: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all', 'replica'],
+  stats: ['admin', 'output', 'replica'],
+  warm: [...ACCESS, 'file', 'rate', 'replica'],
 } as const
 type What = keyof typeof OWN
 const WHAT = Object.keys(OWN) as What[]
@@ -70,7 +76,8 @@ export function parseCache(input: ParsedInput): CacheCommand {
   const own: readonly string[] = OWN[what]
   const foreign = Object.keys(input.values).find((flag) => !own.includes(flag))
   if (foreign !== undefined) throw new UsageError(`headgate cache ${what} has no flag --${foreign}.`)
-  const { admin = '127.0.0.1:9901', 'token-file': tokenFile, file, rate } = input.values
+  const { admin = '127.0.0.1:9901', 'token-file': tokenFile, file, rate, replica } = input.values
+  const of = { ...(replica !== undefined && { replica }) }
   const access: CacheAccess = {
     name: 'cache',
     admin: listenAddress(admin, 'admin'),
@@ -78,15 +85,16 @@ export function parseCache(input: ParsedInput): CacheCommand {
     output: oneOf(input, 'output', ['text', 'json'], 'text'),
   }
   if (what === 'purge') return { ...access, what, ...namesOf(input, urls, what) }
-  if (what === 'show') return { ...access, what, ...namesOf(input, urls, what) }
+  if (what === 'show') return { ...access, ...of, what, ...namesOf(input, urls, what) }
   if (what === 'stats') {
     if (urls.length > 0) throw new UsageError(`headgate cache stats takes no "${urls[0]}"; remove it.`)
-    return { ...access, what }
+    return { ...access, ...of, what }
   }
   if ((file === undefined) === (urls.length === 0))
     throw new UsageError('Name the URLs, or a file with one a line: headgate cache warm --file urls.txt')
   return {
     ...access,
+    ...of,
     what,
     urls,
     ...(file !== undefined && { file }),

@@ -4,6 +4,7 @@ import {
   type LookupView,
   MAX_WARM_UP_URLS,
   type PurgeView,
+  type Reach,
   type WarmUpView,
 } from '../admin/caches.ts'
 import { MAX_PURGED_NAMES } from '../cache/purge-request.ts'
@@ -17,7 +18,7 @@ import type {
   CacheStatsCommand,
   CacheWarmCommand,
 } from './cache-flags.ts'
-import { align } from './columns.ts'
+import { lookupText, statisticsText, warmUpText } from './cache-view.ts'
 import type { CommandIo } from './io.ts'
 import { printable } from './printable.ts'
 
@@ -73,62 +74,52 @@ const pathOf = (namespace: string | undefined, what: 'purges' | 'lookups'): stri
   namespace === undefined ? `/api/v1/cache/${what}` : `/api/v1/cache/namespaces/${namespace}/${what}`
 
 async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
-  const { admin, namespace, body, output } = command
+  const { admin, namespace, body, output, replica } = command
   checkNames(body)
   const call = { body, token: tokenOf(command, io) }
-  const { items, complete, unknown = [] } = (await callAdmin(admin, pathOf(namespace, 'lookups'), call)) as LookupView
-  if (output === 'json') io.out(`${JSON.stringify(items, null, 2)}\n`)
-  else if (items.length === 0) io.out('Nothing is stored in the memory of this replica.\n')
-  else {
-    const rows = items.map(({ state, status, bytes, age, lifetime, lifetimeBy, tags, key }) =>
-      [state, `${status}`, `${bytes}`, `${age}s`, `${lifetime}s by ${lifetimeBy}`, `${tags}`, key].map(printable),
-    )
-    io.out(align([['STATE', 'STATUS', 'BYTES', 'AGE', 'LIFETIME', 'TAGS', 'KEY'], ...rows]))
-  }
+  const view = (await callAdmin(admin, pathOf(namespace, 'lookups') + queryOf(replica), call)) as LookupView
+  const { items, complete, unknown, replicas, missing } = view
+  const several = replicas.length + missing.length > 1
+  io.out(output === 'json' ? `${JSON.stringify(items, null, 2)}\n` : lookupText(view, several))
   for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
   if (!complete) io.err(`headgate: there are more than these ${items.length}\n`)
-  return items.length === 0 ? 1 : 0
+  return checkReach(view, replica, io) && items.length > 0 ? 0 : 1
 }
 
-async function stats({ admin, output }: CacheStatsCommand, io: CacheIo): Promise<number> {
-  const view = (await callAdmin(admin, '/api/v1/cache')) as CacheStatisticsView
-  if (output === 'json') {
-    io.out(`${JSON.stringify(view, null, 2)}\n`)
-    return 0
-  }
-  const { limit, used, held, entries, stored, evicted, removed, replaced, refused, hitRatio, purges } = view
-  const rows = [
-    ['memory', `${mebibytes(used)} of ${mebibytes(limit)} MiB used, ${mebibytes(held)} MiB held for slow readers`],
-    ['entries', `${entries}: ${stored} stored, ${evicted} evicted, ${removed} removed, ${replaced} replaced`],
-    ['refused', `${refused}, for which memory had no room`],
-    ['hits', `${(hitRatio * 100).toFixed(1)} % of requests`],
-    ...view.requests.map(({ result, reason, count }) => ['', `${count} ${result}: ${reason}`]),
-    ...view.responses.map(({ reason, count }) => [reason === 'Stored' ? 'stored' : 'not stored', `${count} ${reason}`]),
-    ['purges', purges.problem ?? `kept: ${purges.history}`],
-  ]
-  io.out(align(rows.map((row) => row.map(printable))))
-  return 0
+async function stats({ admin, output, replica }: CacheStatsCommand, io: CacheIo): Promise<number> {
+  const view = (await callAdmin(admin, `/api/v1/cache${queryOf(replica)}`)) as CacheStatisticsView
+  io.out(output === 'json' ? `${JSON.stringify(view, null, 2)}\n` : statisticsText(view))
+  return checkReach(view, replica, io) ? 0 : 1
 }
-
-const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
 
 async function warm(command: CacheWarmCommand, io: CacheIo): Promise<number> {
-  const { admin, file, rate, output } = command
+  const { admin, file, rate, output, replica } = command
   const urls = file === undefined ? command.urls : linesOf(file, io)
   checkCount(urls.length, MAX_WARM_UP_URLS)
-  const body = { urls, ...(rate !== undefined && { rate }) }
-  let view = (await callAdmin(admin, '/api/v1/cache/warm-ups', { body, token: tokenOf(command, io) })) as WarmUpView
+  const call = { body: { urls, ...(rate !== undefined && { rate }) }, token: tokenOf(command, io) }
+  let view = (await callAdmin(admin, `/api/v1/cache/warm-ups${queryOf(replica)}`, call)) as WarmUpView
   while (view.state !== 'finished') {
     io.pause()
     view = (await callAdmin(admin, `/api/v1/cache/warm-ups/${view.id}`)) as WarmUpView
   }
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
-    const { requested, hits, stored, others, failed, problems } = view
-    io.out(`${requested} requested: ${stored} stored, ${hits} were there, ${others} not cached, ${failed} failed.\n`)
-    for (const { url, problem } of problems) io.err(`headgate: ${printable(`${url}: ${problem}`)}\n`)
+    const { problems, replicas } = view
+    io.out(warmUpText(view))
+    for (const { replica: of, url, problem } of problems)
+      io.err(`headgate: ${printable(`${replicas.length > 1 ? `${of}: ` : ''}${url}: ${problem}`)}\n`)
   }
-  return view.failed > 0 ? 1 : 0
+  return checkReach(view, replica, io) && view.failed === 0 ? 0 : 1
+}
+
+const queryOf = (replica: string | undefined): string =>
+  replica === undefined ? '' : `?replica=${encodeURIComponent(replica)}`
+
+/** @returns whether it is of all that it was to be of; what it is not of, is said */
+function checkReach({ missing, everywhere, detail }: Reach, replica: string | undefined, io: CacheIo): boolean {
+  if (missing.length === 0 && (everywhere || replica !== undefined)) return true
+  io.err(`headgate: ${printable(detail)}\n`)
+  return false
 }
 
 function checkNames({ urls, prefixes, tags }: CachePurgeCommand['body']): void {

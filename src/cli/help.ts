@@ -196,7 +196,8 @@ Usage: headgate cache purge URL... [FLAGS]                     All variants of e
   --soft                purge: they become stale, and may be served while they are fetched anew.
   --tag LIST            purge: with commas between them.
   --file FILE           warm: one URL a line; - is standard input.
-  --rate N              warm: requests a second, 1 to 1000. Default 50
+  --rate N              warm: requests a second, of all replicas together, 1 to 1000. Default 50
+  --replica NAME        show, stats, warm: one replica alone. Default: all of them, each by its name
   -o, --output FORMAT   text or json. Default text
 
 Exit code: 0 when it is done everywhere, 1 when it is not, or not in every replica, 2 for an invalid command line. In a

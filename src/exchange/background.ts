@@ -83,6 +83,7 @@ class BackgroundExchange extends ClientExchange {
     // One that has been forwarded keeps the share of the split that it has got.
     if (cause.tables === null) this.backend = cause.backend
     this.ruleView = cause.ruleView
+    this.draw = cause.draw
     this.matchedPrefix = cause.matchedPrefix
     this.upstreamHost = cause.upstreamHost
     this.linked = cause.linked

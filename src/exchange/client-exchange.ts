@@ -11,11 +11,20 @@ import type { ExchangeContext } from './exchange-context.ts'
 import { cut, fail } from './failure.ts'
 import { isRecurring } from './recurring.ts'
 import { RequestBody } from './request-body.ts'
+import { partOf } from './split.ts'
 
 export class ClientExchange extends ProxyExchange implements DownstreamHandler {
   constructor(context: ExchangeContext, downstream: Downstream, incoming: IncomingRequest) {
     super(context, downstream, incoming)
     if (incoming.bodyLength !== 0) this.body = new RequestBody(this)
+  }
+
+  get divided(): boolean {
+    return this.ruleView!.divided
+  }
+
+  part(): string | null {
+    return partOf(this)
   }
 
   get recurs(): boolean {

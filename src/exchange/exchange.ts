@@ -5,6 +5,7 @@
 import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { BodyState } from '../balance/retry.ts'
+import type { SplitDraw } from '../balance/split.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
@@ -17,7 +18,7 @@ import { type Attribute, Attributes } from '../policy/attribute.ts'
 import { guardedAbort } from '../policy/callback-guard.ts'
 import type { Chain } from '../policy/chain.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
-import type { Filter } from '../policy/filter.ts'
+import type { Filter, UnsafeRequest } from '../policy/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
@@ -43,10 +44,8 @@ export interface CurrentSplit {
 }
 
 /** A rule that hears of an unsafe request which another one takes. */
-export interface UnsafeTarget {
+export interface UnsafeTarget extends UnsafeRequest {
   readonly filter: Filter
-  /** `namespace/name`. */
-  readonly route: string
 }
 
 /** The current attempt, as the rest of the exchange uses it. */
@@ -160,11 +159,13 @@ export abstract class ProxyExchange implements Exchange, Timed {
   matchedPrefix = 0
   /** From another address the same request may belong to another rule. */
   matchedByAddress = false
-  /** Of an unsafe request: the rule that keeps responses to GET requests for its URL; null: no other rule does. */
-  unsafeFor: UnsafeTarget | null = null
+  /** Of an unsafe request: a rule of each namespace that may have responses of its URL; null: none besides its own. */
+  unsafeFor: readonly UnsafeTarget[] | null = null
   backend: LinkedBackend | null = null
   /** Of a rule whose Backends have priorities: where it goes where the Backend cannot serve it. */
   split: CurrentSplit | null = null
+  /** What has decided about its Backend, where that was asked before it is forwarded. */
+  draw: SplitDraw | null = null
   /** Name and value of a cookie by which the client is known from now on, so that it stays in its part of the split. */
   splitCookie: string | null = null
   upstreamHost: string | undefined = undefined
@@ -271,6 +272,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   abstract expired(now: number): void
 
   abstract readonly recurs: boolean
+  abstract readonly divided: boolean
+  abstract part(): string | null
 
   get origin(): ClientOrigin {
     return this.forwarding.origin

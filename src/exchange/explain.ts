@@ -31,6 +31,7 @@ import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { ClientResolver } from './client-address.ts'
 import { refusesSlash } from './routing.ts'
+import { likelyPart } from './split.ts'
 import { type ClearTextRefusal, carries, clearTextRefusal } from './transport-security.ts'
 
 /** A request that nobody makes. */
@@ -173,7 +174,10 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   if (refusal !== undefined) return ended(about, refusalView(refusal))
   if (rule!.refuse !== undefined) return refused(about, rule!.refuse)
   if (linked === null) return refused(about, 'InternalError', 'its policies cannot be used; the log says why')
-  const x = dryExchange(question, way, rule!, prefixLength, linked.policy)
+  const x: DryRun = {
+    ...dryExchange(question, way, rule!, prefixLength, linked.policy),
+    part: () => likelyPart(x, rule!, tables, linked),
+  }
   if (tables.sessions) takeSessionCookies(x, x.request)
   const { filters, registry } = host
   const explanations =
@@ -272,7 +276,7 @@ function dryExchange(
   rule: RuleView,
   matchedPrefix: number,
   policy: PolicySet,
-): DryRun {
+): Omit<DryRun, 'part'> {
   const attributes = new Attributes()
   const { method, host, path, query, request, clientAddress } = routed
   const fieldOf = (wanted: string): string | undefined => question.fields.find(([name]) => name === wanted)?.[1]
@@ -288,6 +292,7 @@ function dryExchange(
     id: 'explained',
     route: rule.route,
     rule: rule.rule,
+    divided: rule.divided,
     upstreamHost: undefined,
     upgrade: upgrade !== undefined && policy.upgrades.includes(upgrade) ? upgrade : null,
     requestBodyLength: fieldOf('transfer-encoding') === undefined ? Number(fieldOf('content-length') ?? 0) : undefined,

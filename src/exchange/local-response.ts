@@ -23,6 +23,7 @@ import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
 import { addTransportSecurity } from './hsts.ts'
 import { repeatOf } from './repeated-response.ts'
+import { addPart } from './session-affinity.ts'
 import { soundsOpen } from './upgrade.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
@@ -80,6 +81,8 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   }
   removeAddedFraming(fields)
   addTransportSecurity(x, fields)
+  // The cache has answered for the part of the split that the client is in from now on.
+  if (x.draw !== null && reason === undefined) addPart(x, fields)
   if (statesLength(x, head)) fields.remove('content-length')
   const close = reason !== undefined && closes(reason)
   x.status = status
@@ -91,7 +94,8 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
     const complete: CompleteResponse =
       body instanceof TextBody ? { status, fields, body: null, text: body.text } : { status, fields, body }
     x.downstream.sendComplete(sent === undefined ? complete : { ...complete, sent }, close)
-    return finish(x)
+    finish(x)
+    return sent?.keep()
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')
   const sent = new SentBody(x)

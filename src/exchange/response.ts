@@ -17,7 +17,7 @@ import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts
 import { addTransportSecurity } from './hsts.ts'
 import { respond, sendChunk, sendLocal } from './local-response.ts'
 import { addSession } from './session-affinity.ts'
-import { tellUnsafeTarget } from './unsafe-target.ts'
+import { tellUnsafeTargets } from './unsafe-target.ts'
 
 /** The attempt that a response comes from. */
 export interface ResponseOrigin {
@@ -35,7 +35,7 @@ export interface ResponseOrigin {
  */
 export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Promise<boolean> {
   const { chain, unsafeFor } = x
-  if (unsafeFor !== null) tellUnsafeTarget(x, unsafeFor, head)
+  if (unsafeFor !== null) tellUnsafeTargets(x, unsafeFor, head)
   if (chain === null) return true
   // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
   if (chain.end !== null) head.fields.detach()
@@ -270,6 +270,10 @@ export class ResponseRelay implements LentSink, BodyWaker, LocalBody {
     const { downstream } = this.#x
     downstream.sendBody(bytes, start, end)
     return downstream.room
+  }
+
+  flush(): void {
+    this.#x.downstream.flush()
   }
 
   end(trailers: Fields | null): void {

@@ -9,7 +9,7 @@ import type { ProxyExchange } from './exchange.ts'
 import { refuse } from './failure.ts'
 import { takeDeadline } from './grpc-request.ts'
 import { admitClearText, carries } from './transport-security.ts'
-import { findUnsafeTarget } from './unsafe-target.ts'
+import { findUnsafeTargets } from './unsafe-target.ts'
 import { upgradeOf } from './upgrade.ts'
 
 /**
@@ -34,7 +34,7 @@ export function route(x: ProxyExchange): boolean {
   x.chain = x.linked?.chain ?? null
   x.linked?.enter()
   if (tables.sessions) takeSessionCookies(x, x.request)
-  if (tables.unsafeListeners && x.method !== 'GET') findUnsafeTarget(x, tables)
+  if (tables.unsafeListeners && x.method !== 'GET') findUnsafeTargets(x, tables, found)
   if (peer.tls === null && !admitClearText(x, tls, rule)) return false
   if (rule.refuse !== undefined) return refuse(x, rule.refuse)
   if (x.incoming.cdnLoop) {

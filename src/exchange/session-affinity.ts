@@ -30,13 +30,19 @@ export function pickForSession(
  */
 export function addSession(x: ProxyExchange, fields: Fields): void {
   if (x.background) return
-  if (x.splitCookie !== null) fields.add('set-cookie', `${x.splitCookie}; Path=/; ${attributesOf(x, 'Lax')}`)
+  addPart(x, fields)
   const affinity = x.backend?.affinity
   if (affinity == null || x.endpoint === null || x.endpoint === x.sessionEndpoint) return
   const { tokens, config } = affinity
   const token = tokens.tokenOf(x.endpoint)
   if (config.type === 'header') fields.set(config.name, token)
   else fields.add('set-cookie', cookieOf(x, config, token))
+}
+
+/** What keeps the client in its part of a split, also where an upstream is not asked any more. */
+export function addPart(x: ProxyExchange, fields: Fields): void {
+  if (x.splitCookie !== null && !x.background)
+    fields.add('set-cookie', `${x.splitCookie}; Path=/; ${attributesOf(x, 'Lax')}`)
 }
 
 function cookieOf(x: ProxyExchange, config: SessionAffinity['config'] & { readonly type: 'cookie' }, token: string) {

@@ -4,9 +4,11 @@ import { chooseOther, choosePlace, type Place } from '../balance/priority-split.
 import type { SplitDraw } from '../balance/split.ts'
 import { UserSplit } from '../balance/user-split.ts'
 import { hashKey } from '../lib/hash.ts'
-import type { SplitAffinity } from '../link/linked-policy.ts'
-import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { LinkedPolicy, SplitAffinity } from '../link/linked-policy.ts'
+import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
+import type { DryExchange } from '../policy/exchange.ts'
 import { makeRequestId } from '../policy/request-id/request-id.ts'
+import type { RuleView } from '../snapshot/route-tables.ts'
 import type { RuleBackend, RuleLevel } from '../snapshot/rule-levels.ts'
 import type { CurrentSplit, ProxyExchange } from './exchange.ts'
 
@@ -14,6 +16,8 @@ import type { CurrentSplit, ProxyExchange } from './exchange.ts'
 const ATTEMPTS_A_LEVEL = 2
 /** Characters of a cookie that is taken for a user; a longer one is none of ours. */
 const LONGEST_COOKIE = 64
+
+type Linked = LinkedTables['backends']
 
 /** @returns null when every weight is 0 */
 export function chooseReference(x: ProxyExchange): RuleBackend | null {
@@ -31,7 +35,69 @@ function chooseByPriority(x: ProxyExchange, levels: readonly RuleLevel[]): RuleB
   return split.first()
 }
 
+/** See `DryExchange.part`: the split decides now, and {@link chooseReference} does as it has. */
+export function partOf(x: ProxyExchange): string | null {
+  const { tables, ruleView } = x
+  if (tables === null || ruleView === null) return x.backend?.id ?? null
+  const { backends } = ruleView
+  if (backends.length === 1) return idOf(backends[x.context.splits.turn(ruleView)], tables.backends)
+  x.draw ??= keptDraw(drawOf(x))
+  return drawnPart(ruleView, tables.backends, x.draw)
+}
+
+/**
+ * The same of a request that nobody makes, and that takes nobody's turn: that of its user, else the one that most
+ * requests get.
+ */
+export function likelyPart(
+  x: DryExchange,
+  rule: RuleView,
+  { backends }: LinkedTables,
+  policy: LinkedPolicy,
+): string | null {
+  const { split } = policy
+  const user = split === null ? undefined : (keyValue(x, split.keys) ?? split.readCookie?.(x))
+  return drawnPart(rule, backends, user === undefined ? MOST : new UserSplit(hashKey(user)))
+}
+
+/** By the references of the first priority that exist: others stand in for them. */
+function drawnPart(rule: RuleView, linked: Linked, draw: SplitDraw): string | null {
+  const { backends, levels } = rule
+  if (levels === null) return idOf(backends[draw.turn(rule)], linked)
+  for (const level of levels) {
+    const id = idOf(level.backends[draw.turn(level)], linked)
+    if (id !== null) return id
+  }
+  return null
+}
+
+function idOf(ref: RuleBackend | undefined, linked: Linked): string | null {
+  return ref === undefined || ref.refuse !== undefined ? null : (linked[ref.backendIndex]?.id ?? null)
+}
+
+/** Decides each question once. */
+function keptDraw(draw: SplitDraw): SplitDraw {
+  if (draw instanceof UserSplit) return draw
+  const turns = new Map<string, number>()
+  return {
+    turn(split) {
+      let turn = turns.get(split.key)
+      if (turn === undefined) turns.set(split.key, (turn = draw.turn(split)))
+      return turn
+    },
+    chance: (salt) => draw.chance(salt),
+  }
+}
+
+/** Whatever has most weight. */
+const MOST: SplitDraw = {
+  turn: ({ backends }) =>
+    backends.reduce((most, { weight }, i) => (weight > (backends[most]?.weight ?? 0) ? i : most), -1),
+  chance: () => 0,
+}
+
 function drawOf(x: ProxyExchange): SplitDraw {
+  if (x.draw !== null) return x.draw
   const affinity = x.linked!.split
   const user = affinity === null ? undefined : userOf(x, affinity)
   return user === undefined ? x.context.splits : new UserSplit(hashKey(user))
@@ -39,16 +105,22 @@ function drawOf(x: ProxyExchange): SplitDraw {
 
 /** What tells the user, a cookie that the client is to have from now on included. */
 function userOf(x: ProxyExchange, { keys, cookie, readCookie }: SplitAffinity): string | undefined {
-  for (const read of keys) {
-    const value = read(x)
-    if (value !== undefined) return value
-  }
+  const value = keyValue(x, keys)
+  if (value !== undefined) return value
   if (readCookie === null || x.opaque) return undefined
   const known = readCookie(x)
   if (known !== undefined && known.length <= LONGEST_COOKIE) return known
   const user = makeRequestId(x.context.random)
   x.splitCookie = `${cookie}=${user}`
   return user
+}
+
+function keyValue(x: DryExchange, keys: SplitAffinity['keys']): string | undefined {
+  for (const read of keys) {
+    const value = read(x)
+    if (value !== undefined) return value
+  }
+  return undefined
 }
 
 /** The levels of one request. */

@@ -1,59 +1,69 @@
 /**
  * A request with an unsafe method makes what is stored of its URL invalid (RFC 9111 §4.4), whichever rule takes it: a
- * Route may well have one rule for GET, with a cache, and another one for all else.
+ * Route may well have one rule for GET, with a cache, and another one for all else; and rules for a network, for who is
+ * signed in, or of another listener.
  */
 import { isSafe } from '../cache/invalidation.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
-import { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import { match } from '../routing/match.ts'
-import type { RouteRequest } from '../routing/request.ts'
+import { findEverywhere } from '../routing/find-host.ts'
+import type { Matched } from '../routing/match.ts'
+import { type Candidate, candidatesOf } from '../routing/path-candidates.ts'
+import { servedBeginning } from '../routing/served-paths.ts'
+import * as L from '../snapshot/pack-layout.ts'
 import type { ProxyExchange, UnsafeTarget } from './exchange.ts'
 
-const NO_FIELDS = Fields.from({})
+/** Namespaces besides its own; each costs a record in the log of purges, which must not be flooded. */
+const MAX_NAMESPACES = 8
 
 /**
- * Finds the rule that a GET of this URL would get, where it is another one that keeps responses: that of the same
- * client, else that of one who sends nothing that a rule could ask for. So who is signed in, by a rule without a cache,
- * makes invalid what all others get.
+ * Finds who may have stored responses of this URL: the namespaces of all rules that its path may belong to, on whatever
+ * frontend and whatever else they ask for. A purge is about a URL of a namespace, so one rule of each does.
+ *
+ * @param found the rule of the request itself
  */
-export function findUnsafeTarget(x: ProxyExchange, tables: LinkedTables): void {
+export function findUnsafeTargets(x: ProxyExchange, tables: LinkedTables, found: Matched): void {
   // A call of gRPC has a URL that nobody reads.
   if (isSafe(x.method) || x.call !== null || x.opaque) return
-  x.unsafeFor = targetOf(x, tables, x.request) ?? targetOf(x, tables, NO_FIELDS)
+  const own = namespaceOf(x.route)
   // The cache of its own rule makes invalid what its namespace has stored of the URL, by whatever rule.
-  if (x.unsafeFor === null || x.linked?.unsafeListener == null) return
-  if (namespaceOf(x.unsafeFor.route) === namespaceOf(x.route)) x.unsafeFor = null
-}
-
-function targetOf(x: ProxyExchange, tables: LinkedTables, request: Fields): UnsafeTarget | null {
-  const rule = ruleOfGet(x, tables, request)
-  if (rule === undefined) return null
-  const filter = tables.policies[rule.policyIndex]?.unsafeListener ?? null
-  return filter === null ? null : { filter, route: rule.route }
+  const hears = x.linked?.unsafeListener != null
+  let targets: UnsafeTarget[] | null = null
+  for (const candidate of candidatesOf(findEverywhere(tables.tables, x.host), x.path)) {
+    const filter = tables.policies[policyOf(candidate)]?.unsafeListener ?? null
+    if (filter === null) continue
+    const { route } = tables.tables.rule(candidate.block, candidate.at, ruleOf(candidate))
+    const namespace = namespaceOf(route)
+    if ((hears && namespace === own) || targets?.some((target) => namespaceOf(target.route) === namespace)) continue
+    const stranger = namespace !== own && { served: servedBeginning(tables.tables, found, x.path) }
+    targets ??= []
+    targets.push({ filter, route, ...stranger })
+    if (targets.length === MAX_NAMESPACES) break
+  }
+  x.unsafeFor = targets
 }
 
 /** An upstream has answered it. */
-export function tellUnsafeTarget(x: ProxyExchange, { filter, route }: UnsafeTarget, head: ResponseHead): void {
-  try {
-    filter.onUnsafeResponse?.(x, head, route)
-  } catch (error) {
-    x.context.unexpected(error)
+export function tellUnsafeTargets(x: ProxyExchange, targets: readonly UnsafeTarget[], head: ResponseHead): void {
+  for (const target of targets) {
+    try {
+      target.filter.onUnsafeResponse?.(x, head, target)
+    } catch (error) {
+      x.context.unexpected(error)
+    }
   }
+}
+
+function ruleOf({ block: { words }, at, index }: Candidate): number {
+  return words[at + words[at + L.VHOST_MATCHES_AT]! + index * L.MATCH_WORDS + L.MATCH_RULE]!
+}
+
+/** Without decoding the rule, since a path may have thousands. */
+function policyOf(candidate: Candidate): number {
+  const { block, at } = candidate
+  return block.words[at + block.words[at + L.VHOST_RULES_AT]! + ruleOf(candidate) * L.RULE_WORDS + L.RULE_POLICY]!
 }
 
 function namespaceOf(route: string): string {
   return route.slice(0, route.indexOf('/'))
-}
-
-function ruleOfGet(x: ProxyExchange, tables: LinkedTables, request: Fields) {
-  const { host, path, query, frontend, authority, clientAddress } = x
-  const asked: RouteRequest = { method: 'GET', host, path, query, frontend, request, authority, clientAddress }
-  try {
-    const found = match(tables.tables, asked)
-    return typeof found === 'string' ? undefined : found.rule
-  } catch {
-    // Too long for an expression of another rule, which then has stored nothing of this URL either.
-    return undefined
-  }
 }

@@ -16,6 +16,9 @@ export interface BodyPipe extends BodySink {
   abort(): void
 }
 
+/** Where the bytes go behind all steps. */
+type PipeSink = BodySink & Partial<Pick<LentSink, 'flush'>>
+
 /**
  * @param factories in the order that the bytes take
  * @param sink where they go
@@ -23,21 +26,21 @@ export interface BodyPipe extends BodySink {
  */
 export function composeBody(
   factories: readonly (BodyStepFactory | BodyTee)[],
-  sink: BodySink,
+  sink: PipeSink,
   resume: () => void,
 ): BodyPipe {
   return new Pipe(factories, sink, resume)
 }
 
 class Pipe implements BodyPipe {
-  readonly #sink: BodySink
+  readonly #sink: PipeSink
   readonly #steps: BodyStep[] = []
   /** Joint i leads into step i, the last one into the sink. */
   readonly #joints: Joint[] = []
   /** Nothing is let through any more. */
   closed = false
 
-  constructor(factories: readonly (BodyStepFactory | BodyTee)[], sink: BodySink, resume: () => void) {
+  constructor(factories: readonly (BodyStepFactory | BodyTee)[], sink: PipeSink, resume: () => void) {
     this.#sink = sink
     const count = factories.length
     for (let i = 0; i <= count; i++) {
@@ -72,6 +75,10 @@ class Pipe implements BodyPipe {
 
   drained(): void {
     this.#joints[this.#joints.length - 1]!.wake()
+  }
+
+  flush(): void {
+    if (!this.closed) this.#sink.flush?.()
   }
 
   /** From the source or from any step: what is held is of no use any more. */
@@ -158,6 +165,10 @@ class Joint implements LentSink {
   /** Steps may hold on to what they are given. */
   lend(bytes: Buffer, start: number, end: number): boolean {
     return this.write(Buffer.from(bytes.subarray(start, end)))
+  }
+
+  flush(): void {
+    this.#pipe.flush()
   }
 
   end(trailers: Fields | null): void {

@@ -35,6 +35,8 @@ export type BodyStepFactory = (sink: BodySink, resume: () => void) => BodyStep
 export interface LentSink extends BodySink {
   /** As `write`, for `start` to `end` of bytes that are somebody else's again after the return. */
   lend(bytes: Buffer, start: number, end: number): boolean
+  /** What it has goes on its way, though more may come: for whoever writes in a turn in which its source does not. */
+  flush(): void
 }
 
 /** A step that passes on what it is given, unchanged, and keeps nothing of what it is lent. */

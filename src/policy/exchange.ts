@@ -51,6 +51,15 @@ export interface DryExchange {
   readonly upgrade: string | null
   /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
   readonly requestBodyLength: number | undefined
+  /** More than one Backend of the rule takes requests of one priority. */
+  readonly divided: boolean
+  /**
+   * The Backend that the split of the rule gives the request, however it fares: asked again it is the same one, and it
+   * is the one that the request is forwarded to.
+   *
+   * @returns its id; null: the one that it gets does not exist, or none takes any, so it is about to be refused
+   */
+  part(): string | null
   /** What a filter before this one has left, such as the claims of a verified token. */
   get<T>(key: Attribute<T>): T | undefined
 }
@@ -62,7 +71,7 @@ export interface Exchange extends DryExchange {
   cacheResult: string
   /**
    * The same request has come before and may come again, and nothing but its bytes and the tables decides what it gets
-   * here: see `LocalResponse.repeatable`.
+   * here: see `LocalResponse.repeatable`. Asked once, where that is all that is in question.
    */
   readonly recurs: boolean
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */

@@ -47,6 +47,17 @@ export interface Explanation {
   readonly complete?: () => Promise<Explanation>
 }
 
+/** What a filter hears of an unsafe request that another rule takes. */
+export interface UnsafeRequest {
+  /** `namespace/name` of a Route that has this filter. */
+  readonly route: string
+  /**
+   * Where the rule that takes it is of another namespace: what all paths that it serves begin with, by whole segments
+   * and without a slash at the end; null: it serves the path of the request alone.
+   */
+  readonly served?: string | null
+}
+
 export interface Filter {
   readonly name: string
   /**
@@ -84,13 +95,12 @@ export interface Filter {
    */
   onClientGone?(x: Exchange): Milliseconds
   /**
-   * A request with an unsafe method was answered by an upstream through another rule, and a GET of its URL would pass
+   * A request with an unsafe method was answered by an upstream through another rule, and a GET of its URL may pass
    * this filter (RFC 9111 §4.4). Must not throw.
    *
    * @param x the exchange of that request
-   * @param route `namespace/name` of the Route whose rule this filter belongs to
    */
-  onUnsafeResponse?(x: Exchange, head: ResponseHead, route: string): void
+  onUnsafeResponse?(x: Exchange, head: ResponseHead, request: UnsafeRequest): void
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
   onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */

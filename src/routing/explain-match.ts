@@ -5,14 +5,12 @@
  */
 import { GatewayError } from '../lib/error.ts'
 import { CidrSet } from '../pattern/cidr.ts'
-import type { BlockView } from '../snapshot/block-view.ts'
-import * as L from '../snapshot/pack-layout.ts'
-import type { FoundHost, RouteTables, RuleView, VirtualHostPlace } from '../snapshot/route-tables.ts'
+import type { RouteTables, RuleView } from '../snapshot/route-tables.ts'
 import type { ValueMatch } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
-import { findHost } from './find-host.ts'
+import { findHost, placesOf } from './find-host.ts'
 import { hostnameOf, type ListedMatch, readMatch } from './listing.ts'
-import { Candidates, findKey, PathScan } from './path-scan.ts'
+import { candidatesOf } from './path-candidates.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
 /** Matches that are read, and that are told of, for one request. */
@@ -51,7 +49,7 @@ export function explainMatch(
   for (let host = findHost(tables, tables.frontend(request.frontend), request.host); host; host = host.wildcard) {
     const name = hostnameOf(host)
     hostname ??= name
-    for (const { block, at, index } of candidatesOf(host, request.path)) {
+    for (const { block, at, index } of candidatesOf(placesOf(host), request.path)) {
       if (++read > MAX_READ || (won !== undefined && lost.length === MAX_LOST))
         return { hostname, won, lost, complete: false }
       const match = readMatch(tables, name, block, at, index)
@@ -65,48 +63,6 @@ export function explainMatch(
     if (won !== undefined) break
   }
   return { hostname, won, lost, complete: lost.length < MAX_LOST }
-}
-
-interface Candidate {
-  readonly block: BlockView
-  readonly at: number
-  readonly index: number
-}
-
-/**
- * Matches whose path may be this one: exact paths, expressions, then prefixes from the longest. What a frontend has of
- * its own comes before what all have in common, which within one path is not always the order of matching.
- */
-function* candidatesOf(host: FoundHost, path: string): Generator<Candidate> {
-  const places: VirtualHostPlace[] = host.common === undefined ? [host] : [host, host.common]
-  const layers = places.map(({ block, at }) => ({ block, at, scan: scanOf(block, at, path) }))
-  for (const { block, at, scan } of layers)
-    if (scan.exact) yield* chainOf(block, at, findKey(block, at, L.VHOST_EXACT_MASK, scan.hash, path, path.length))
-  for (const { block, at, scan } of layers) {
-    if (block.words[at + L.VHOST_REGEX_DEPTHS] === 0) continue
-    const expressions = new Candidates()
-    expressions.collect(block, at, scan, path)
-    for (let i = 0; i < expressions.count; i++) yield { block, at, index: expressions.at(i) }
-  }
-  for (let depth = Math.max(...layers.map(({ scan }) => scan.beginnings)) - 1; depth >= 0; depth--)
-    for (const { block, at, scan } of layers) {
-      if (depth >= scan.beginnings || (block.words[at + L.VHOST_PREFIX_DEPTHS]! & L.depthBit(depth)) === 0) continue
-      const { hashes, lengths } = scan
-      yield* chainOf(block, at, findKey(block, at, L.VHOST_PREFIX_MASK, hashes[depth]!, path, lengths[depth]!))
-    }
-}
-
-function scanOf(block: BlockView, at: number, path: string): PathScan {
-  const scan = new PathScan()
-  scan.read(block, at, path)
-  return scan
-}
-
-/** @param first index and one; 0 = there is none */
-function* chainOf(block: BlockView, at: number, first: number): Generator<Candidate> {
-  const matches = at + block.words[at + L.VHOST_MATCHES_AT]!
-  for (let next = first; next !== 0; next = block.words[matches + (next - 1) * L.MATCH_WORDS + L.MATCH_NEXT]!)
-    yield { block, at, index: next - 1 }
 }
 
 /** @returns undefined: all conditions hold */

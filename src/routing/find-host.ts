@@ -4,7 +4,7 @@
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import * as L from '../snapshot/pack-layout.ts'
-import type { FoundHost, FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
+import type { FoundHost, FrontendTable, HostLayers, RouteTables, VirtualHostPlace } from '../snapshot/route-tables.ts'
 
 /** Hashes of the wildcards that cover the host, and how many of its characters each one names; by number of dots. */
 const hashes = new Int32Array(256)
@@ -17,6 +17,37 @@ export function findHost(tables: RouteTables, frontend: FrontendTable, host: str
   const found = lookUp(tables, frontend, host)
   if (found !== undefined) tables.remember(frontend, host, found)
   return found
+}
+
+/** What stands in two layers, or in one. */
+export function placesOf(host: FoundHost): readonly VirtualHostPlace[] {
+  return host.common === undefined ? [host] : [host, host.common]
+}
+
+/** Of the hosts that were asked for lately, by tables. */
+const EVERYWHERE = new WeakMap<RouteTables, Map<string, readonly VirtualHostPlace[]>>()
+const MAX_EVERYWHERE = 256
+
+/** What any frontend serves for a host, the wildcards that matching goes on to included; each place once. */
+export function findEverywhere(tables: RouteTables, host: string): readonly VirtualHostPlace[] {
+  let known = EVERYWHERE.get(tables)
+  if (known === undefined) EVERYWHERE.set(tables, (known = new Map()))
+  let places = known.get(host)
+  if (places === undefined) {
+    if (known.size >= MAX_EVERYWHERE) known.clear()
+    known.set(host, (places = lookUpEverywhere(tables, host)))
+  }
+  return places
+}
+
+function lookUpEverywhere(tables: RouteTables, host: string): readonly VirtualHostPlace[] {
+  const places: VirtualHostPlace[] = []
+  // Row 0 is that of frontends which no Route names.
+  for (let row = 0; row <= tables.frontends.rows; row++)
+    for (let found = lookUp(tables, tables.frontendAt(row), host); found !== undefined; found = found.wildcard)
+      for (const place of placesOf(found))
+        if (!places.some(({ block, at }) => block === place.block && at === place.at)) places.push(place)
+  return places
 }
 
 /**

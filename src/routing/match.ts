@@ -19,6 +19,10 @@ export interface Matched {
   prefixLength: number
   /** A client with another address may have got another rule. */
   byAddress: boolean
+  /** Where the match stands. */
+  block: BlockView
+  virtualHost: number
+  index: number
 }
 
 /** Reused for every request, since matching never waits. */
@@ -57,11 +61,14 @@ function matchedBy(tables: RouteTables, block: BlockView, virtualHost: number, i
   const prefixLength =
     words[at + L.MATCH_TYPE] === L.PATH_PREFIX ? words[virtualHost + words[at + L.MATCH_PATH]!]! >>> 1 : 0
   const byAddress = readAddress()
-  if (matched === undefined) matched = { rule, prefixLength, byAddress }
+  if (matched === undefined) matched = { rule, prefixLength, byAddress, block, virtualHost, index }
   else {
     matched.rule = rule
     matched.prefixLength = prefixLength
     matched.byAddress = byAddress
+    matched.block = block
+    matched.virtualHost = virtualHost
+    matched.index = index
   }
   return matched
 }

@@ -121,6 +121,7 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTION
 export const HTTP_MODES = ['Redirect', 'Serve', 'Closed'] as const
 export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const
 export const VALUE_TYPES = ['Exact', 'RegularExpression', 'Present', 'Absent'] as const
+export const PATH_EXACT = 0
 export const PATH_PREFIX = 1
 export const PATH_REGEX = 2
 export const VALUE_EXACT = 0

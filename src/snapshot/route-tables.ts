@@ -27,6 +27,8 @@ export interface RuleView {
   readonly backends: readonly RuleBackend[]
   /** The same by priority, the first to be used first; null where all have the same. */
   readonly levels: readonly RuleLevel[] | null
+  /** Of some priority more than one takes requests. */
+  readonly divided: boolean
   /** Every request is refused with this reason. */
   readonly refuse?: Reason
   /** As the rule states it: see `httpModeOf`. */
@@ -341,13 +343,15 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
     })
   }
   const key = `${route}/${rule}`
+  const levels = levelsOf(key, backends)
   return {
     route,
     rule,
     key,
     policyIndex: words[at + L.RULE_POLICY]!,
     backends,
-    levels: levelsOf(key, backends),
+    levels,
+    divided: (levels ?? [{ backends }]).some((level) => level.backends.filter(({ weight }) => weight > 0).length > 1),
     ...(refuse === undefined ? {} : { refuse }),
     ...(http === undefined ? {} : { http }),
   }

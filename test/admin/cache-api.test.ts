@@ -211,7 +211,7 @@ describe('the admin API of the cache', () => {
     const object = {
       ...{ key: 'GET https://shop.example/a; namespace shop', status: 200, bytes: 5, state: 'fresh', age: 1 },
       ...{ lifetime: 60, lifetimeBy: 'origin', staleWhileRevalidate: 0, staleIfError: 0, tags: 2 },
-      received: '2026-01-01T00:00:00.000Z',
+      ...{ received: '2026-01-01T00:00:00.000Z', keyDigest: 'abc', validator: '"1"' },
     } as CachedObject
     const looking = send('POST', '/namespaces/shop/lookups', { tags: ['hero'] })
     await eventually(() => assert.equal(asked.length, 2))
@@ -223,7 +223,16 @@ describe('the admin API of the cache', () => {
     )
     caches.found(question.id, [object], true)
     const { status, body } = await looking
-    assert.deepEqual([status, body], [200, { items: [object], complete: true, unknown: [] }])
+    assert.deepEqual(
+      [status, body],
+      [
+        200,
+        {
+          ...{ items: [{ replica: 'own', ...object }], complete: true, unknown: [], replicas: ['own'], missing: [] },
+          ...{ everywhere: true, detail: 'Of the only replica.' },
+        },
+      ],
+    )
     assert.equal((await send('POST', '/lookups', { urls: ['https://shop.example/'] }, '')).status, 401)
     assert.equal((await send('POST', '/lookups', { urls: ['https://other.example/'] })).status, 404)
   })
@@ -231,13 +240,37 @@ describe('the admin API of the cache', () => {
   it('counts what the memory holds, without a token', async () => {
     const { status, body } = await send('GET', '', undefined, '')
     assert.equal(status, 200)
-    const { limit, requests, responses, purges, ...counts } = body
+    const { limit, requests, responses, purges, replicas, missing, everywhere, detail, ...counts } = body
+    assert.deepEqual(replicas, [{ name: 'own', limit, requests, responses, purges, ...counts }])
+    assert.deepEqual([missing, everywhere, detail], [[], true, 'Of the only replica.'])
     assert.equal(limit, 8 * 2 ** 20)
     assert.deepEqual([requests, responses, purges], [[], [], { history: 'None' }])
     assert.ok(
       Object.values(counts).every((count) => count === 0),
       JSON.stringify(counts),
     )
+  })
+
+  it('asks one replica alone, and says which there are', async () => {
+    const { status, body } = await send('GET', '?replica=own')
+    assert.deepEqual([status, body.everywhere, body.detail], [200, false, 'Of own alone.'])
+    for (const [method, path, sent] of [
+      ['GET', '', undefined],
+      ['POST', '/lookups', { urls: ['https://shop.example/a'] }],
+      ['POST', '/warm-ups', { urls: ['http://shop.example/a'] }],
+    ] as const) {
+      const answer = await send(method, `${path}?replica=other`, sent)
+      assert.deepEqual([answer.status, answer.body.reason, answer.body.detail], [404, 'NoReplica', 'There are own'])
+    }
+    assert.equal((await send('GET', '?replicas=own')).status, 400)
+  })
+
+  it('says that a settled number of replicas is more than answer', async () => {
+    replicas = 3
+    const { body } = await send('GET', '')
+    replicas = 1
+    const detail = 'Of this replica alone: it is one of 3, and they do not ask each other.'
+    assert.deepEqual([body.everywhere, body.detail], [false, detail])
   })
 
   it('takes several hundred names at once, so that every thread reads each of them', async () => {

@@ -291,6 +291,35 @@ test('settings are validated as objects are', () => {
   ])
 })
 
+test('a port that there is not is refused where it stands', () => {
+  const namespaces = { from: 'All' }
+  const at = (port: string) =>
+    validator.checkSettings({
+      admin: { address: `127.0.0.1:${port}` },
+      signals: { address: `:${port}` },
+      peers: { address: `[::1]:${port}` },
+      redis: { addresses: ['a:1', `b:${port}`] },
+      upstreams: { externalTargets: [{ namespaces, hosts: [`a.example:${port}`] }] },
+    })
+  const all = [
+    'admin.address',
+    'peers.address',
+    'redis.addresses[1]',
+    'signals.address',
+    'upstreams.externalTargets[0].hosts[0]',
+  ]
+  for (const port of ['65536', '65540', '65600', '66000', '70000', '99999']) {
+    const result = at(port)
+    const problems = result.ok ? [] : result.problems
+    assert.deepEqual(problems.map(({ path }) => formatPath(path)).sort(), all, port)
+    assert.ok(problems.every(({ message }) => message === 'the port is 65535 at most'))
+  }
+  for (const port of ['1', '6379', '9999', '10000', '60000', '65535']) assert.ok(at(port).ok, port)
+  // To listen at it is to get one that is free.
+  const zero = at('0')
+  assert.deepEqual(zero.ok ? [] : zero.problems.map(({ path }) => formatPath(path)).sort(), [all[2], all[4]])
+})
+
 test('a mirror of the settings names the namespace of its Backend', () => {
   const of = (backendRef: object) => validator.checkSettings({ policies: { enforced: { mirror: { backendRef } } } })
   assert.ok(of({ name: 'shadow', namespace: 'ops' }).ok)

@@ -19,7 +19,7 @@ suite('keys in words', () => {
     const writer = new KeyWriter()
     writeTarget(
       writer,
-      keyPrefix({ namespace: 'shop', route: 'shop/r', rule: 'all', policy: 'p', version: '' }),
+      keyPrefix({ namespace: 'shop', route: 'shop/r', rule: 'all', policy: 'p', version: '', backend: 'shop/up' }),
       TARGET,
     )
     for (const [name, value] of Object.entries(selectors)) writeSelector(writer, name, [value])

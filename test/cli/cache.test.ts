@@ -11,9 +11,19 @@ const PURGED = {
   ...{ acts: ['a', 'b'], missing: [], everywhere: true },
   detail: 'It acts in every replica.',
 }
+/** Of an answer of the one replica that there is. */
+const ALONE = { missing: [], everywhere: true, detail: 'Of the only replica.' }
+/** Of two, one of which is silent. */
+const NOT_B = {
+  missing: [{ name: 'b', why: 'it \u001b hangs' }],
+  everywhere: false,
+  detail: 'Not of b: it \u001b hangs.',
+}
 const WARM = {
   ...{ id: '3', state: 'running', urls: 2, requested: 0, hits: 0, stored: 0, others: 0, failed: 0 },
-  problems: [] as { url: string; problem: string }[],
+  problems: [] as { replica: string; url: string; problem: string }[],
+  replicas: [{ name: 'a', urls: 2, requested: 0, hits: 0, stored: 0, others: 0, failed: 0 }],
+  ...ALONE,
 }
 
 interface Received {
@@ -157,7 +167,7 @@ describe('headgate cache', () => {
       ...{ key: 'GET https://a/\u001b', status: 200, bytes: 5, state: 'fresh', age: 1, lifetime: 60 },
       ...{ lifetimeBy: 'origin', staleWhileRevalidate: 0, staleIfError: 0, received: '', tags: 2 },
     }
-    const answer = { items: [object], complete: false }
+    const answer = { items: [object], complete: false, unknown: [], replicas: ['a'], ...ALONE }
     const { code, out, err, received } = await run([[200, answer]], 'show', '--tag', 'x', '--namespace', 'shop')
     assert.deepEqual([code, err], [0, 'headgate: there are more than these 1\n'])
     assert.match(
@@ -165,7 +175,7 @@ describe('headgate cache', () => {
       /^STATE +STATUS +BYTES +AGE +LIFETIME +TAGS +KEY\nfresh +200 +5 +1s +60s by origin +2 +GET https:\/\/a\/\?\n$/,
     )
     assert.deepEqual([received[0]?.path, received[0]?.body], ['/api/v1/cache/namespaces/shop/lookups', { tags: ['x'] }])
-    const none = await run([[200, { items: [], complete: true }]], 'show', 'https://a/')
+    const none = await run([[200, { ...answer, items: [], complete: true }]], 'show', 'https://a/')
     assert.deepEqual([none.code, none.out], [1, 'Nothing is stored in the memory of this replica.\n'])
   })
 
@@ -176,7 +186,8 @@ describe('headgate cache', () => {
       requests: [{ result: 'hit', reason: 'Memory', count: 3 }],
       responses: [{ reason: 'NoStore', count: 4 }],
     }
-    const { code, out, received } = await run([[200, view]], 'stats')
+    const alone = { ...view, replicas: [{ name: 'a', ...view }], ...ALONE }
+    const { code, out, received } = await run([[200, alone]], 'stats')
     assert.equal(code, 0)
     for (const part of [
       '1.0 of 2.0 MiB used',
@@ -187,11 +198,84 @@ describe('headgate cache', () => {
       'cannot be asked',
     ])
       assert.ok(out.includes(part), part)
+    assert.ok(!out.includes('REPLICA'))
     assert.equal(received[0]?.token, undefined)
+    const two = {
+      ...view,
+      replicas: [
+        { name: 'edge/a', ...view },
+        { name: 'edge/b', ...view, used: 0 },
+      ],
+    }
+    const several = await run([[200, { ...two, ...ALONE }]], 'stats')
+    assert.equal(several.code, 0)
+    assert.match(several.out, /^replicas +2, of which this is the sum\n/)
+    const [, table] = several.out.split('\n\n')
+    assert.equal(
+      table,
+      [
+        'REPLICA  MEMORY          ENTRIES  STORED  EVICTED  REFUSED  REQUESTS  HITS    PURGES',
+        'edge/a   1.0 of 2.0 MiB  3        9       1        0        3         75.0 %  Redis cannot be asked',
+        'edge/b   0.0 of 2.0 MiB  3        9       1        0        3         75.0 %  Redis cannot be asked',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('names the replica that says nothing, with exit code 1', async () => {
+    const said = 'headgate: Not of b: it ? hangs.\n'
+    const numbers = { ...{ limit: 0, used: 0, held: 0, entries: 0, stored: 0, evicted: 0, removed: 0, replaced: 0 } }
+    const none = { ...numbers, refused: 0, hitRatio: 0, requests: [], responses: [], purges: { history: 'None' } }
+    const stats = await run([[200, { ...none, replicas: [{ name: 'a', ...none }], ...NOT_B }]], 'stats')
+    assert.deepEqual([stats.code, stats.err], [1, said])
+    const warm = await run([[202, { ...WARM, state: 'finished', ...NOT_B }]], 'warm', 'https://a/')
+    assert.deepEqual([warm.code, warm.err], [1, said])
+    // One that was asked alone is not all, and that is what was asked for.
+    const one = { ...none, replicas: [{ name: 'a', ...none }], missing: [], everywhere: false, detail: 'Of a alone.' }
+    const alone = await run([[200, one]], 'stats', '--replica', 'edge/a')
+    assert.deepEqual([alone.code, alone.err, alone.received[0]?.path], [0, '', '/api/v1/cache?replica=edge%2Fa'])
+    const unlisted = await run([[200, one]], 'stats')
+    assert.deepEqual([unlisted.code, unlisted.err], [1, 'headgate: Of a alone.\n'])
+  })
+
+  it('shows what each replica has of a key', async () => {
+    const object = {
+      ...{ status: 200, bytes: 5, state: 'fresh', age: 1, lifetime: 60, keyDigest: 'x', key: 'GET https://a/' },
+      ...{ lifetimeBy: 'origin', staleWhileRevalidate: 0, staleIfError: 0, received: '', tags: 0 },
+    }
+    const items = [
+      { ...object, replica: 'a', validator: '"1"' },
+      { ...object, replica: 'b', validator: '"2"', age: 12 },
+      { ...object, replica: 'b', key: 'GET https://b/', keyDigest: 'y' },
+    ]
+    const answer = { items, complete: true, unknown: [], replicas: ['a', 'b'], ...ALONE }
+    const { code, out } = await run([[200, answer]], 'show', 'https://a/', '--replica', 'b')
+    assert.equal(code, 0)
+    assert.equal(
+      out,
+      [
+        'GET https://a/',
+        '  REPLICA  STATE  STATUS  BYTES  AGE  LIFETIME       TAGS  VALIDATOR',
+        '  a        fresh  200     5      1s   60s by origin  0     "1"',
+        '  b        fresh  200     5      12s  60s by origin  0     "2"',
+        '',
+        'GET https://b/',
+        '  REPLICA  STATE       STATUS  BYTES  AGE  LIFETIME       TAGS  VALIDATOR',
+        '  a        not stored',
+        '  b        fresh       200     5      1s   60s by origin  0     -',
+        '',
+      ].join('\n'),
+    )
+    const cut = await run([[200, { ...answer, complete: false }]], 'show', 'https://a/')
+    assert.match(cut.out, /\n {2}a +not among those that are shown\n/)
+    const none = await run([[200, { ...answer, items: [] }]], 'show', 'https://a/')
+    assert.deepEqual([none.code, none.out], [1, 'Nothing is stored in the memory of a, b.\n'])
+    const silent = await run([[200, { ...answer, replicas: ['a'], items: items.slice(0, 1), ...NOT_B }]], 'show', 'a/')
+    assert.deepEqual([silent.code, silent.err], [1, 'headgate: Not of b: it ? hangs.\n'])
   })
 
   it('works on a list until it is finished', async () => {
-    const problems = [{ url: 'http://a/2', problem: '404: its rule has no cache' }]
+    const problems = [{ replica: 'a', url: 'http://a/2', problem: '404: its rule has no cache' }]
     const finished = { ...WARM, state: 'finished', requested: 2, stored: 1, others: 1, problems }
     const { code, out, err, received } = await run(
       [
@@ -209,6 +293,10 @@ describe('headgate cache', () => {
       received.slice(1).map(({ path }) => path),
       ['/api/v1/cache/warm-ups/3', '/api/v1/cache/warm-ups/3'],
     )
+    const replicas = ['a', 'b'].map((name) => ({ ...WARM.replicas[0], name, requested: 1, hits: 1 }))
+    const two = await run([[202, { ...finished, requested: 2, hits: 2, replicas }]], 'warm', 'https://a/')
+    assert.match(two.out, /\n {2}b: 1 requested: 0 stored, 1 were there, 0 not cached, 0 failed.\n$/)
+    assert.equal(two.err, 'headgate: a: http://a/2: 404: its rule has no cache\n')
   })
 
   for (const line of [
@@ -229,6 +317,7 @@ describe('headgate cache', () => {
     'cache warm https://a/ --file x',
     'cache warm https://a/ --soft',
     'cache warm https://a/ --rate 0',
+    'cache purge https://a/ --replica a',
   ])
     it(`refuses: ${line}`, () => {
       assert.equal(parseCommand(line.split(' ')).name, 'usage')

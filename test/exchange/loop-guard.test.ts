@@ -6,7 +6,9 @@ import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { RuleView } from '../../src/snapshot/route-tables.ts'
 
-const rule = (key: string): RuleView => ({ route: key, rule: 'x', key, policyIndex: 0, backends: [], levels: null })
+const rule = (key: string): RuleView => ({
+  ...{ route: key, rule: 'x', key, policyIndex: 0, backends: [], levels: null, divided: false },
+})
 const A = rule('tenant-a/shop/main')
 const B = rule('tenant-b/blog/main')
 const guard = new LoopGuard({ seed: 'seed', passes: 3 })

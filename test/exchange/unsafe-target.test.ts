@@ -28,7 +28,7 @@ describe('a rule that hears of unsafe requests through another one', () => {
           ? {
               name: 'listening',
               onResponse: () => undefined,
-              onUnsafeResponse: (x, { status }, route) => {
+              onUnsafeResponse: (x, { status }, { route }) => {
                 heard.push(`${x.method} ${x.path} ${status} ${route}`)
                 throw new Error('a mistake in a filter')
               },

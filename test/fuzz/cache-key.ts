@@ -12,7 +12,7 @@ import { Fields } from '../../src/message/fields.ts'
 
 /** Everything that a key is made of. */
 export interface KeyParts {
-  readonly scope: { namespace: string; route: string; rule: string; policy: string; version: string }
+  readonly scope: { namespace: string; route: string; rule: string; policy: string; version: string; backend: string }
   readonly target: {
     method: string
     origin: { scheme: 'http' | 'https'; host: string; port: number }
@@ -45,7 +45,7 @@ const named = fc.record({ name: text, values: fc.array(text, { maxLength: 3 }) }
 const varied = fc.record({ name: fc.constantFrom('x-a', 'x-b', 'x-ab'), values: fc.array(value, { maxLength: 3 }) })
 
 export const keyParts: fc.Arbitrary<KeyParts> = fc.record({
-  scope: fc.record({ namespace: text, route: text, rule: text, policy: text, version: text }),
+  scope: fc.record({ namespace: text, route: text, rule: text, policy: text, version: text, backend: text }),
   target: fc.record(
     {
       method: fc.constantFrom('GET', 'HEAD', 'QUERY', 'get'),
@@ -100,7 +100,7 @@ function meaning({ scope, target, selectors, identity, content, varied }: KeyPar
   const { method, origin, originalPath, path, query, upstreamHost } = target
   const port = origin.port === (origin.scheme === 'https' ? 443 : 80) ? 'default' : origin.port
   return JSON.stringify([
-    [scope.namespace, scope.route, scope.rule, scope.policy, scope.version],
+    [scope.namespace, scope.route, scope.rule, scope.policy, scope.version, scope.backend],
     [method === 'HEAD' ? 'GET' : method, origin.scheme, origin.host, port, originalPath, path],
     [query === undefined ? [] : [query], upstreamHost === undefined ? [] : [upstreamHost], identity],
     selectors.map(({ name, values }) => [name, values]),

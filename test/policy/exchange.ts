@@ -75,6 +75,7 @@ export class TestExchange implements Exchange {
   readonly upgrade: string | null = null
   cacheResult = ''
   readonly recurs = false
+  readonly divided: boolean = false
   readonly requestBodyLength: number | undefined = 0
   readonly deadline: ExchangeLimits
   ended = false
@@ -89,6 +90,10 @@ export class TestExchange implements Exchange {
     this.originalPath = given.originalPath ?? this.path
     this.request = given.request ?? Fields.from(fields)
     this.deadline = given.deadline ?? { ...limitsOf(this.policy) }
+  }
+
+  part(): string | null {
+    return 'shop/up'
   }
 
   get signal(): AbortSignal {

@@ -35,7 +35,7 @@ import {
 import type { Tenant } from './tenants.ts'
 
 /** The longest run: room for it is made in one turn, so it is short. */
-const RUN_BYTES = 256 * 1_024
+const RUN_BYTES = 64 * 1_024
 /** Of a body whose length nobody knows: its first and shortest run. */
 const FIRST_BYTES = 4_096
 /** Shorter pieces of free memory are not used for long bodies. */

@@ -57,6 +57,7 @@ export class Retired {
   readonly #runs: RunAllocator
   /** Not sealed yet. */
   #retired: number[] = []
+  #retiredUnits = 0
   #batches: Batch[] = []
   /** Of what is retired or in batches. */
   #units = 0
@@ -88,6 +89,10 @@ export class Retired {
     return this.#retired.length
   }
 
+  get waitingUnits(): number {
+    return this.#retiredUnits
+  }
+
   /** An entry. Twice, without effect. */
   add(record: number): void {
     const records = this.#records
@@ -95,16 +100,20 @@ export class Retired {
     records.setByte(record, LIMBO_BYTE, Limbo.Waits)
     const units = records.get(record, ALL_UNITS)
     this.#tenants.weigh(this.#tenants.of(record), -units)
-    this.#units += units
-    this.#retired.push(record)
+    this.#wait(record, units)
   }
 
   /** The key of a fill. */
   addKey(record: number): void {
     const units = this.#records.get(record, KEY_RECORD_UNITS)
     this.#tenants.weigh(this.#tenants.byId(this.#records.get(record, KEY_RECORD_TENANT)), -units)
+    this.#wait(-record, units)
+  }
+
+  #wait(record: number, units: number): void {
     this.#units += units
-    this.#retired.push(-record)
+    this.#retiredUnits += units
+    this.#retired.push(record)
   }
 
   /** An entry that is known to be held. */
@@ -126,6 +135,7 @@ export class Retired {
     if (this.#retired.length > 0) {
       this.#batches.push({ epoch: this.#readers.seal(), records: this.#retired })
       this.#retired = []
+      this.#retiredUnits = 0
     }
     let passed = 0
     while (passed < this.#batches.length && this.#readers.passed(this.#batches[passed]!.epoch)) passed++

@@ -33,10 +33,23 @@ const MAX_RESERVE_UNITS = (4 * 1_024 * 1_024) / UNIT_BYTES
 /** Evictions beyond the units needed, until a run is long enough: so many times, so many entries. */
 const TRIES = 16
 const ENTRIES_A_TRY = 8
+/**
+ * Work of evictions in one call, in entries that pass by because they were hit: so much for each unit that is taken and
+ * so much in any case, where the smallest entry is a dozen units. Hits wait as long as a turn is, and what is short of
+ * the reserve is made up for by the calls that follow.
+ */
+const STEPS_A_UNIT = 1 / 2
+const LEAST_STEPS = 128
+/** One that goes costs as much as so many that pass by. */
+const STEPS_AN_EVICTION = 4
+/** Evicted beyond the reserve, so that not each call has to. */
+const SLACK_UNITS = 512
 /** What waits to be freed is freed in such numbers, so that looking for readers costs each little. */
 const RETIRED_AT_ONCE = 128
+/** Or when it is so much of the reserve. */
+const RETIRED_SHARE = 1 / 4
 /** Slots of the index that are looked at in one call, when the segment of a dead worker is emptied. */
-const ADOPTED_SLOTS = 1 << 16
+const ADOPTED_SLOTS = 1 << 13
 
 export interface SegmentParts {
   readonly records: Records
@@ -121,7 +134,8 @@ export class Segment {
   /** One run, counted to a tenant. @returns 0: there is no room */
   take(units: number, tenant: Tenant): number {
     if (units > this.#layout.segmentUnits) return 0
-    if (this.#retired.waiting >= RETIRED_AT_ONCE) this.#reclaim()
+    const { waiting, waitingUnits } = this.#retired
+    if (waiting >= RETIRED_AT_ONCE || waitingUnits > this.#reserve * RETIRED_SHARE) this.#reclaim()
     let run = this.#runs.take(units)
     if (run === 0) {
       this.#gather(units, tenant)
@@ -129,7 +143,7 @@ export class Segment {
       if (run === 0) return 0
     }
     this.tenants.weigh(tenant, units)
-    if (this.#runs.free + this.#retired.units < this.#reserve) this.#makeRoom(0, tenant)
+    if (this.#runs.free + this.#retired.units < this.#reserve) this.#evictFor(0, units, tenant)
     this.#count()
     return run
   }
@@ -191,12 +205,20 @@ export class Segment {
     this.#count()
   }
 
-  /** Evicts until there is room for the units and for the reserve. */
+  /** Evicts until there is room for the units and for the reserve, and frees what can be freed. */
   #makeRoom(units: number, tenant: Tenant): void {
     this.#collectDead()
-    const wanted = Math.min(units + 2 * this.#reserve, this.#layout.segmentUnits)
-    while (this.#runs.free + this.#retired.units < wanted && this.#evict(tenant));
+    this.#evictFor(units, units, tenant)
     this.#reclaim()
+  }
+
+  /** As far as the work is little beside that of writing what is taken. */
+  #evictFor(units: number, taken: number, tenant: Tenant): void {
+    const reserve = this.#reserve + Math.min(SLACK_UNITS, this.#reserve)
+    const wanted = Math.min(units + reserve, this.#layout.segmentUnits)
+    const most = this.tenants.passed + Math.floor(taken * STEPS_A_UNIT) + LEAST_STEPS
+    for (let evicted = 0; this.#runs.free + this.#retired.units < wanted; evicted++)
+      if (this.tenants.passed + evicted * STEPS_AN_EVICTION >= most || !this.#evict(tenant)) return
   }
 
   /** Evicts until one run is long enough, where memory is in pieces. */

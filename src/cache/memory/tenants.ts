@@ -55,6 +55,7 @@ export class Tenants {
   /** A heap: the one with the most weight first. */
   readonly #heap: Tenant[] = []
   #entries = 0
+  #passed = 0
 
   constructor(records: Records, ghosts: Ghosts, workers: number) {
     this.#records = records
@@ -64,6 +65,11 @@ export class Tenants {
 
   get entries(): number {
     return this.#entries
+  }
+
+  /** Entries that evictions have let pass so far, because they were hit. */
+  get passed(): number {
+    return this.#passed
   }
 
   open(name: string): Tenant {
@@ -146,6 +152,7 @@ export class Tenants {
       if (small.tail !== 0 && (main.tail === 0 || small.units >= all * SMALL_SHARE)) {
         const record = small.tail
         if (records.byte(record, HITS_BYTE) >= PROMOTING_HITS && passed < MAX_PASSED) {
+          this.#passed++
           this.#unlink(small, record)
           records.setByte(record, HITS_BYTE, 0)
           this.#push(main, record)
@@ -161,6 +168,7 @@ export class Tenants {
         this.remove(record)
         return record
       }
+      this.#passed++
       this.#unlink(main, record)
       records.setByte(record, HITS_BYTE, hits - 1)
       this.#push(main, record)

@@ -1,20 +1,19 @@
 /** The room of the HTTP cache: purges, in this process and over all replicas, and what fills the cache ahead. */
-import { cacheJudgements, cacheResults } from '../../admin/cache-metrics.ts'
 import type {
   CacheReason,
   CacheRefusal,
   CacheRequests,
-  CacheStatisticsView,
   LookupOutcome,
-  LookupView,
   PurgeBody,
   PurgeOutcome,
   PurgeView,
+  Reach,
+  ReplicaStatistics,
+  StatisticsOutcome,
   WarmUpBody,
   WarmUpOutcome,
 } from '../../admin/caches.ts'
 import type { CachedObject } from '../../cache/cached-object.ts'
-import { sumCacheStatistics } from '../../cache/memory/buffers.ts'
 import type { PurgeRecord } from '../../cache/purge-record.ts'
 import { MAX_PURGED_NAMES, purgedHosts, purgeRecords } from '../../cache/purge-request.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
@@ -23,17 +22,23 @@ import type { MetricsReader } from '../../shared-memory/metrics-reader.ts'
 import type { CacheBuffers } from '../../shared-memory/process-buffers.ts'
 import type { PurgeLog } from '../../shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../snapshot/redis-location.ts'
-import { PurgeMesh, type PurgeMeshEdges } from '../../store/peers/purge-mesh.ts'
+import { PeerPort, type PeerPortEdges } from '../../store/peers/peer-port.ts'
+import type { PeerReply } from '../../store/peers/peer-server.ts'
+import { PurgeMesh } from '../../store/peers/purge-mesh.ts'
 import { PurgeJournal } from '../../store/purge-journal.ts'
-import type { OtherReplicas } from '../../store/purge-store.ts'
+import type { OtherReplicas, ReplicaPod } from '../../store/purge-store.ts'
 import { PurgeStream } from '../../store/redis/purge-stream.ts'
 import { RedisAccess } from '../../store/redis/redis-access.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { WorkerQuestions } from '../../thread/worker-questions.ts'
+import { answerLookup, type Found, lookedUp, lookupQuestion, readFound } from './lookups.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
 import { purgeView } from './purge-view.ts'
+import { type ReplicaAnswer, ReplicaQuestions, SharedAnswers } from './replica-questions.ts'
+import { ownStatistics, readStatistics, sumStatistics } from './replica-statistics.ts'
 import { type ServedRule, unknownNames } from './unknown-names.ts'
-import { type OwnListener, WarmUp } from './warm-up.ts'
+import type { OwnListener } from './warm-up.ts'
+import { WARM_UP, WarmUps } from './warm-ups.ts'
 
 export { ReplicaPods } from './replica-pods.ts'
 export type { OwnListener } from './warm-up.ts'
@@ -51,7 +56,7 @@ export interface CacheRoomOptions {
   /** All that are served; undefined: not known yet. */
   readonly rules: () => Iterable<ServedRule> | undefined
   readonly others: OtherReplicas
-  /** How replicas tell each other without Redis; undefined: they do not. */
+  /** How replicas tell and ask each other; undefined: they do not. */
   readonly peers: () => PeerSettings | undefined
   /** How many there are at least, where somebody says it. */
   readonly replicas: () => number
@@ -67,7 +72,7 @@ export interface CacheRoomOptions {
 }
 
 /** Read at the start. */
-export type PeerSettings = Pick<PurgeMeshEdges, 'listen' | 'secrets'>
+export type PeerSettings = Pick<PeerPortEdges, 'listen' | 'secrets'>
 
 /** Where the history is, by the settings. */
 export interface CacheSettings {
@@ -96,22 +101,25 @@ const PACED_NAMES = 32
 /** Of one namespace; more are purged as one, so that purges of others do not wait behind them. */
 const MAX_ENDED_RULES = 32
 const FAILS_FOR: Milliseconds = 3_000
-const MAX_WARM_UPS = 4
-const KEPT_WARM_UPS = 32
-
-/** What a worker has found. */
-type Found = Omit<LookupView, 'unknown'>
+/** Names of questions to other replicas. */
+const STATISTICS = 'cache statistics'
+const LOOKUP = 'cache lookup'
+/** In a sentence. */
+const MAX_NAMED = 16
 
 export class Caches implements CacheRequests {
   readonly #options: CacheRoomOptions
   readonly #keeper: PurgeKeeper
   readonly #contents = new ContentStore(() => this.#redis?.contentsChanged())
-  readonly #warmUps = new Map<string, WarmUp>()
+  readonly #replicas: ReplicaQuestions
+  readonly #warmUps: WarmUps
+  /** By replica; '' is all of them. */
+  readonly #statistics = new SharedAnswers<StatisticsOutcome>()
+  #port: PeerPort | undefined
   #redis: RedisAccess | undefined
   /** Of the settings in force, so that the same ones change nothing. */
   #where = ''
   #history: PurgeView['history'] = 'None'
-  #lastWarmUp = 0
   readonly #questions: WorkerQuestions<Found>
   #problem: string | undefined
   #stopFailing: (() => void) | undefined
@@ -119,12 +127,24 @@ export class Caches implements CacheRequests {
 
   constructor(options: CacheRoomOptions) {
     this.#options = options
-    const { log, writer, time, random } = options
+    const { log, writer, time, random, others, replicas, listeners } = options
     this.#questions = new WorkerQuestions(options)
     this.#keeper = new PurgeKeeper({ log, writer, time, random, failure: (message) => this.#failed(message) })
+    const ask = () => {
+      const port = this.#port
+      return port && ((pod: ReplicaPod, what: string, body: unknown) => port.ask(pod, what, body))
+    }
+    this.#replicas = new ReplicaQuestions({ others, replicas, ask, sharers: () => this.#keeper.sharers() })
+    this.#warmUps = new WarmUps({ time, random, listeners, questions: this.#replicas })
   }
 
   start(settings: CacheSettings): void {
+    const peers = this.#options.peers()
+    if (peers !== undefined) {
+      const { time, others } = this.#options
+      const answer = (what: string, body: unknown) => this.#answer(what, body)
+      this.#port = new PeerPort({ ...peers, time, others, answer })
+    }
     this.#keeper.start()
     this.useSettings(settings)
   }
@@ -145,27 +165,32 @@ export class Caches implements CacheRequests {
     else if (message.type === 'content-ids') this.#contents.retain(message.ids)
   }
 
-  statistics(): CacheStatisticsView {
-    const { metrics, memory } = this.#options
-    const requests = cacheResults(metrics).filter(({ count }) => count > 0)
-    const hits = requests.filter(({ result }) => result === 'hit' || result === 'stale').reduce(sumCounts, 0)
-    const all = requests.reduce(sumCounts, 0)
-    return {
-      ...memoryView(memory, metrics.layout.shape.workers),
-      hitRatio: all === 0 ? 0 : hits / all,
-      requests,
-      responses: cacheJudgements(metrics).filter(({ count }) => count > 0),
-      purges: { history: this.#history, ...(this.#problem !== undefined && { problem: this.#problem }) },
-    }
+  async statistics(replica?: string): Promise<StatisticsOutcome> {
+    const only = this.#only(replica)
+    if (typeof only === 'object') return only
+    return await this.#statistics.get(only ?? '', async () => {
+      const own = async () => ({ answer: this.#ownStatistics() })
+      const question = { what: STATISTICS, body: null, own, read: readStatistics }
+      const asked = await this.#replicas.ask(question, await this.#replicas.addressees(only))
+      const { answers, ...reach } = asked
+      if (answers.length === 0) return silence(reach)
+      const replicas = answers.map(({ name, answer }) => ({ name, ...answer }))
+      return { ok: true, view: { ...sumStatistics(replicas), replicas, ...reach } }
+    })
   }
 
-  async lookup(namespace: string | undefined, body: PurgeBody): Promise<LookupOutcome> {
-    const what = this.#recordsOf(namespace, body, 'It cannot be looked up')
+  async lookup(namespace: string | undefined, names: PurgeBody, replica?: string): Promise<LookupOutcome> {
+    const only = this.#only(replica)
+    if (typeof only === 'object') return only
+    const what = this.#recordsOf(namespace, names, 'It cannot be looked up')
     if (!what.ok) return what
-    const { records } = what
-    const view = await this.#questions.ask((id) => ({ type: 'find-cached', id, records }))
-    if (view === null) return refusal(503, 'NotServing', 'No worker answers', 'Try again')
-    return { ok: true, view: { ...view, unknown: await this.#unknownOf(namespace, body) } }
+    const addressees = await this.#replicas.addressees(only)
+    const body = lookupQuestion(what.namespaces, names, addressees.pods.length + 1)
+    const question = { what: LOOKUP, body, own: () => this.#find(what.records), read: readFound }
+    const { answers, ...reach } = await this.#replicas.ask(question, addressees)
+    if (answers.length === 0) return silence(reach)
+    const view = lookedUp(answers)
+    return { ok: true, view: { ...view, unknown: await this.#unknownOf(namespace, names), ...reach } }
   }
 
   /** What a worker has found. */
@@ -196,41 +221,22 @@ export class Caches implements CacheRequests {
     void this.#purgePaced(records)
   }
 
-  warmUp({ urls, rate }: WarmUpBody): WarmUpOutcome {
-    const running = [...this.#warmUps.values()].filter(({ finished }) => !finished).length
-    if (running >= MAX_WARM_UPS)
-      return refusal(429, 'TooManyWarmUps', 'Too many lists', `${running} are being worked on; wait for one to end`)
-    const parsed: URL[] = []
-    for (const text of urls) {
-      const url = URL.parse(text)
-      if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-        return refusal(422, 'InvalidWarmUp', 'Not requested', `${JSON.stringify(text.slice(0, 128))} is no http(s) URL`)
-      parsed.push(url)
-    }
-    const { listeners, time } = this.#options
-    const id = String(++this.#lastWarmUp)
-    const made = new WarmUp(id, parsed, listeners, time, rate)
-    this.#warmUps.set(id, made)
-    for (const [old, { finished }] of this.#warmUps) {
-      if (this.#warmUps.size <= KEPT_WARM_UPS) break
-      if (finished) this.#warmUps.delete(old)
-    }
-    return { ok: true, created: true, view: made.view }
+  async warmUp(body: WarmUpBody, replica?: string): Promise<WarmUpOutcome> {
+    const only = this.#only(replica)
+    return typeof only === 'object' ? only : await this.#warmUps.begin(body, only)
   }
 
   warmUpState(id: string): WarmUpOutcome {
-    const found = this.#warmUps.get(id)
-    if (found === undefined)
-      return refusal(404, 'NoWarmUp', 'There is no such list', 'The last lists are kept until a restart')
-    return { ok: true, created: false, view: found.view }
+    return this.#warmUps.state(id)
   }
 
   /** Resolves when the other replicas know it, or cannot be told. */
   async stop(): Promise<void> {
     this.#stopFailing?.()
-    for (const warmUp of this.#warmUps.values()) warmUp.stop()
+    this.#warmUps.stop()
     const late = new Promise<void>((resolve) => this.#options.time.after(LEAVE_WITHIN, resolve))
     await Promise.race([this.#keeper.stop(), late])
+    this.#port?.stop()
     this.#redis?.stop()
   }
 
@@ -245,17 +251,45 @@ export class Caches implements CacheRequests {
 
   /** Without Redis. */
   #useOwn(stateDirectory: string | undefined): Promise<void> {
-    const { time, random, name, others, peers } = this.#options
-    const settings = peers()
-    if (settings !== undefined) {
+    const { time, random, name, others } = this.#options
+    const port = this.#port
+    if (port !== undefined) {
       this.#history = 'Peers'
-      const edges = { ...settings, time, random, name, others }
+      const edges = { time, random, name, others, port }
       return this.#keeper.use((before, events) => new PurgeMesh(before, edges, events))
     }
     this.#history = stateDirectory === undefined ? 'None' : 'File'
     return this.#keeper.use(
       stateDirectory === undefined ? undefined : (_, events) => new PurgeJournal(stateDirectory, { random }, events),
     )
+  }
+
+  #ownStatistics(): ReplicaStatistics {
+    const { metrics, memory } = this.#options
+    const purges = { history: this.#history, ...(this.#problem !== undefined && { problem: this.#problem }) }
+    return ownStatistics(metrics, memory, purges)
+  }
+
+  /** In the memory of this replica. */
+  async #find(records: readonly PurgeRecord[]): Promise<ReplicaAnswer<Found>> {
+    const found = await this.#questions.ask((id) => ({ type: 'find-cached', id, records }))
+    return found === null ? { why: 'no worker of it answers' } : { answer: found }
+  }
+
+  /** What other replicas ask. */
+  #answer(what: string, body: unknown): Promise<PeerReply> | undefined {
+    if (what === STATISTICS) return Promise.resolve({ ok: true, body: this.#ownStatistics() })
+    if (what === LOOKUP) return answerLookup(body, (records) => this.#find(records))
+    if (what === WARM_UP) return Promise.resolve(this.#warmUps.workOn(body))
+    return undefined
+  }
+
+  /** The full name of the replica that is asked alone. */
+  #only(replica: string | undefined): string | undefined | CacheRefusal {
+    if (replica === undefined) return undefined
+    const names = this.#replicas.names()
+    const there = `There are ${names.slice(0, MAX_NAMED).join(', ')}`
+    return this.#replicas.nameOf(replica) ?? refusal(404, 'NoReplica', `There is no replica ${replica}`, there)
   }
 
   #recordsOf(
@@ -327,23 +361,9 @@ export class Caches implements CacheRequests {
   }
 }
 
-const sumCounts = (sum: number, { count }: { readonly count: number }): number => sum + count
-
-function memoryView(memory: CacheBuffers | undefined, workers: number) {
-  if (memory === undefined)
-    return { limit: 0, entries: 0, used: 0, held: 0, stored: 0, evicted: 0, removed: 0, replaced: 0, refused: 0 }
-  const sum = sumCacheStatistics(memory, workers)
-  return {
-    limit: memory.memory.byteLength,
-    entries: sum.Entries,
-    used: sum.UsedBytes,
-    held: sum.HeldBytes,
-    stored: sum.Stored,
-    evicted: sum.Evicted,
-    removed: sum.Removed,
-    replaced: sum.Replaced,
-    refused: sum.NoRoom + sum.NoSlot + sum.NoClaim,
-  }
+/** Nobody who was asked answers. */
+function silence({ detail }: Reach): CacheRefusal {
+  return refusal(503, 'NotServing', 'No replica answers', detail)
 }
 
 function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {

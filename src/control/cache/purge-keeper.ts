@@ -124,6 +124,11 @@ export class PurgeKeeper {
     return { kept: true, ...(await store.reach(id)) }
   }
 
+  /** Who shares the history, as people know them; undefined: that cannot be known now. */
+  async sharers(): Promise<readonly string[] | undefined> {
+    return this.#store === null ? undefined : await (this.#store?.sharers?.() ?? [])
+  }
+
   /** See {@link PurgeStore.stop}. */
   async stop(): Promise<void> {
     this.#turn++

@@ -1,10 +1,10 @@
 /**
- * Fills the cache from a list of URLs: requests of the gateway to its own listeners, at a bounded rate, so that they
- * pass what any request passes, and each rule decides as for a client without credentials.
+ * Fills the memory of this replica from a list of URLs: requests of the gateway to its own listeners, at a bounded
+ * rate, so that they pass what any request passes, and each rule decides as for a client without credentials.
  */
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import type { WarmUpView } from '../../admin/caches.ts'
+import type { ReplicaWarmUp } from '../../admin/caches.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 
 /** Where requests of a scheme go. */
@@ -14,18 +14,17 @@ export interface OwnListener {
   readonly tls: boolean
 }
 
-const DEFAULT_RATE = 50
 const AT_ONCE = 8
 const TIMEOUT: Milliseconds = 30_000
 /** Of a body; what is being stored is fetched to its end without its client. */
 const MAX_READ = 16 * 1_024 * 1_024
-const PROBLEMS = 20
+/** That are kept. */
+export const PROBLEMS = 20
 const MAX_PROBLEM = 200
 
 type Verdict = 'hits' | 'stored' | 'others' | 'failed'
 
 export class WarmUp {
-  readonly id: string
   readonly #urls: readonly URL[]
   readonly #listeners: () => readonly OwnListener[]
   readonly #counts: Record<Verdict, number> = { hits: 0, stored: 0, others: 0, failed: 0 }
@@ -34,15 +33,8 @@ export class WarmUp {
   #next = 0
   #running = 0
 
-  /** @param rate requests a second */
-  constructor(
-    id: string,
-    urls: readonly URL[],
-    listeners: () => readonly OwnListener[],
-    time: TimerClock,
-    rate = DEFAULT_RATE,
-  ) {
-    this.id = id
+  /** @param rate requests a second; below 1, too */
+  constructor(urls: readonly URL[], listeners: () => readonly OwnListener[], time: TimerClock, rate: number) {
     this.#urls = urls
     this.#listeners = listeners
     this.#stopTimer = time.every(1_000 / rate, () => this.#begin())
@@ -53,10 +45,9 @@ export class WarmUp {
     return this.#next === this.#urls.length && this.#running === 0
   }
 
-  get view(): WarmUpView {
+  get view(): ReplicaWarmUp {
     const { hits, stored, others, failed } = this.#counts
     return {
-      id: this.id,
       state: this.finished ? 'finished' : 'running',
       urls: this.#urls.length,
       requested: hits + stored + others + failed,

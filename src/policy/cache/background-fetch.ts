@@ -47,7 +47,14 @@ export function fetchInBackground(
   else sink.exchange = begun
 }
 
-const NOBODY: LentSink & BodyWaker = { write: () => true, lend: () => true, end() {}, fail() {}, wake() {} }
+const NOBODY: LentSink & BodyWaker = {
+  write: () => true,
+  lend: () => true,
+  flush() {},
+  end() {},
+  fail() {},
+  wake() {},
+}
 
 class FetchSink implements BackgroundSink {
   readonly #fetch: Fetch

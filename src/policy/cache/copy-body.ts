@@ -3,7 +3,7 @@ import type { Fill } from '../../cache/response-memory.ts'
 import type { SharedHold } from './entry-body.ts'
 
 /** Bytes that are copied in one turn. */
-const BUDGET = 1024 * 1024
+const BUDGET = 256 * 1024
 
 /**
  * @param from released at the end

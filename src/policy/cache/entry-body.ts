@@ -4,7 +4,7 @@ import { GatewayError } from '../../lib/error.ts'
 import type { Reason } from '../../lib/reason.ts'
 import type { BodyControl, BodySink, BodySource } from '../../message/body.ts'
 
-/** Bytes of a piece, which are copied in one turn. */
+/** Bytes of a piece, which are copied in one turn: the system may take whole megabytes at once. */
 const PIECE = 64 * 1024
 
 /** An entry that is held for several, of whom the last lets go of it. */
@@ -39,6 +39,7 @@ export class EntryBody implements BodySource {
   readonly #to: number
   readonly #fetch: FillUnderWay | null
   readonly #cut: BodyCut | null
+  readonly #nextTurn: (run: () => void) => void
 
   /**
    * @param held released at the end
@@ -47,18 +48,26 @@ export class EntryBody implements BodySource {
    * @param fetch what writes it, and has been followed by nobody yet; null: it is whole
    * @param cut null: where it is cut, the fetch of another request has failed
    */
-  constructor(held: SharedHold, from: number, to: number, fetch: FillUnderWay | null, cut: BodyCut | null = null) {
+  constructor(
+    held: SharedHold,
+    from: number,
+    to: number,
+    fetch: FillUnderWay | null,
+    nextTurn: (run: () => void) => void,
+    cut: BodyCut | null = null,
+  ) {
     const end = to === -1 ? held.entry.bodyBytes : to
     this.length = end === -1 ? undefined : end - from
     this.#held = held
     this.#from = from
     this.#to = to
     this.#fetch = fetch
+    this.#nextTurn = nextTurn
     this.#cut = cut
   }
 
   start(sink: BodySink): BodyControl {
-    const reader = new EntryReader(this.#held, this.#from, this.#to, this.#fetch, this.#cut, sink)
+    const reader = new EntryReader(this.#held, this.#from, this.#to, this.#fetch, this.#nextTurn, this.#cut, sink)
     reader.resume()
     return reader
   }
@@ -70,8 +79,11 @@ class EntryReader implements BodyControl {
   readonly #fetch: FillUnderWay | null
   readonly #cut: BodyCut | null
   readonly #sink: BodySink
+  readonly #nextTurn: (run: () => void) => void
   #at: number
   #over = false
+  /** It goes on in the next turn. */
+  #waits = false
   /** The sink takes no more for now. */
   #full = false
 
@@ -80,6 +92,7 @@ class EntryReader implements BodyControl {
     from: number,
     to: number,
     fetch: FillUnderWay | null,
+    nextTurn: (run: () => void) => void,
     cut: BodyCut | null,
     sink: BodySink,
   ) {
@@ -87,6 +100,7 @@ class EntryReader implements BodyControl {
     this.#at = from
     this.#to = to
     this.#fetch = fetch
+    this.#nextTurn = nextTurn
     this.#cut = cut
     this.#sink = sink
     fetch?.follow(() => {
@@ -107,6 +121,7 @@ class EntryReader implements BodyControl {
   }
 
   #pump(): void {
+    if (this.#waits) return
     try {
       this.#move()
     } catch (error) {
@@ -116,18 +131,28 @@ class EntryReader implements BodyControl {
     }
   }
 
+  #goOn(): void {
+    this.#waits = true
+    this.#nextTurn(() => {
+      this.#waits = false
+      this.#pump()
+    })
+  }
+
   #move(): void {
-    while (!this.#over && !this.#full) {
+    for (let given = 0; !this.#over && !this.#full; ) {
       const state = this.#fetch === null ? 'whole' : this.#fetch.state
       const { written, bodyBytes, gone } = this.#held.entry
       const end = this.#to === -1 ? bodyBytes : this.#to
       if (end !== -1 && this.#at >= end && (this.#to !== -1 || state !== 'filling')) return this.#end()
       const left = Math.min(written, end === -1 ? written : end) - this.#at
       if (left > 0) {
-        const piece = Buffer.allocUnsafe(Math.min(PIECE, left))
+        if (given >= PIECE) return this.#goOn()
+        const piece = Buffer.allocUnsafe(Math.min(PIECE - given, left))
         const copied = this.#held.entry.copyBody(this.#at, piece, 0, piece.length)
         if (copied === 0) return this.#lost()
         this.#at += copied
+        given += copied
         this.#full = !this.#sink.write(copied === piece.length ? piece : piece.subarray(0, copied))
         continue
       }

@@ -1,5 +1,4 @@
 /** What the cache would do with a request, by which key, and why. */
-import { hash } from 'node:crypto'
 import { requestDirectives } from '../../cache/cache-control.ts'
 import {
   type CacheExplanation,
@@ -9,7 +8,7 @@ import {
 } from '../../cache/cache-explanation.ts'
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
 import { describeStored } from '../../cache/cached-object.ts'
-import { describeKey } from '../../cache/key-text.ts'
+import { describeKey, digestOfKey } from '../../cache/key-text.ts'
 import { FIXED_LABELS } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeMissing, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
@@ -34,7 +33,6 @@ import { resultOf } from './words.ts'
 
 /** Shown of a response. */
 const MAX_TAG_NAMES = 32
-const DIGEST_LENGTH = 32
 const IDENTITY = /^(?:consumer$|claim:)/
 
 export interface ExplainedCache {
@@ -70,7 +68,9 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
   if (method === 'QUERY') return told(unknown('the content of the request is part of its key (RFC 10008 §2.7)'))
   const assumed = x.get(ASSUMED_CREDENTIAL)
   const identity = assumed && plan.by.find((selector) => IDENTITY.test(selector))
-  const rule = keys.rule(x)
+  const backend = x.part()
+  if (backend === null) return told(unknown('the Backend that it gets does not exist, or takes no requests'))
+  const rule = keys.rule(x, backend)
   if (!keys.write(x, rule, null, target)) return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
   const asked: Asked = { ...cache, x, directives: requestDirectives(x.request), hidden: assumed?.places }
   if (identity !== undefined)
@@ -189,7 +189,7 @@ function stateOf(state: Lookup['state']): StoreExplanation['state'] {
 /** Of the key in `KEY`. */
 function keyOf({ hidden }: Asked): Pick<CacheExplanation, 'key' | 'keyDigest'> {
   const key = KEY.copy()
-  return { key: describeKey(key, hidden), keyDigest: hash('sha256', key, 'hex').slice(0, DIGEST_LENGTH) }
+  return { key: describeKey(key, hidden), keyDigest: digestOfKey(key) }
 }
 
 function verdictOf(result: CacheResult): Pick<CacheExplanation, 'verdict' | 'result' | 'why'> {

@@ -103,6 +103,8 @@ class Relay implements BackgroundSink, BodySource, BodyControl, BodyWaker, LentS
     return this.#waiting.length === 0 && !this.#full
   }
 
+  flush(): void {}
+
   /** Of the origin's body, and then of what is sent of it. */
   end(trailers: Fields | null): void {
     if (this.#step !== null && !this.#received) {

@@ -81,11 +81,13 @@ export class Fetch implements BodyTee, FillTarget {
   /** The key of the whole. */
   #whole: EntryKey
   stale: StaleResponse | null
+  readonly nextTurn: FetchServices['nextTurn']
 
   constructor(request: FetchRequest, services: FetchServices, fill: Fill | null, stale: StaleResponse | null) {
     this.request = request
     this.#services = services
     this.#memory = services.cache.memory
+    this.nextTurn = services.nextTurn
     this.#purges = services.cache.purges
     this.#fill = fill
     this.#names = request.names
@@ -305,12 +307,11 @@ export class Fetch implements BodyTee, FillTarget {
     if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
-    if (stored.status !== 200) return
+    const part = this.request.part === null ? null : partOf(stored)
+    if (part === null && stored.status !== 200) return
     const received = this.#services.wall()
-    const update =
-      judgeHead(stored, stale.numbers, entry.bodyBytes, fields, received) === 'Update'
-        ? this.#update(stored, fields, received)
-        : null
+    const verdict = judgeHead(stored, stale.numbers, part?.complete ?? entry.bodyBytes, fields, received)
+    const update = verdict === 'Update' ? this.#update(stored, fields, received) : null
     if (update !== null) this.#replaceHead(stale, update)
     else this.#withStored(stale, (found) => found.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale))
   }
@@ -333,7 +334,7 @@ export class Fetch implements BodyTee, FillTarget {
     if (kept !== null) this.#part = newPart(kept, part!, fields, this.request.sent, verdict.numbers)
     const fill = this.#fill
     this.#fill = null
-    return copyBody(fill, stale.hold.retain(), this.#services.nextTurn, () => this.#end(fill, true))
+    return copyBody(fill, stale.hold.retain(), this.nextTurn, () => this.#end(fill, true))
   }
 
   // ---- as the target of a FillStep ----

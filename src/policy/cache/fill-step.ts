@@ -5,9 +5,10 @@
 import type { Fill, HeldEntry } from '../../cache/response-memory.ts'
 import { GatewayError } from '../../lib/error.ts'
 import type { BodyWaker, LentBodyStep, LentSink } from '../../message/body.ts'
+import { faultOf } from '../../message/body-pipe.ts'
 import type { Fields } from '../../message/fields.ts'
 
-/** Bytes that are copied in one turn for a slow client. */
+/** Bytes that are copied in one turn for a slow client: the system may take whole megabytes at once. */
 const PIECE = 64 * 1024
 /** Lent to whoever sends them on. */
 const PIECE_BYTES = Buffer.allocUnsafeSlow(PIECE)
@@ -22,6 +23,7 @@ export interface FillTarget {
   lost(tooLarge: boolean): void
   /** It ends before its end. */
   fail(): void
+  nextTurn(run: () => void): void
 }
 
 export class FillStep implements LentBodyStep {
@@ -34,6 +36,8 @@ export class FillStep implements LentBodyStep {
   /** What the client has not been given yet stands in here from {@link #given} on; null: it has all. */
   #behind: HeldEntry | null = null
   #given = 0
+  /** It is given more in the next turn. */
+  #waits = false
   /** Received behind what is stored. */
   #pending: Uint8Array[] | null = null
   #pendingBytes = 0
@@ -89,15 +93,34 @@ export class FillStep implements LentBodyStep {
   drained(): void {
     const held = this.#behind
     if (held === null) return this.#source.wake()
+    if (!this.#waits) this.#give(held)
+  }
+
+  #give(held: HeldEntry): void {
     const until = this.#received - this.#pendingBytes
-    while (this.#given < until) {
-      const copied = held.copyBody(this.#given, PIECE_BYTES, 0, Math.min(PIECE, until - this.#given))
-      // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
-      if (copied === 0) return this.#lost()
-      this.#given += copied
-      if (!this.#sink.lend(PIECE_BYTES, 0, copied)) return
+    const copied = held.copyBody(this.#given, PIECE_BYTES, 0, Math.min(PIECE, until - this.#given))
+    // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
+    if (copied === 0 && this.#given < until) return this.#lost()
+    this.#given += copied
+    const room = copied === 0 || this.#sink.lend(PIECE_BYTES, 0, copied)
+    if (this.#behind === null) return
+    this.#sink.flush()
+    if (!room) return
+    if (this.#given === until) return this.#caughtUp()
+    this.#waits = true
+    this.#target.nextTurn(() => this.#giveOn())
+  }
+
+  /** Nobody who would end the exchange calls this: it ends by what was thrown. */
+  #giveOn(): void {
+    this.#waits = false
+    if (this.#behind === null) return
+    try {
+      this.#give(this.#behind)
+    } catch (error) {
+      this.abort()
+      this.#sink.fail(faultOf(error))
     }
-    this.#caughtUp()
   }
 
   abort(): void {

@@ -26,7 +26,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     onRequest: (x) => requests.onRequest(x),
     onResponse: (x, head, local) => responses.onResponse(x, head, local),
     responseBody: (x) => responses.bodyTee(x),
-    onUnsafeResponse: (x, head, route) => invalidate(x, head, services, route),
+    onUnsafeResponse: (x, head, request) => invalidate(x, head, services, request),
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
     explain: (x) => explainCache(x, { plan, keys, services }),

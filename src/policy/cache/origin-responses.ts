@@ -163,7 +163,7 @@ export class OriginResponses {
       status: { forwarded, ttl: verdict.ttl, collapsed, ...status, ...detailOf(x, result, this.#services.cache) },
       hold: hold.retain(),
       fetch: null,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     return response === null ? undefined : { type: 'replace', response }
   }
@@ -215,6 +215,7 @@ function ended(sink: LentSink): LentSink {
   return {
     write: () => true,
     lend: () => true,
+    flush() {},
     end: (trailers) => sink.end(trailers),
     fail: (error) => sink.fail(error),
   }

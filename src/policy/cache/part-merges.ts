@@ -24,7 +24,7 @@ import { dateText } from './revalidation.ts'
 const MOST_COPIES = 16
 /** Bytes that are copied at once, and in one turn. */
 const PIECE = 64 * 1024
-const BUDGET = 1024 * 1024
+const BUDGET = 256 * 1024
 const BUFFER = Buffer.allocUnsafeSlow(PIECE)
 
 /** What is stored, held, with what it says of itself. */

@@ -240,7 +240,10 @@ export class RangeRequests {
     }
     finished(fields, { age: VERDICT.age, status })
     tell(x, result, this.#services.cache)
-    const body = new JoinedBody(pieces.map(bodyOf), range.last - range.first + 1)
+    const body = new JoinedBody(
+      pieces.map((piece) => bodyOf(piece, this.#fetching.nextTurn)),
+      range.last - range.first + 1,
+    )
     return { type: 'respond', response: { status: 206, fields, body, ofBackend: true } }
   }
 
@@ -269,6 +272,6 @@ export class RangeRequests {
   }
 }
 
-function bodyOf({ held, first, last, part, fetch }: Piece): BodySource {
-  return new EntryBody(new SharedHold(held), first - part.first, last + 1 - part.first, fetch)
+function bodyOf({ held, first, last, part, fetch }: Piece, nextTurn: FetchServices['nextTurn']): BodySource {
+  return new EntryBody(new SharedHold(held), first - part.first, last + 1 - part.first, fetch, nextTurn)
 }

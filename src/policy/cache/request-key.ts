@@ -21,14 +21,14 @@ import { claimAt, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
 import { spelledAuthority } from './spelled-authority.ts'
 
-/** The rule of a request, as its keys and purges have it. */
+/** The rule of a request and its part of the split, as its keys and purges have them. */
 export interface KeyRule {
   readonly namespace: string
   readonly namespaceLabel: number
   readonly prefix: Buffer
 }
 
-/** Rules that share a filter and are remembered; beyond, they are computed anew. */
+/** Parts of rules that share a filter and are remembered; beyond, they are computed anew. */
 const MAX_RULES = 4_096
 /** Selectors that say who the client is: a key that has one is one client's. */
 const IDENTITY_SELECTORS: ReadonlySet<string> = new Set(['consumer', 'claim:sub'])
@@ -57,8 +57,11 @@ export class RequestKeys {
   readonly #policy: string
   readonly #query: QueryKeyReader
   readonly #selectors: readonly Selector[]
-  readonly #rules = new Map<string, Map<string, KeyRule>>()
-  #known = 0
+  /** By Route, rule and Backend: neither name has a slash of its own. */
+  readonly #rules = new Map<string, KeyRule>()
+  /** Most filters are of one rule with one Backend. */
+  #last: { readonly route: string; readonly rule: string; readonly backend: string; readonly keys: KeyRule } | null =
+    null
   /** Keys are to be of one client each where it has shown a credential. */
   readonly #byIdentity: boolean
   /** Names in lower case of fields that are part of every key. */
@@ -85,21 +88,22 @@ export class RequestKeys {
     this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
   }
 
-  rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>): KeyRule {
-    let rules = this.#rules.get(route)
-    if (rules === undefined) this.#rules.set(route, (rules = new Map()))
-    let known = rules.get(rule)
-    if (known === undefined) {
-      if (++this.#known > MAX_RULES) {
-        this.#rules.clear()
-        this.#rules.set(route, (rules = new Map()))
-        this.#known = 1
-      }
+  /** @param backend id of the one that the request gets */
+  rule({ route, rule }: Pick<DryExchange, 'route' | 'rule'>, backend: string): KeyRule {
+    const last = this.#last
+    if (last !== null && last.backend === backend && last.rule === rule && last.route === route) return last.keys
+    const scope = `${route}/${rule}/${backend}`
+    let keys = this.#rules.get(scope)
+    if (keys === undefined) {
       const namespace = route.slice(0, route.indexOf('/'))
-      const prefix = keyPrefix({ namespace, route, rule, policy: this.#policy, version: this.#plan.version })
-      rules.set(rule, (known = { namespace, namespaceLabel: namespaceLabel(namespace), prefix }))
+      const { version } = this.#plan
+      const prefix = keyPrefix({ namespace, route, rule, policy: this.#policy, version, backend })
+      keys = { namespace, namespaceLabel: namespaceLabel(namespace), prefix }
+      if (this.#rules.size >= MAX_RULES) this.#rules.clear()
+      this.#rules.set(scope, keys)
     }
-    return known
+    this.#last = { route, rule, backend, keys }
+    return keys
   }
 
   /**

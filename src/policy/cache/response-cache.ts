@@ -25,6 +25,7 @@ import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { ProbedParts } from './probed-parts.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { repeatably } from './repeated-hit.ts'
@@ -97,7 +98,10 @@ export class ResponseCache {
       tell(x, 'bypass Query', this.#cache)
       return undefined
     }
-    const asking = askingOf(x, this.#keys.rule(x))
+    const backend = x.part()
+    // Whatever is stored: what a rule does not lead to any more is served to nobody.
+    if (backend === null) return undefined
+    const asking = askingOf(x, this.#keys.rule(x, backend))
     if (x.method !== 'QUERY') return this.#look(asking)
     return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
   }
@@ -152,7 +156,7 @@ export class ResponseCache {
       status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...detailOf(x, result, this.#cache) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     if (response === null) return undefined
     tell(x, result, this.#cache)
@@ -297,16 +301,18 @@ export class ResponseCache {
       forwarded: forwardedOf(found, result),
       collapsed,
       fetch,
-      probe:
-        x.method === 'HEAD' && found.entry !== null
-          ? new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
-          : null,
+      probe: x.method === 'HEAD' ? this.#probe(asking, found) : null,
       conditions,
       stored: false,
       reading: false,
       unsent: false,
     })
     return undefined
+  }
+
+  #probe(asking: Asking, found: Lookup): CachedRequest['probe'] {
+    if (found.entry !== null) return new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
+    return this.#parts.exist() ? new ProbedParts(this.#requests.of(asking, found), this.#fetching) : null
   }
 
   /** Waits for the fetch of another request, as long as that is of use. */
@@ -375,7 +381,7 @@ export class ResponseCache {
       hold: new SharedHold(held),
       fetch,
       cut,
-      randomBytes: this.#services.randomBytes,
+      services: this.#services,
     })
     // It has less than was asked for.
     if (response === null) return this.#alone(asking, 'miss NotShared')

@@ -8,7 +8,7 @@ import type { Part } from '../../cache/partial-content.ts'
 import type { ByteRange } from '../../cache/ranges.ts'
 import type { EntryBytes, FillUnderWay, StoredEntry } from '../../cache/response-memory.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { GatewayError } from '../../lib/error.ts'
 import type { BodySource } from '../../message/body.ts'
 import { Fields } from '../../message/fields.ts'
@@ -42,7 +42,12 @@ export interface ServedEntry {
   readonly fetch: FillUnderWay | null
   /** Of that, where it may end before its end for a reason of its own. */
   readonly cut?: BodyCut | null
+  readonly services: ServingServices
+}
+
+export interface ServingServices {
   randomBytes(length: number): Uint8Array
+  readonly timers: Pick<TimerClock, 'nextTurn'>
 }
 
 /** @returns null: what is stored is no answer to this request, the origin has to be asked */
@@ -122,7 +127,7 @@ function partial(
     const body = bodyOf(served, only.first - start, only.last + 1 - start)
     return { status: 206, fields: finished(fields, served), body, ofBackend: true }
   }
-  const boundary = Buffer.from(served.randomBytes(BOUNDARY_BYTES)).toString('hex')
+  const boundary = Buffer.from(served.services.randomBytes(BOUNDARY_BYTES)).toString('hex')
   const multipart = multipartOf(ranges, length, fields.get('content-type'), boundary)
   toParts(head, fields, ranges, length, multipart, ifRange)
   const own = finished(fields, served)
@@ -140,8 +145,12 @@ function partial(
 const ofWhole = (complete: number): Part => ({ first: 0, last: complete - 1, complete })
 
 /** @param to behind the last byte; -1: the end */
-function bodyOf({ entry, hold, fetch, cut }: ServedEntry, from: number, to: number): Uint8Array | BodySource {
-  if (hold !== null) return new EntryBody(hold, from, to, fetch, cut)
+function bodyOf(served: ServedEntry, from: number, to: number): Uint8Array | BodySource {
+  const { entry, hold, fetch, cut } = served
+  if (hold !== null) {
+    const { timers } = served.services
+    return new EntryBody(hold, from, to, fetch, (run) => void timers.nextTurn(run), cut)
+  }
   const end = to === -1 ? entry.bodyBytes : to
   const text = end - from <= TEXT ? entry.bodyText(from, end - from) : null
   if (text !== null) return new TextBody(text)

@@ -62,6 +62,8 @@ export async function walk(root: string, options: WalkOptions): Promise<FolderSc
   await walker.links()
   for (const { path, message } of dropUnpaired(walker.files))
     walker.problems.push({ severity: 'warning', reason: 'Unpaired', message, path })
+  // Files are looked at many at a time: without an order what is told would differ from run to run.
+  walker.problems.sort((a, b) => (a.path < b.path ? -1 : Number(a.path > b.path)))
   return walker
 }
 

@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import { type PeerKey, serverOptions } from './peer-tls.ts'
-import { type Hello, type PeerMessage, PeerWire } from './peer-wire.ts'
+import { type Hello, type PeerMessage, type PeerQuestion, PeerWire } from './peer-wire.ts'
 
 const HANDSHAKE_WITHIN: Milliseconds = 2_000
 /** Every one pings each second. */
@@ -12,17 +12,37 @@ const SILENT_FOR: Milliseconds = 10_000
 const MAX_CONNECTIONS = 256
 /** Of one address: each replica has one, and a new one before the old one is known to be dead. */
 const MAX_OF_ADDRESS = 8
+/** Questions, of all that ask. */
+const MAX_ANSWERING = 16
 const RETRY: Milliseconds = 500
+
+export interface ToldPurges {
+  /** @returns the place up to which records of it are known */
+  welcome(hello: Hello): number
+  /** @returns the place up to which they act now; undefined: they do not follow what is known */
+  accept(hello: Hello, first: number, records: readonly string[]): number | undefined
+}
+
+export type PeerReply =
+  | { readonly ok: true; readonly body: unknown }
+  /** `why` as a clause. */
+  | { readonly ok: false; readonly why: string }
+
+/**
+ * What another replica asks: whoever asks has the key, and nothing of the body is validated. Never rejects.
+ *
+ * @returns undefined: it is no question that this version knows
+ */
+export type AnswerPeer = (what: string, body: unknown) => Promise<PeerReply> | undefined
 
 export interface PeerServerEdges {
   readonly time: TimerClock
   readonly listen: { readonly host?: string | undefined; readonly port: number }
   /** Whether a replica may have it. */
   readonly admits: (address: string) => boolean
-  /** @returns the place up to which records of it are known */
-  readonly welcome: (hello: Hello) => number
-  /** @returns the place up to which they act now; undefined: they do not follow what is known */
-  readonly accept: (hello: Hello, first: number, records: readonly string[]) => number | undefined
+  /** What others tell; undefined: nobody wants to know it. */
+  readonly purges: () => ToldPurges | undefined
+  readonly answer: AnswerPeer
   /** It cannot listen, and why; undefined: it can. */
   readonly failure: (message: string | undefined) => void
 }
@@ -33,6 +53,7 @@ export class PeerServer {
   readonly #sockets = new Map<Socket, string>()
   #tls: TlsServer | undefined
   #stopRetry: () => void = () => {}
+  #answering = 0
   #stopped = false
 
   constructor(edges: PeerServerEdges) {
@@ -102,34 +123,60 @@ export class PeerServer {
   }
 
   #serve(socket: TLSSocket): void {
-    const { time, welcome, accept } = this.#edges
-    let hello: Hello | undefined
+    const { time } = this.#edges
     let stopTimer = (): void => {}
-    const wire = new PeerWire(
-      socket,
-      (message) => {
-        const answer = answerTo(message)
-        if (answer === undefined) return wire.close()
-        wire.send(answer)
-        expect()
-      },
-      () => stopTimer(),
-    )
     const expect = (): void => {
       stopTimer()
       stopTimer = time.after(SILENT_FOR, () => wire.close())
     }
+    const take = this.#conversation((message) => {
+      if (message === undefined) return wire.close()
+      // Longer than a line may be is nothing but an answer.
+      if (!wire.send(message)) wire.send({ type: 'refusal', why: TOO_LONG })
+      expect()
+    })
+    const wire = new PeerWire(socket, take, () => stopTimer())
     expect()
+  }
+
+  /** @param reply with undefined: what has come is not what may come now */
+  #conversation(reply: (message: PeerMessage | undefined) => void): (message: PeerMessage) => void {
+    const { purges } = this.#edges
+    let hello: Hello | undefined
+    /** Of what it asks: one at a time, so that it keeps no more here than one answer. */
+    let answering = false
     const answerTo = (message: PeerMessage): PeerMessage | undefined => {
       if (message.type === 'hello' && hello === undefined) {
         hello = message
-        return { type: 'welcome', position: welcome(message) }
+        if (message.asks === true) return { type: 'welcome', position: 0, answers: true }
+        const position = purges()?.welcome(message)
+        return position === undefined ? undefined : { type: 'welcome', position, answers: true }
       }
       if (hello === undefined) return undefined
       if (message.type === 'ping') return { type: 'pong' }
-      if (message.type !== 'records') return undefined
-      const position = accept(hello, message.first, message.records)
+      if (message.type !== 'records' || hello.asks === true) return undefined
+      const position = purges()?.accept(hello, message.first, message.records)
       return position === undefined ? undefined : { type: 'ack', position }
     }
+    return (message) => {
+      if (message.type !== 'ask') return reply(answerTo(message))
+      if (hello?.asks !== true || answering) return reply(undefined)
+      answering = true
+      void this.#answer(message).then((answer) => {
+        answering = false
+        reply(answer)
+      })
+    }
+  }
+
+  async #answer({ what, body }: PeerQuestion): Promise<PeerMessage> {
+    if (this.#answering >= MAX_ANSWERING) return { type: 'refusal', why: 'it answers too many questions at this time' }
+    this.#answering++
+    const reply = await (this.#edges.answer(what, body) ?? UNKNOWN_QUESTION)
+    this.#answering--
+    return reply.ok ? { type: 'answer', body: reply.body } : { type: 'refusal', why: reply.why }
   }
 }
+
+const TOO_LONG = 'its answer is longer than one may be'
+const UNKNOWN_QUESTION: PeerReply = { ok: false, why: 'its version of Headgate does not know this question' }

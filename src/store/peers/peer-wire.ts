@@ -7,12 +7,32 @@ import type { TLSSocket } from 'node:tls'
 export type PeerMessage =
   | Hello
   /** Records are known up to this place, and asked for behind it. */
-  | { readonly type: 'welcome'; readonly position: number }
+  | Welcome
   /** Records from a place on, each as `encodePurge` has it, in base64. */
   | { readonly type: 'records'; readonly first: number; readonly records: readonly string[] }
   /** Records up to this place act in the sender of this. */
   | { readonly type: 'ack'; readonly position: number }
   | { readonly type: 'ping' | 'pong' }
+  | PeerQuestion
+  | { readonly type: 'answer'; readonly body: unknown }
+  /** Instead of an answer: why there is none, as a clause. */
+  | { readonly type: 'refusal'; readonly why: string }
+
+/** Records are known up to this place, and asked for behind it. */
+export interface Welcome {
+  readonly type: 'welcome'
+  readonly position: number
+  /** It answers questions. A Headgate of before does not say it. */
+  readonly answers?: boolean
+}
+
+/** Behind a `hello` that asks: one at a time. */
+export interface PeerQuestion {
+  readonly type: 'ask'
+  readonly what: string
+  /** As JSON, not validated. */
+  readonly body: unknown
+}
 
 /** Who has dialled, and which records of its own it has. */
 export interface Hello {
@@ -27,11 +47,14 @@ export interface Hello {
   readonly fresh: boolean
   /** Whether records of an earlier control thread may be gone that had no way to the others. */
   readonly lost: boolean
+  /** It has nothing to tell, and asks instead. */
+  readonly asks?: boolean
 }
 
 /** Of a line; 64 records of the greatest size. */
 const MAX_LINE = 1_024 * 1_024
 const NEWLINE = 10
+const MAX_WHY = 512
 
 export class PeerWire {
   readonly #socket: TLSSocket
@@ -66,8 +89,12 @@ export class PeerWire {
     })
   }
 
-  send(message: PeerMessage): void {
-    if (!this.#closed) this.#socket.write(`${JSON.stringify(message)}\n`)
+  /** @returns false: it is longer than the other side takes, and was not sent */
+  send(message: PeerMessage): boolean {
+    const line = JSON.stringify(message)
+    if (Buffer.byteLength(line) >= MAX_LINE) return false
+    if (!this.#closed) this.#socket.write(`${line}\n`)
+    return true
   }
 
   close(): void {
@@ -95,17 +122,33 @@ function messageOf(line: string): PeerMessage | 'unknown' | 'none' {
     case 'pong':
       return { type: message.type }
     case 'welcome':
+      if (!isPlace(message.position)) return 'none'
+      return { type: 'welcome', position: message.position, answers: message.answers === true }
     case 'ack':
-      return isPlace(message.position) ? { type: message.type, position: message.position } : 'none'
+      return isPlace(message.position) ? { type: 'ack', position: message.position } : 'none'
+    case 'ask':
+      return isName(message.what) ? { type: 'ask', what: message.what, body: message.body } : 'none'
+    case 'answer':
+      return { type: 'answer', body: message.body }
+    case 'refusal':
+      return { type: 'refusal', why: typeof message.why === 'string' ? message.why.slice(0, MAX_WHY) : '' }
     case 'records': {
       const { first, records } = message
       if (!isPlace(first) || !Array.isArray(records) || !records.every((one) => typeof one === 'string')) return 'none'
       return { type: 'records', first, records: records as string[] }
     }
     case 'hello': {
-      const { process, incarnation, first, fresh, lost } = message
+      const { process, incarnation, first, fresh, lost, asks } = message
       if (!isName(process) || !isName(incarnation) || !isPlace(first)) return 'none'
-      return { type: 'hello', process, incarnation, first, fresh: fresh === true, lost: lost !== false }
+      return {
+        type: 'hello',
+        process,
+        incarnation,
+        first,
+        fresh: fresh === true,
+        lost: lost !== false,
+        asks: asks === true,
+      }
     }
     default:
       return typeof message.type === 'string' ? 'unknown' : 'none'

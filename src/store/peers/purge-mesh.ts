@@ -9,15 +9,11 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { OtherReplicas, PurgeReach, PurgeStore, PurgeStoreEvents, ReplicaPod } from '../purge-store.ts'
 import { HeardPurges } from './heard-purges.ts'
 import { PeerLink } from './peer-link.ts'
-import { PeerServer } from './peer-server.ts'
-import { type PeerKey, peerKey } from './peer-tls.ts'
+import { PEERS_PORT, type PeerPort } from './peer-port.ts'
 import type { Hello } from './peer-wire.ts'
 
-/** Name of the port, in the Service that lists the replicas. */
-const PORT = 'peers'
 /** Between two looks at who is there. */
 const LOOK: Milliseconds = 100
-const LOOK_AT_KEYS: Milliseconds = 2_000
 const REACH_WITHIN: Milliseconds = 1_000
 const BETWEEN_LOOKS: Milliseconds = 20
 /** Own records, and bytes of them. */
@@ -28,20 +24,14 @@ const BATCH = 64
 /** Each has a connection to each. */
 const MAX_LINKS = 128
 
-/** Secrets of the release, of 32 bytes each; the first one that the other side has is taken. */
-export type PeerSecrets =
-  | { readonly ok: true; readonly secrets: readonly Uint8Array[] }
-  | { readonly ok: false; readonly fault: string }
-
 export interface PurgeMeshEdges {
   readonly time: TimerClock
   readonly random: Random
   /** Of this process; nobody else has it. */
   readonly name: string
   readonly others: OtherReplicas
-  readonly listen: { readonly host?: string | undefined; readonly port: number }
-  /** As they are now; asked again and again. */
-  readonly secrets: () => Promise<PeerSecrets>
+  /** By which the others tell this one. */
+  readonly port: PeerPort
 }
 
 /** What an earlier control thread of this process has left. */
@@ -65,11 +55,8 @@ export class PurgeMesh implements PurgeStore {
   readonly #before: MeshBefore
   readonly #incarnation: string
   readonly #heard: HeardPurges
-  readonly #server: PeerServer
   readonly #links = new Map<string, PeerLink>()
-  readonly #stopTimers: (() => void)[]
-  #keys: readonly PeerKey[] = []
-  #keyIds = ''
+  readonly #stopLook: () => void
   /** Place of the last record that was given up. */
   #floor = 0
   #kept: Kept[] = []
@@ -77,38 +64,20 @@ export class PurgeMesh implements PurgeStore {
   /** Up to which place own records act everywhere. */
   #everywhere = 0
   readonly #places = new Map<number, number>()
-  #keyFault: string | undefined
-  #portFault: string | undefined
   #settling = false
   #stopped = false
 
   constructor(before: MeshBefore, edges: PurgeMeshEdges, events: PurgeStoreEvents) {
-    const { time, random, name, listen } = edges
+    const { time, random, name, port } = edges
     this.#before = before
     this.#edges = edges
     this.#events = events
     this.#incarnation = String(random())
     this.#heard = new HeardPurges((record) => events.told(record))
-    this.#server = new PeerServer({
-      time,
-      listen,
-      admits: (address) => this.#admits(address),
-      welcome: (hello) => this.#heard.welcome(hello),
-      accept: (hello, first, records) => this.#heard.accept(hello, first, records),
-      failure: (message) => {
-        this.#portFault = message
-        this.#report()
-      },
-    })
-    this.#stopTimers = [time.every(LOOK, () => this.#look()), time.every(LOOK_AT_KEYS, () => void this.#readKeys())]
-    void this.#readKeys()
+    port.usePurges(this.#heard, (message) => this.#report(message))
+    this.#stopLook = time.every(LOOK, () => this.#look())
     // The next control thread sees that it is not the first.
     events.began(Number.parseInt(hash('sha256', name).slice(0, 12), 16) || 1, 0, false)
-  }
-
-  /** Undefined while it does not listen. */
-  get port(): number | undefined {
-    return this.#server.port
   }
 
   async append(records: readonly PurgeRecord[]): Promise<void> {
@@ -139,10 +108,10 @@ export class PurgeMesh implements PurgeStore {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const stop of this.#stopTimers) stop()
+    this.#stopLook()
     for (const link of this.#links.values()) link.stop()
     this.#links.clear()
-    this.#server.stop()
+    this.#edges.port.endPurges(this.#heard)
   }
 
   #ackedBy(name: string): number {
@@ -161,10 +130,6 @@ export class PurgeMesh implements PurgeStore {
     return pods.filter((_, i) => !ended[i])
   }
 
-  #admits(address: string): boolean {
-    return this.#edges.others.pods()?.some(({ addresses }) => addresses.includes(address)) === true
-  }
-
   #look(): void {
     const pods = this.#edges.others.pods()
     if (pods === undefined) return
@@ -181,7 +146,7 @@ export class PurgeMesh implements PurgeStore {
         link = this.#newLink()
         this.#links.set(name, link)
       }
-      link.use(addresses, ports.get(PORT) ?? 0)
+      link.use(addresses, ports.get(PEERS_PORT) ?? 0)
     }
     void this.#settle()
   }
@@ -191,7 +156,7 @@ export class PurgeMesh implements PurgeStore {
     return new PeerLink({
       time,
       random,
-      keys: () => this.#keys,
+      keys: () => this.#edges.port.keys,
       hello: () => this.#hello(),
       behind: (position) =>
         position < this.#floor
@@ -240,18 +205,7 @@ export class PurgeMesh implements PurgeStore {
       this.#tell(this.#kept[place - this.#floor - 1]!, place)
   }
 
-  async #readKeys(): Promise<void> {
-    const read = await this.#edges.secrets()
-    if (this.#stopped) return
-    this.#keyFault = read.ok ? undefined : read.fault
-    this.#keys = read.ok ? read.secrets.map(peerKey) : []
-    const ids = this.#keys.map(({ id }) => id).join()
-    if (ids !== this.#keyIds) this.#server.useKeys(this.#keys)
-    this.#keyIds = ids
-    this.#report()
-  }
-
-  #report(): void {
-    if (!this.#stopped) this.#events.failure(this.#keyFault ?? this.#portFault)
+  #report(message: string | undefined): void {
+    if (!this.#stopped) this.#events.failure(message)
   }
 }

@@ -101,6 +101,10 @@ export class PurgeStream implements PurgeStore {
     return this.#replicas.remembered
   }
 
+  async sharers(): Promise<readonly string[] | undefined> {
+    return (await this.#replicas.members(this.#history, 0))?.map(({ name }) => name)
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     this.#stopTimer()

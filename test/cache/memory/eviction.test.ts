@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { type EvictionPolicy, leastRecentlyUsed, windowTinyLfu } from '../../../bench/lib/eviction-policies.ts'
 import { allocateCache, sumCacheStatistics } from '../../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../../src/cache/memory/worker-response-memory.ts'
-import { keyOf, store } from '../../suite/response-memory.ts'
+import { beginFill, headOf, keyOf, store } from '../../suite/response-memory.ts'
 
 const REQUESTS = 40_000
 const OBJECTS = 20_000
@@ -62,4 +62,33 @@ describe('what the memory of responses keeps', () => {
       assert.ok(hits >= lru! * 1.05, `${hits} hits, LRU ${lru}, room for ${room}`)
       assert.ok(hits >= tinyLfu! * 0.98, `${hits} hits, W-TinyLFU ${tinyLfu}, room for ${room}`)
     })
+
+  it('goes little by little where large bodies take the place of many small ones, so that no call takes long', () => {
+    const buffers = allocateCache(64 * 1_024 * 1_024, 1, [1, 2])!
+    const memory = new WorkerResponseMemory(buffers, 1, 0, setImmediate)
+    const evicted = (): number => sumCacheStatistics(buffers, 1).Evicted
+    const small = 'x'.repeat(1_000)
+    let objects = 0
+    while (evicted() < 1_000) store(memory, `small ${objects++}`, small)
+    // Those that are asked for again pass by an eviction before they go.
+    for (let object = objects - 30_000; object < objects; object++) {
+      memory.find(keyOf(`small ${object}`))
+      memory.leave()
+    }
+    const piece = Buffer.alloc(64 * 1_024, 'y')
+    let most = 0
+    const counted = (run: () => boolean): void => {
+      const before = evicted()
+      assert.equal(run(), true, 'there is room')
+      most = Math.max(most, evicted() - before)
+    }
+    for (let object = 0; object < 50; object++) {
+      const fill = beginFill(memory, `large ${object}`)
+      counted(() => fill.head(headOf('head', 16 * piece.length)))
+      for (let i = 0; i < 16; i++) counted(() => fill.write(piece, 0, piece.length))
+      counted(() => fill.end())
+    }
+    assert.ok(evicted() > 20_000, `${evicted()}`)
+    assert.ok(most <= 120, `${most} entries in one call`)
+  })
 })

@@ -6,62 +6,18 @@ import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { freePort } from '../../../bench/lib/free-port.ts'
 import { purgeRecords } from '../../../src/cache/purge-request.ts'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { dialOptions, peerKey } from '../../../src/store/peers/peer-tls.ts'
-import type { PeerSecrets } from '../../../src/store/peers/purge-mesh.ts'
-import type { OtherReplicas, ReplicaPod } from '../../../src/store/purge-store.ts'
 import { eventually, suiteScope } from '../../feature/harness.ts'
 import { TcpProxy } from '../../lib/tcp-proxy.ts'
-import { type ReplicaRig, replicaRig, takes } from './purge-rig.ts'
+import { know, type Pod, type PodOptions, Pods, SECRET } from './peer-rig.ts'
+import { replicaRig, takes } from './purge-rig.ts'
 
 const scope = suiteScope()
-
-const SECRET = randomBytes(32)
-
-interface Pod {
-  readonly name: string
-  readonly port: number
-  readonly rig: ReplicaRig
-  /** Whom it knows, by where it reaches them. */
-  readonly known: Map<string, ReplicaPod>
-  readonly ended: Set<string>
-  secrets: readonly Uint8Array[]
-  /** How often it has read them. */
-  reads: number
-  stop(): Promise<void>
-}
-
-async function podOf(
-  name: string,
-  { port = 0, secrets = [SECRET] as readonly Uint8Array[], log = undefined as ReplicaRig['log'] | undefined } = {},
-): Promise<Pod> {
-  const own = port || (await freePort())
-  const known = new Map<string, ReplicaPod>()
-  const ended = new Set<string>()
-  const others: OtherReplicas = {
-    own: name,
-    pods: () => [...known.values()],
-    hasEnded: async ({ name: other }) => ended.has(other),
-  }
-  const pod = { name, port: own, known, ended, secrets, reads: 0 }
-  const read = async (): Promise<PeerSecrets> => {
-    pod.reads++
-    return { ok: true, secrets: pod.secrets }
-  }
-  const peers = () => ({ listen: { host: '127.0.0.1', port: own }, secrets: read })
-  const rig = replicaRig(name, { redis: null, stateDirectory: undefined }, { others, peers, ...(log && { log }) })
-  let stopped: Promise<void> | undefined
-  const stop = () => (stopped ??= rig.caches.stop())
-  scope.after(stop)
-  return Object.assign(pod, { rig, stop })
-}
-
-function know(one: Pod, other: Pod, { port = other.port, ready = true } = {}): void {
-  const ports = new Map([['peers', port]])
-  one.known.set(other.name, { name: other.name, addresses: ['127.0.0.1'], ports, ready })
-}
+const made = new Pods(scope)
+const podOf = (name: string, options?: PodOptions): Promise<Pod> => made.start(name, options)
+const pods = (...names: string[]): Promise<Pod[]> => made.startAll(names)
 
 /** It has other secrets, and has read them. */
 async function change(pod: Pod, secrets: readonly Uint8Array[]): Promise<void> {
@@ -75,13 +31,6 @@ async function knowBy(one: Pod, other: Pod, proxy: TcpProxy): Promise<void> {
   know(one, other, { port: Number(proxy.address.split(':')[1]) })
   await eventually(() => assert.ok(proxy.connections > 0))
   await eventually(async () => assert.equal((await one.rig.purge('/ready')).everywhere, true))
-}
-
-async function pods(...names: string[]): Promise<Pod[]> {
-  const made = await Promise.all(names.map((name) => podOf(name)))
-  for (const one of made) for (const other of made) if (one !== other) know(one, other)
-  for (const one of made) await eventually(async () => assert.equal((await one.rig.purge('/first')).everywhere, true))
-  return made
 }
 
 describe('purges of replicas that tell each other', () => {
@@ -197,7 +146,7 @@ describe('purges of replicas that tell each other', () => {
     await a.rig.purge('/untold')
     await a.stop()
     await proxy.open()
-    const next = await podOf('a', { port: a.port, log: a.rig.log })
+    const next = await podOf('a', { port: a.port, room: { log: a.rig.log } })
     know(next, b, { port: Number(proxy.address.split(':')[1]) })
     know(b, next)
     await eventually(() => assert.equal(b.rig.judge('/untold', since), HARD))

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, describe, it } from 'node:test'
-import type { WarmUpView } from '../../../src/admin/caches.ts'
+import type { ReplicaWarmUp } from '../../../src/admin/caches.ts'
 import { WarmUp } from '../../../src/control/cache/warm-up.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { eventually } from '../../feature/harness.ts'
@@ -26,11 +26,11 @@ describe('a list that fills the cache', () => {
   })
   after(() => server.close())
 
-  async function run(...urls: string[]): Promise<WarmUpView> {
+  async function run(...urls: string[]): Promise<ReplicaWarmUp> {
     if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
     const own = [{ address: '127.0.0.1', port: (server.address() as AddressInfo).port, tls: false }]
     const list = urls.map((url) => new URL(url))
-    const warmUp = new WarmUp('1', list, () => own, systemTimers, 1_000)
+    const warmUp = new WarmUp(list, () => own, systemTimers, 1_000)
     await eventually(() => assert.ok(warmUp.finished))
     return warmUp.view
   }

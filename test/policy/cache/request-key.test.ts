@@ -28,7 +28,7 @@ function client({ claims, consumer, certificate }: Client = {}): TestExchange {
 function keyOf(by: readonly string[], given: Client = {}): { readonly key: string; readonly named: boolean } {
   const keys = new RequestKeys({ ...CACHE_PLAN, by }, PLAIN)
   const x = client(given)
-  assert.ok(keys.write(x, keys.rule(x), null))
+  assert.ok(keys.write(x, keys.rule(x, 'shop/up'), null))
   return { key: KEY.copy().toString('latin1'), named: keys.identifies(x) }
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdir, rename, symlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { describe, it } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { stringify } from 'yaml'
@@ -107,6 +108,17 @@ describe('certificates in a folder', () => {
       await folder.write('a.key', one.key)
       await untilSecretsAre(folder, { 'default/a': '11' })
       await eventually(() => isDeepStrictEqual(told(), [second, third]), 'a is complete')
+    }),
+  )
+
+  it(
+    'are named in the order of their paths, however many are looked at at a time',
+    inFolder(async (folder) => {
+      const names = Array.from({ length: 120 }, (_, i) => `${i}.crt`)
+      for (const name of names) await folder.write(name, one.cert)
+      const { problems } = await loadManifests([folder.path], systemTimers)
+      const files = problems.map(({ location }) => basename(location!.file))
+      assert.deepEqual(files, names.toSorted())
     }),
   )
 
