@@ -63,7 +63,7 @@ export interface KeptLine {
   /** Whose it is; null: nobody's yet. */
   log: AccessLog | null
   /** Behind the client. */
-  rest: Uint8Array
+  rest: Buffer
   /** Offset of the duration in it. */
   durationAt: number
 }

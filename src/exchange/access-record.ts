@@ -173,7 +173,7 @@ export interface RepeatedRecord {
   readonly kept: KeptLine
 }
 
-const NOTHING = new Uint8Array(0)
+const NOTHING = Buffer.alloc(0)
 const ID = new Uint8Array(ID_LENGTH)
 
 export function nothingKept(): KeptLine {

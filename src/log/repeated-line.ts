@@ -60,15 +60,16 @@ export class RepeatedLines {
     const length = begin.length + client.length + rest.length
     const start = this.#writer.room(length)
     if (start < 0) return false
-    bytes.set(begin, start)
-    bytes.set(id, start + ID_AT)
+    begin.set(id, ID_AT)
+    // Measured: cheaper than `set` where memory is shared.
+    begin.copy(bytes, start)
     let at = start + begin.length
     for (let i = 0; i < client.length; i++) {
       const code = client.charCodeAt(i)
       if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return false
       bytes[at++] = code
     }
-    bytes.set(rest, at)
+    rest.copy(bytes, at)
     at += durationAt
     bytes[at] = ZERO + ((micro / 1_000) | 0)
     bytes[at + 2] = ZERO + (((micro / 100) | 0) % 10)

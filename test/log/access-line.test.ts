@@ -96,7 +96,7 @@ suite('access log line', () => {
       })
       return line
     }
-    const kept: KeptLine = { log: null, rest: new Uint8Array(0), durationAt: 0 }
+    const kept: KeptLine = { log: null, rest: Buffer.alloc(0), durationAt: 0 }
     const record = { ...ENTRY, path: '/"', query: 'a="b', attempts: 0, upstreamDuration: -1, userAgent: '"', kept }
     let fast = 0
     let slow = 0
@@ -125,7 +125,7 @@ suite('access log line', () => {
 
   test('a record that comes again and finds no room is left to be written as a whole, and none is when nothing is', () => {
     const writer = new LineWriter(LineRing.create(1 << 12))
-    const kept: KeptLine = { log: null, rest: new Uint8Array(0), durationAt: 0 }
+    const kept: KeptLine = { log: null, rest: Buffer.alloc(0), durationAt: 0 }
     const id = Buffer.from('a'.repeat(20))
     const log = new AccessLineWriter(writer, SETTINGS, CLOCK, () => 0)
     log.write({ ...ENTRY, upstreamDuration: -1, kept })
