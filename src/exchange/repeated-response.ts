@@ -51,7 +51,7 @@ export class Offer implements SentText {
     this.#bytesOut = bytesOut
     this.#repeatable = repeatable
     this.#lines = pairLines(added)
-    this.#head = x.request.unread
+    this.#head = x.incoming.fields.unread
   }
 
   sent(text: string): void {
@@ -69,7 +69,7 @@ export class Offer implements SentText {
     const record = { host, path, query, status, cache, route, rule, bytesOut, kept: nothingKept() }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
-    x.context.recurring.keep(x.downstream.peer, this.#head, x.request, repeat, 2 * text.length)
+    x.context.recurring.keep(x.downstream.peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
   }
 }
 
