@@ -43,7 +43,8 @@ export function purgeView(
 /** By what is shared where something is, else by who is known to be there. */
 function membersOf(history: PurgeView['history'], reach: KnownReach, others: OtherReplicas): PurgeReach {
   if (reach?.kept === true && history !== 'File') return reach
-  const pods = (others.pods() ?? []).map(({ name }) => ({ name, acts: false }))
+  const names = new Set(others.pods()?.map(({ name }) => name) ?? reach?.members.map(({ name }) => name))
+  const pods = [...names].map((name) => ({ name, acts: false }))
   // Of those that share something which cannot be asked, nobody knows how many there are.
   const alone = history !== 'Redis' && history !== 'Peers' && others.unlisted !== true
   return { members: [{ name: others.own, acts: true }, ...pods], complete: alone }
