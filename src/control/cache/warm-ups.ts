@@ -7,7 +7,7 @@ import type { ReplicaQuestions } from './replica-questions.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 import { WarmUpList, type WarmUpWork } from './warm-up-list.ts'
 
-/** Of those asked for here; and of those of others, which wait for none of the former, nor two replicas for each other. */
+/** Of those asked for here; and as many of others, which do not wait for them: else replicas could wait in a ring. */
 const MAX_LISTS = 4
 /** That are over. */
 const KEPT = 32
