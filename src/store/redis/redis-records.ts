@@ -133,8 +133,8 @@ return 1
 )
 
 /**
- * KEYS: root, gone. ARGV: the value of gone, its milliseconds. A Redis without room takes no value, and deletes: what is
- * put by a ticket of before needs the room as well. The error is the reply.
+ * KEYS: root, gone. ARGV: the value of gone, its milliseconds. A Redis without room takes no value, and deletes: what
+ * is put by a ticket of before needs the room as well. The error is the reply.
  */
 const REMOVE = new RedisScript(`${LUA}
 pieces(KEYS[1], text(redis.pcall('GETRANGE', KEYS[1], 0, ${PREFIX_BYTES - 1})), ${PIECE_MARGIN}, false)
