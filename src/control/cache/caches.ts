@@ -104,6 +104,8 @@ const FAILS_FOR: Milliseconds = 3_000
 /** Names of questions to other replicas. */
 const STATISTICS = 'cache statistics'
 const LOOKUP = 'cache lookup'
+/** Of names that nothing here has: they may be of what was just deleted, and is stored still. */
+const ALL_THE_SAME = 'What is stored by it is purged all the same.'
 /** In a sentence. */
 const MAX_NAMED = 16
 
@@ -206,7 +208,14 @@ export class Caches implements CacheRequests {
     const reach = await this.#keeper.reach(id, KEPT_WITHIN)
     const unknown = await this.#unknownOf(namespace, body)
     const view = purgeView(namespaces, body, this.#history, reach, this.#options)
-    return { ok: true, view: { ...view, unknown, detail: [...unknown, view.detail].join(' ') } }
+    return {
+      ok: true,
+      view: {
+        ...view,
+        unknown,
+        detail: [...unknown, ...(unknown.length > 0 ? [ALL_THE_SAME] : []), view.detail].join(' '),
+      },
+    }
   }
 
   /** Rules have no cache any more: what they have stored is not found when they have one again. */

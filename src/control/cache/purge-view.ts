@@ -67,7 +67,7 @@ function detailOf(
   if (history === 'Peers')
     return everywhere
       ? 'It acts in every replica.'
-      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: they act by it as soon as they can be told.`
+      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: it acts there as soon as it can be told.`
   const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
   const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
   if (history === 'File' && !kept)
