@@ -409,11 +409,14 @@ describe('warming all replicas', () => {
     const begun = await a.rig.caches.warmUp({ urls: urls.slice(0, 100), rate: 200 })
     assert.ok(begun.ok)
     await b.stop()
+    know(a, b, { ready: false })
+    a.ended.add('b')
     const view = await eventually(() => {
       const outcome = a.rig.caches.warmUpState('1')
       assert.ok(outcome.ok && outcome.view.state === 'finished')
       return outcome.view
     })
+    assert.deepEqual(view.missing, [{ name: 'b', why: 'it has ended' }])
     assert.equal(view.replicas.find(({ name }) => name === 'a')!.stored, 100)
     assert.deepEqual([view.missing.map(({ name }) => name), view.everywhere], [['b'], false])
   })
