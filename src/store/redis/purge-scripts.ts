@@ -19,8 +19,9 @@ local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
 
 /**
  * ARGV: an identity if it has none, entries that are kept, records, each with the label of its namespace behind it,
- * which is empty where it may concern all. Returns identity and last place. Beside the entries stands the place of the
- * last one of each namespace, from the place `since` to `upto`: one that a Headgate of before has added is not in there.
+ * which is empty where it may concern all. Returns identity and last place. Beside the entries stands the place of
+ * the last one of each namespace, from the place `since` to `upto`: one that a Headgate of before has added is not in
+ * there.
  */
 export const APPEND = new RedisScript(`${HISTORY}
 local names = tonumber(redis.call('HGET', KEYS[4], 'names') or '0')
