@@ -1,7 +1,8 @@
 /**
  * Purges of replicas without Redis: each tells what it has purged to each other one, on a connection of its own, and is
  * told when it acts there. Records are counted, and kept for replicas that are away for a while; one that was away
- * for longer purges all of the namespaces that have purged something. Nothing is on a disk: memory is all that is purged, and what starts has an empty one.
+ * for longer purges all of the namespaces that have purged something. Nothing is on a disk: memory is all that is
+ * purged, and what starts has an empty one.
  */
 import { hash } from 'node:crypto'
 import { encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'

@@ -297,7 +297,8 @@ const UNKNOWN: Omit<PurgeRecord, 'position'> = {
 
 /**
  * A failover may have taken some entries of the last moments away, and others have got their places: who knew those
- * does not know these. Whoever is there notices it, and makes it another history; so many are allowed for where nobody was.
+ * does not know these. Whoever is there notices it, and makes it another history; so many are allowed for where nobody
+ * was.
  */
 const LOST_AT_MOST = 1_024
 
