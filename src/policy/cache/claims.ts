@@ -1,6 +1,7 @@
 /** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
+import { OwnKey } from '../../cache/key.ts'
 import {
   type Begun,
   type EntryHead,
@@ -191,6 +192,5 @@ export function claimOf(
 }
 
 export function keyCopy(): EntryKey {
-  const bytes = KEY.copy()
-  return { bytes, length: bytes.length }
+  return new OwnKey(KEY)
 }

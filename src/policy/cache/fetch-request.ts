@@ -24,12 +24,11 @@ export class FetchRequests {
     this.#clock = clock
   }
 
-  of({ x, rule, content, recalled }: KeyedRequest, found: Lookup): FetchRequest {
+  /** @param key a copy of that in `KEY` */
+  of({ x, rule, content, recalled }: KeyedRequest, found: Lookup, key = keyCopy()): FetchRequest {
     x.request.detach()
-    const key = keyCopy()
     const { primaryLength, names, recordSerial, seen, part, entry, numbers } = found
     const validated = entry === null ? null : numbers.received
-    const primary = key.bytes.subarray(0, primaryLength)
     return {
       rule,
       key,
@@ -51,7 +50,7 @@ export class FetchRequests {
       },
       sent: this.#clock.wall(),
       began: this.#purges.newest,
-      keep: this.#recalls?.keepOf(rule, primary, recalled, validated) ?? null,
+      keep: this.#recalls?.keepOf(rule, key.bytes.subarray(0, primaryLength), recalled, validated) ?? null,
     }
   }
 

@@ -1,7 +1,7 @@
 /** The way in: what is stored for a request, or who fetches it. */
 import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
-import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
+import type { EntryKey, Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
@@ -16,7 +16,7 @@ import type { FilterServices } from '../services.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
-import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, MAX_ROUNDS, placeOf } from './claims.ts'
+import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, keyCopy, MAX_ROUNDS, placeOf } from './claims.ts'
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
@@ -201,13 +201,14 @@ export class ResponseCache {
       claim?.fill.withdraw()
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
-    const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
+    const key = claim?.key ?? keyCopy()
+    const begun = claim?.fill ?? this.#cache.memory.begin(key, asking.rule.namespace, found.seen)
     // There is no room for a claim, or whoever had it has just ended.
     const again = begun === 'found' || (begun === 'none' && asking.round === 0 && this.#cache.memory.maxBodyBytes > 0)
     if (begun === 'none' && !again) return this.#forward(asking, found, result, 'later')
     if (begun === 'found' || begun === 'none')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
-    if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
+    if (begun.type === 'fill') return this.#forward(asking, found, result, begun, key)
     return this.#follow(asking, begun)
   }
 
@@ -276,7 +277,13 @@ export class ResponseCache {
   }
 
   /** The request goes to the origin. */
-  #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
+  #forward(
+    asking: Asking,
+    found: Lookup,
+    result: CacheResult,
+    claim: Fill | 'later' | 'never',
+    key?: EntryKey,
+  ): undefined {
     const { x, rule, directives, content, collapsed } = asking
     x.cacheResult = result
     const stale = claim === 'never' ? null : staleOf(found)
@@ -291,7 +298,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(this.#requests.of(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
+        : new Fetch(this.#requests.of(asking, found, key), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,
