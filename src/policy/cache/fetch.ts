@@ -10,11 +10,11 @@ import {
   NUMBERS_BYTES,
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
-import { Present, presenceIn } from '../../cache/field-presence.ts'
+import { Present } from '../../cache/field-presence.ts'
 import { isWhole } from '../../cache/partial-content.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import { encodeResponse } from '../../cache/received-head.ts'
+import { encodeResponse, readHead } from '../../cache/received-head.ts'
 import {
   type EntryKey,
   EntryKind,
@@ -112,7 +112,7 @@ export class Fetch implements BodyTee, FillTarget {
     const received = this.#services.wall()
     if (request.part !== null) this.#services.parts.judge(this.#wholeKey, status, fields, request.sent)
     if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
-    const present = presenceIn(fields)
+    const present = readHead(fields)
     const verdict = judgeStoring(
       request.storing,
       status,
