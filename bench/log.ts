@@ -37,6 +37,7 @@ const entry: AccessRecord = {
   bytesIn: 0,
   bytesOut: 1_234,
   userAgent: 'curl/8.5.0',
+  kept: null,
 }
 
 /** Values differ between requests, so that the compiler cannot exploit constants. */

@@ -21,13 +21,13 @@ export function writeHeaderSelector(writer: KeyWriter, name: string, request: Fi
  */
 export function writeFieldLines(writer: KeyWriter, name: string, request: Fields, exact: boolean): void {
   const loose = knownLooseName(name)
-  const { bytes, count, added } = request
+  const { count, added } = request
   for (let i = 0; i < count; i++) {
     if (!request.nameIsLoosely(i, loose) || request.isRemoved(i)) continue
     const own = request.nameIs(i, name)
     if (own && !exact) continue
     if (!own) writer.text(KeyPart.Spelling, request.nameAt(i))
-    writer.span(KeyPart.Value, bytes, request.valueStart(i), request.valueEnd(i))
+    writer.span(KeyPart.Value, request.bytesOf(i), request.valueStart(i), request.valueEnd(i))
   }
   if (added === null) return
   for (let i = 0; i < added.length; i += 2) {

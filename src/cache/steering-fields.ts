@@ -26,10 +26,9 @@ const X = 0x78
  * @returns of the fields of the client, in any spelling
  */
 export function hasSteeringField(fields: Fields, keyed: (name: string) => boolean): boolean {
-  const { bytes } = fields
   for (let i = 0; i < fields.count; i++) {
     // All of them begin with an x.
-    if ((bytes[fields.nameStart(i)]! | 0x20) !== X || fields.isRemoved(i)) continue
+    if (fields.initialAt(i) !== X || fields.isRemoved(i)) continue
     if (steers(fields, i) && !keyed(fields.nameAt(i))) return true
   }
   return false

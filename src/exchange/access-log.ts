@@ -54,6 +54,14 @@ export interface AccessRecord {
   bytesOut: number
   /** Value of User-Agent; empty when not sent. Logged only where settings say so. */
   userAgent: string
+  /** Of a record that comes again, alike but for time, id, client, duration and user agent; null: it does not. */
+  kept: KeptText | null
+}
+
+/** What a log has made of the parts of a record that are alike; it is the log's own. */
+export interface KeptText {
+  log: AccessLog | null
+  text: string
 }
 
 export interface AccessLog {

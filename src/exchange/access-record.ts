@@ -13,7 +13,7 @@ import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-la
 import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
-import type { AccessRecord } from './access-log.ts'
+import type { AccessRecord, KeptText } from './access-log.ts'
 import type { ClientLeft, ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 
@@ -61,6 +61,7 @@ const RECORD: AccessRecord = {
   bytesIn: 0,
   bytesOut: 0,
   userAgent: '',
+  kept: null,
 }
 
 /** The summary of the exchange, for filters. */
@@ -153,6 +154,7 @@ export function recordExchange(x: ProxyExchange): void {
   record.bytesIn = bytesIn
   record.bytesOut = bytesOut
   record.userAgent = ''
+  record.kept = null
   accessLog.write(record)
 }
 
@@ -167,13 +169,15 @@ export interface RepeatedRecord {
   readonly rule: string
   /** Bytes of the body. */
   readonly bytesOut: number
+  /** Of this listener and rule alone. */
+  readonly kept: KeptText
 }
 
 /** What {@link recordExchange} says of a GET without a body that is answered here, in one turn. */
 export function recordRepeat(
   { timers, metrics, accessLog, random }: ExchangeContext,
   peer: Peer,
-  { host, path, query, status, cache, route, rule, bytesOut }: RepeatedRecord,
+  { host, path, query, status, cache, route, rule, bytesOut, kept }: RepeatedRecord,
   startedAt: Milliseconds,
   wall: Milliseconds,
 ): void {
@@ -198,6 +202,7 @@ export function recordRepeat(
   record.route = route
   record.rule = rule
   record.duration = duration
+  record.kept = kept
   accessLog.write(record)
 }
 
@@ -234,6 +239,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.route = ''
   record.rule = ''
   record.duration = 0
+  record.kept = null
   context.accessLog.write(record)
 }
 

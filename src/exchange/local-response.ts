@@ -94,7 +94,8 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
     const complete: CompleteResponse =
       body instanceof TextBody ? { status, fields, body: null, text: body.text } : { status, fields, body }
     x.downstream.sendComplete(sent === undefined ? complete : { ...complete, sent }, close)
-    return finish(x)
+    finish(x)
+    return sent?.keep()
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')
   const sent = new SentBody(x)

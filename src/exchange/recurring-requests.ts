@@ -1,18 +1,27 @@
 /**
- * Requests that come again in the same bytes, each with what answers it. Bounded in requests and bytes. Two requests
- * are the same where every byte of their heads is, and they came by the same listener: the hash only says where to
- * look.
+ * Requests that come again, each with what answers it. Bounded in requests and bytes.
+ *
+ * Two requests are the same where they came by the same listener, their request lines and the names of their fields are
+ * the same to the byte and in the same order, and so is each value that anybody read of the first one. {@link Fields}
+ * notes that by itself: whoever decides about a request by one more field need not say so here. The other values are
+ * checked as the parser would. The hash only says where to look.
  */
+import { HeadOutline } from '../http/head-outline.ts'
+import type { Fields } from '../message/fields.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 
-/** Of requests, each in the one place that its hash gives it. */
-const PLACES = 1_024
+/** Of requests: sets of some of the same hash, among which those that differ in a value that is read. */
+const SETS = 512
+const WAYS = 4
+/** Hashes of request lines, and of requests that are read. */
+const LINES = 4_096
+const SEEN = 4_096
 /** Bytes of a head; longer ones are read anew each time. */
-const MAX_HEAD = 1_024
-/** Bytes of heads and responses; beyond them all are forgotten, and those that go on coming are soon there again. */
+const MAX_HEAD = 4 * 1024
+/** Bytes of heads and responses. */
 const MAX_BYTES = 2 * 1024 * 1024
-/** Of a head, this many bytes make its hash, evenly spread. */
-const SAMPLES = 32
+/** So many times a request is read, at most, before it is kept again. */
+const MOST_READ = 1_024
 
 /** What answers a request that has come again. */
 export interface Repeat {
@@ -21,61 +30,137 @@ export interface Repeat {
 }
 
 interface Recurring {
+  readonly hash: number
+  /** Place in the counts of request lines. */
+  readonly line: number
   readonly head: Uint8Array
+  readonly spans: Int32Array
+  /** For each field: 0 where its value counts for nothing. */
+  readonly compared: Uint8Array
   readonly listener: PeerListener
   readonly repeat: Repeat
   readonly bytes: number
+  /** Since room was last looked for here. */
+  used: boolean
 }
 
+const OUTLINE = new HeadOutline()
+
 export class RecurringRequests {
-  readonly #places: (Recurring | null)[] = new Array(PLACES).fill(null)
-  /** Hashes of what has come once at least. */
-  readonly #seen = new Int32Array(PLACES)
+  readonly #ways: (Recurring | null)[] = new Array(SETS * WAYS).fill(null)
+  /** How many of them have a request line of this hash. */
+  readonly #lines = new Uint16Array(LINES)
+  /** What was read last, and how many times of late. */
+  readonly #seen = new Int32Array(SEEN)
+  readonly #times = new Uint16Array(SEEN)
   /** Of all that is kept; 0: nothing is. */
   #bytes = 0
+  /** Where the last search for room has ended. */
+  #hand = 0
 
   /** Whatever led to the responses may be different now: tables, settings. */
   clear(): void {
     if (this.#bytes === 0) return
-    this.#places.fill(null)
+    this.#ways.fill(null)
+    this.#lines.fill(0)
+    this.#seen.fill(0)
     this.#bytes = 0
   }
 
   /** @param bytes of which the first `length` are all that was read of a connection between two requests */
   find({ listener }: Peer, bytes: Uint8Array, length: number): Repeat | null {
     if (this.#bytes === 0 || length > MAX_HEAD) return null
-    const known = this.#places[hashOf(bytes, length) & (PLACES - 1)]!
-    if (known === null || known.listener !== listener || known.head.length !== length) return null
-    const { head } = known
-    for (let i = 0; i < length; i++) if (head[i] !== bytes[i]) return null
-    return known.repeat
+    if (!OUTLINE.line(bytes, length) || this.#lines[OUTLINE.hash & (LINES - 1)] === 0) return null
+    if (!OUTLINE.fields(bytes, length)) return null
+    const { hash } = OUTLINE
+    const first = (hash & (SETS - 1)) * WAYS
+    for (let way = first; way < first + WAYS; way++) {
+      const known = this.#ways[way]!
+      if (known === null || known.hash !== hash || known.listener !== listener) continue
+      if (!OUTLINE.fits(bytes, known.head, known.spans, known.compared)) continue
+      known.used = true
+      return known.repeat
+    }
+    return null
   }
 
-  /** Whether this head has come before, so that it is worth keeping. */
+  /** What {@link find} has found answers no more: the request is soon to be kept with something else. */
+  lapsed(): void {
+    this.#times[OUTLINE.hash & (SEEN - 1)] = 1
+  }
+
+  /**
+   * To be asked of each request that is read and could be kept. One that comes with ever other values, all of which
+   * count, is kept ever less often.
+   */
   wants(head: Uint8Array): boolean {
-    if (head.length > MAX_HEAD) return false
-    const hash = hashOf(head, head.length)
-    const place = hash & (PLACES - 1)
-    if (this.#seen[place] === hash) return true
-    this.#seen[place] = hash
-    return false
+    if (head.length > MAX_HEAD || !OUTLINE.line(head, head.length) || !OUTLINE.fields(head, head.length)) return false
+    const { hash } = OUTLINE
+    const at = hash & (SEEN - 1)
+    if (this.#seen[at] !== hash) {
+      this.#seen[at] = hash
+      this.#times[at] = 1
+      return false
+    }
+    const times = ++this.#times[at]!
+    if ((times & (times - 1)) !== 0) return false
+    if (times >= MOST_READ) this.#times[at] = MOST_READ / 2
+    return true
   }
 
-  /** @param head copied @param bytes that the repeat takes */
-  keep({ listener }: Peer, head: Uint8Array, repeat: Repeat, bytes: number): void {
-    if (this.#bytes + bytes + head.length > MAX_BYTES) this.clear()
-    const place = hashOf(head, head.length) & (PLACES - 1)
-    this.#bytes -= this.#places[place]?.bytes ?? 0
-    const recurring = { head: Uint8Array.from(head), listener, repeat, bytes: bytes + head.length }
-    this.#places[place] = recurring
-    this.#bytes += recurring.bytes
+  /**
+   * @param head of the request, all that was read of it; copied
+   * @param fields of it, behind whatever reads them
+   * @param bytes that the repeat takes
+   */
+  keep({ listener }: Peer, head: Uint8Array, fields: Fields, repeat: Repeat, bytes: number): void {
+    if (!OUTLINE.line(head, head.length)) return
+    const line = OUTLINE.hash & (LINES - 1)
+    if (!OUTLINE.fields(head, head.length) || OUTLINE.count !== fields.count) return
+    const { hash } = OUTLINE
+    const compared = Uint8Array.from({ length: fields.count }, (_, i) => (fields.wasRead(i) ? 1 : 0))
+    const own = { head: Uint8Array.from(head), spans: OUTLINE.copySpans(), compared }
+    const size = bytes + head.length + 5 * own.spans.length
+    this.#makeRoom(size)
+    const way = this.#wayFor(hash & (SETS - 1), own.head, listener)
+    if (way < 0) return
+    const before = this.#ways[way]!
+    if (before !== null) this.#forget(way, before)
+    this.#ways[way] = { hash, line, ...own, listener, repeat, bytes: size, used: false }
+    this.#lines[line]!++
+    this.#bytes += size
   }
-}
 
-/** FNV-1a (draft-eastlake-fnv) over some of the bytes: who makes others meet in a place gains nothing. */
-function hashOf(bytes: Uint8Array, length: number): number {
-  const step = length > SAMPLES ? Math.floor(length / SAMPLES) : 1
-  let hash = 0x811c9dc5 ^ length
-  for (let i = length - 1; i >= 0; i -= step) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
-  return hash ^ (hash >>> 15)
+  /** Whatever has been of no use since it was passed here last goes first. */
+  #makeRoom(bytes: number): void {
+    for (let steps = 2 * SETS * WAYS; steps > 0 && this.#bytes + bytes > MAX_BYTES; steps--) {
+      const known = this.#ways[this.#hand]!
+      if (known?.used === false) this.#forget(this.#hand, known)
+      else if (known !== null) known.used = false
+      this.#hand = (this.#hand + 1) & (SETS * WAYS - 1)
+    }
+  }
+
+  #forget(way: number, { line, bytes }: Recurring): void {
+    this.#ways[way] = null
+    this.#lines[line]!--
+    this.#bytes -= bytes
+  }
+
+  /** Where the same one is, else a free one, else one that was of no use of late. @returns -1: there is none */
+  #wayFor(set: number, head: Uint8Array, listener: PeerListener): number {
+    const first = set * WAYS
+    let free = -1
+    for (let way = first; way < first + WAYS; way++) {
+      const known = this.#ways[way]!
+      if (known === null) free = way
+      else if (known.listener === listener && OUTLINE.fits(head, known.head, known.spans, known.compared)) return way
+    }
+    for (let way = first; free < 0 && way < first + WAYS; way++) {
+      const known = this.#ways[way]!
+      if (!known.used) free = way
+      known.used = false
+    }
+    return free
+  }
 }

@@ -18,8 +18,8 @@ export const FACTS: Readonly<Record<keyof RouteRequest, 'bytes' | 'listener' | '
 }
 
 /**
- * Whether nothing but its bytes, its listener, tables and settings decide about a request, and whether it has come
- * before.
+ * Whether nothing but its bytes, its listener, tables and settings decide about a request, and whether it is to be
+ * remembered with its response. To be asked once, where all else allows that.
  */
 export function isRecurring(x: ProxyExchange): boolean {
   const { incoming, chain, context, tables, linked } = x
@@ -33,7 +33,7 @@ export function isRecurring(x: ProxyExchange): boolean {
   if (context.clients.trusts || chain === null || !chain.single || linked === null || linked.pending !== null)
     return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false
-  const { bytes, end } = incoming.fields
+  const { unread, end } = incoming.fields
   // Its last field and the empty line are the end of what was read, so that nothing else was.
-  return bytes.length === end + 2 && context.recurring.wants(bytes)
+  return unread.length === end + 2 && context.recurring.wants(unread)
 }

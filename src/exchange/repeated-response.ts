@@ -1,6 +1,6 @@
 /**
- * A response that is given again to a request in the same bytes, without reading it: most of what a hit of the cache
- * costs is finding out what came to the same result before.
+ * A response that is given again to a request in which all is the same that was ever read, without reading it: most of
+ * what a hit of the cache costs is finding out what came to the same result before.
  *
  * Only what depends on nothing else is repeated: the rule's cache is its one filter, the connection is in clear text,
  * no proxy is trusted, and the one who has stored the response says each time that it is the one to be given. What is
@@ -30,18 +30,20 @@ export function repeatOf(
   { added }: Fields,
   bytesOut: number,
   repeatable: Repeatable,
-): SentText | undefined {
+): Offer | undefined {
   return added === null || added.length !== ADDED ? undefined : new Offer(x, status, bytesOut, repeatable, added)
 }
 
-/** Hears what was sent, and keeps it for the next request. */
-class Offer implements SentText {
+/** Hears what was sent, and keeps it for the next request, once nobody reads this one any more. */
+export class Offer implements SentText {
   readonly #x: ProxyExchange
   readonly #status: number
   readonly #bytesOut: number
   readonly #repeatable: Repeatable
   /** The fields that change, as they are sent. */
   readonly #lines: string
+  readonly #head: Buffer
+  #text = ''
 
   constructor(x: ProxyExchange, status: number, bytesOut: number, repeatable: Repeatable, added: readonly string[]) {
     this.#x = x
@@ -49,19 +51,25 @@ class Offer implements SentText {
     this.#bytesOut = bytesOut
     this.#repeatable = repeatable
     this.#lines = pairLines(added)
+    this.#head = x.request.unread
   }
 
   sent(text: string): void {
-    const [lines, bytesOut, status] = [this.#lines, this.#bytesOut, this.#status]
+    this.#text = text
+  }
+
+  /** Behind the end of the exchange. */
+  keep(): void {
+    const [text, lines, bytesOut, status] = [this.#text, this.#lines, this.#bytesOut, this.#status]
     // Ours are behind all that is stored.
     const at = text.lastIndexOf(lines, text.length - bytesOut - lines.length)
     if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
-    const record = { host, path, query, status, cache, route, rule, bytesOut }
+    const record = { host, path, query, status, cache, route, rule, bytesOut, kept: { log: null, text: '' } }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
-    x.context.recurring.keep(x.downstream.peer, x.request.bytes, repeat, 2 * text.length)
+    x.context.recurring.keep(x.downstream.peer, this.#head, x.request, repeat, 2 * text.length)
   }
 }
 

@@ -46,8 +46,10 @@ export class ProxyRequestHandler implements RequestHandler {
   }
 
   repeat(peer: Peer, bytes: Uint8Array, length: number): string | null {
-    const repeat = this.#context.recurring.find(peer, bytes, length)
-    return repeat === null ? null : repeat.again(peer)
+    const { recurring } = this.#context
+    const text = recurring.find(peer, bytes, length)?.again(peer)
+    if (text === null) recurring.lapsed()
+    return text ?? null
   }
 
   /**

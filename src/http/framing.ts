@@ -288,8 +288,8 @@ const KEEP_ALIVE = 2
 function plainOption(fields: Fields, index: number): number {
   const start = fields.valueStart(index)
   const length = fields.valueEnd(index) - start
-  if (length === 5) return spells(fields.bytes, start, 'close') ? CLOSE : 0
-  return length === 10 && spells(fields.bytes, start, 'keep-alive') ? KEEP_ALIVE : 0
+  if (length === 5) return spells(fields.bytesOf(index), start, 'close') ? CLOSE : 0
+  return length === 10 && spells(fields.bytesOf(index), start, 'keep-alive') ? KEEP_ALIVE : 0
 }
 
 /** Letters of any case; the hyphen has the bit of a lower-case letter anyway. */
@@ -306,7 +306,7 @@ function persist(persistence: number, into: { keepAlive: boolean }): void {
 
 /** Content-Length: digits only, up to 15 of them, so that every value is exact (RFC 9110 §8.6); -1 otherwise. */
 export function decimal(fields: Fields, index: number): number {
-  const bytes = fields.bytes
+  const bytes = fields.bytesOf(index)
   const start = fields.valueStart(index)
   const end = fields.valueEnd(index)
   if (end === start || end - start > 15) return -1

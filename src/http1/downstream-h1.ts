@@ -86,6 +86,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (this.#state !== READING || this.#reader.held !== null || this.#halfClosed) return false
     const { requests, timers, draining, options } = this.#server
     if (requests.repeat === undefined || draining || this.peer.listener.leaving || !this.#writer.room) return false
+    // What it is compared with came within the limits, values that are not compared aside.
+    if (length > options.limits.head) return false
     const text = requests.repeat(this.peer, bytes, length)
     if (text === null) return false
     this.#writer.repeat(text)

@@ -101,16 +101,31 @@ export class AccessLineWriter implements AccessLog {
     // What passed though it might not have is told as refusals are.
     if (!refused && record.note === '' && this.#share < 1 && this.#random() >= this.#share) return
     const time = record.time === 0 ? this.#clock.wall() : record.time
-    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}${this.#asked(record)}${longText(record.path)}`
-    if (record.query === undefined) line += '","protocol":"'
-    else line += this.#query ? `","query":"${longText(record.query)}","protocol":"` : '","query":true,"protocol":"'
-    line += this.#answered(record)
-    if (record.attempts > 0) line += `,"endpoint":"${this.#name(record.endpoint)}","attempts":${record.attempts}`
+    const { kept } = record
+    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}`
+    if (kept === null) line += this.#asked(record) + this.#rest(record)
+    else {
+      if (kept.log !== this) {
+        kept.log = this
+        kept.text = flat(this.#wanted(record) + this.#rest(record))
+      }
+      line += `","client":"${text(record.client)}${kept.text}`
+    }
     line += `,"duration":${milliseconds(record.duration)}`
     if (record.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(record.upstreamDuration)}`
     line += `,"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`
     if (this.#userAgent && record.userAgent !== '') line += `,"userAgent":"${text(record.userAgent)}"`
     this.#writer.writeAscii(line + this.#tail)
+  }
+
+  /** From the value of `path` to `attempts`. */
+  #rest(record: AccessRecord): string {
+    let line = longText(record.path)
+    if (record.query === undefined) line += '","protocol":"'
+    else line += this.#query ? `","query":"${longText(record.query)}","protocol":"` : '","query":true,"protocol":"'
+    line += this.#answered(record)
+    if (record.attempts > 0) line += `,"endpoint":"${this.#name(record.endpoint)}","attempts":${record.attempts}`
+    return line
   }
 
   /** From `client` to `path`, as in the line before where nothing of it differs. */
@@ -123,10 +138,13 @@ export class AccessLineWriter implements AccessLog {
     last.host = host
     last.method = method
     last.listener = listener
-    last.asked = flat(
-      `","client":"${text(client)}","listener":"${this.#name(listener)}","method":"${text(method)}","host":"${text(host)}","path":"`,
-    )
+    last.asked = flat(`","client":"${text(client)}${this.#wanted(record)}`)
     return last.asked
+  }
+
+  /** From `listener` to `path`. */
+  #wanted({ listener, method, host }: AccessRecord): string {
+    return `","listener":"${this.#name(listener)}","method":"${text(method)}","host":"${text(host)}","path":"`
   }
 
   /** From the value of `protocol` to `backend`, likewise where there is nothing to tell but the status. */

@@ -24,6 +24,10 @@ const STRIDE = 4
 
 const NO_BYTES = Buffer.alloc(0)
 
+/** Fields of which it is known whether anybody has read them: a bit each. Those behind them count as read. */
+const NOTED = 32
+const ALL = -1
+
 /**
  * The name that {@link Fields.removeLoosely} takes: some servers read `_` and `-` as one, others (lighttpd) all that is
  * neither letter nor digit.
@@ -60,6 +64,8 @@ export class Fields {
   #added: string[] | null = null
   /** Indexes of the parsed fields that no codec may put into a table. */
   #unindexed: number[] | null = null
+  /** Bits of the first {@link NOTED} parsed fields: somebody has read the value. */
+  #read = 0
 
   /** Forgets everything, to be used for the next message. @param bytes in which its fields will be */
   clear(bytes: Buffer = NO_BYTES): void {
@@ -70,6 +76,7 @@ export class Fields {
     this.#touched = false
     this.#added = null
     this.#unindexed = null
+    this.#read = 0
   }
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
@@ -87,6 +94,7 @@ export class Fields {
 
   /** One with the same fields and bytes of its own, which is changed by itself. */
   copy(): Fields {
+    this.#read = ALL
     const copy = new Fields()
     copy.#bytes = this.#bytes
     copy.#spans = this.#spans.slice(0, this.count * STRIDE)
@@ -100,9 +108,30 @@ export class Fields {
     return copy
   }
 
-  /** What the spans are offsets in. */
+  /** What the spans are offsets in. Whoever has it counts as a reader of all values. */
   get bytes(): Buffer {
+    this.#read = ALL
     return this.#bytes
+  }
+
+  /** The same, for one that looks at no other value than this. */
+  bytesOf(index: number): Buffer {
+    this.#read |= 1 << index
+    return this.#bytes
+  }
+
+  /** The same, for a codec that takes a head as a whole: no value counts as read. */
+  get unread(): Buffer {
+    return this.#bytes
+  }
+
+  /**
+   * Whether anybody can have got to know the value of parsed field `index` since {@link clear}, its length included:
+   * each way to a value notes it. Where it is false, whatever was done with the message would have been done with any
+   * other value.
+   */
+  wasRead(index: number): boolean {
+    return index >= NOTED || (this.#read & (1 << index)) !== 0
   }
 
   /** Called by a parser for each field, in order: no span begins before those of an earlier field. */
@@ -167,16 +196,23 @@ export class Fields {
   }
 
   valueStart(index: number): number {
+    this.#read |= 1 << index
     return this.#spans[index * STRIDE + 2]!
   }
 
   valueEnd(index: number): number {
+    this.#read |= 1 << index
     return this.#spans[index * STRIDE + 3]!
   }
 
   /** Bytes of the name of parsed field `index`: the cheapest way to rule most names out. */
   nameLength(index: number): number {
     return this.#spans[index * STRIDE + 1]! - this.nameStart(index)
+  }
+
+  /** The first character of the name of parsed field `index`, in lower case where it is a letter. */
+  initialAt(index: number): number {
+    return this.#bytes[this.nameStart(index)]! | 0x20
   }
 
   /** Whether parsed field `index` has this lower-case name. */

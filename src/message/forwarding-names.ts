@@ -60,7 +60,7 @@ const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
 
 /** What kind the name of parsed field `index` is of. No string is made of it. */
 export function forwardingKindAt(fields: Fields, index: number): ForwardingKind {
-  const first = fields.bytes[fields.nameStart(index)]! | 0x20
+  const first = fields.initialAt(index)
   if (first !== 0x78 && first !== 0x66 && first !== 0x63) return NOT_FORWARDING
   const names = NAMES_BY_LENGTH[fields.nameLength(index)]
   if (names !== undefined) for (const name of names) if (fields.nameIsLoosely(index, name)) return KINDS.get(name)!

@@ -21,7 +21,7 @@ export interface LocalResponse {
   readonly repeatable?: Repeatable
 }
 
-/** What is asked about a response before it is given again to a request in the same bytes. */
+/** What is asked about a response before it is given again to a request that is the same in all that was read of it. */
 export interface Repeatable {
   /**
    * Counts the response as given, where it is.

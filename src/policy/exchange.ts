@@ -71,7 +71,7 @@ export interface Exchange extends DryExchange {
   cacheResult: string
   /**
    * The same request has come before and may come again, and nothing but its bytes and the tables decides what it gets
-   * here: see `LocalResponse.repeatable`.
+   * here: see `LocalResponse.repeatable`. Asked once, where that is all that is in question.
    */
   readonly recurs: boolean
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */

@@ -112,8 +112,8 @@ export interface RefusedRequest {
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /**
-   * Answers a request that is not read, since one in the same bytes was answered before and nothing has changed that
-   * led to its response. It is logged and counted. For codecs of HTTP/1.1.
+   * Answers a request that is not read, since one that is the same in all that was read of it was answered before, and
+   * nothing has changed that led to its response. It is logged and counted. For codecs of HTTP/1.1.
    *
    * @param bytes of which the first `length` are all that came behind the request before
    * @returns head and body, a character for each byte, on a connection that goes on; null: it is to be read

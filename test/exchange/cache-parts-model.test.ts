@@ -24,6 +24,7 @@ const LIES = [
 type Lie = (typeof LIES)[number]
 
 interface Client {
+  readonly method: 'GET' | 'HEAD'
   readonly range: string
   readonly condition: '' | 'if-range' | 'old if-range' | 'if-none-match'
   readonly control: string
@@ -53,6 +54,7 @@ const range = fc.oneof(
 )
 const client: fc.Arbitrary<Client> = fc.record(
   {
+    method: fc.constantFrom('GET', 'GET', 'GET', 'GET', 'GET', 'GET', 'GET', 'HEAD'),
     range,
     condition: fc.constantFrom('', '', '', '', 'if-range', 'old if-range', 'if-none-match'),
     control: fc.constantFrom('', '', '', '', 'max-age=0', 'no-cache', 'only-if-cached', 'no-store'),
@@ -143,6 +145,11 @@ class Course {
     const { tag, body } = this.#current
     const fields: Record<string, string> = { 'cache-control': `max-age=${LIFETIME / 1_000}` }
     if (manner !== 'untagged') fields.etag = manner === 'weak tag' ? `W/${tag}` : tag
+    if (request.method === 'HEAD') {
+      // What it says of the version is true.
+      const head = { ...fields, etag: fields.etag ?? tag, 'content-length': String(body.length) }
+      return lie === '' ? request.respond(200, '', head) : request.respond(500, '', {})
+    }
     if (request.fields['if-none-match'] === tag && lie === '') return request.respond(304, '', fields)
     const match = /^bytes=(\d*)-(\d*)$/.exec(request.fields.range ?? '')
     const ifRange = request.fields['if-range']
@@ -236,7 +243,9 @@ class Course {
     const answers = Promise.all(
       step.clients.map(async (client) => {
         const before = this.#now
-        const response = await this.#gateway.ask({ path: this.#path, fields: this.#fieldsOf(client) }).response()
+        const response = await this.#gateway
+          .ask({ method: client.method, path: this.#path, fields: this.#fieldsOf(client) })
+          .response()
         waiting--
         return { client, response, before }
       }),
@@ -298,6 +307,10 @@ class Course {
       return this.#count('lied to')
     }
     assert.ok(!body.includes(MARK), `a lie was stored: ${told}`)
+    if (client.method === 'HEAD') {
+      assert.equal(body, '', told)
+      return this.#count('head')
+    }
     if (status === 200 || status === 206) this.#checkBytes(client, response, before, told)
     if (status === 206 && said.includes('fwd=partial;ttl')) this.#count('joined')
     if (status === 206 && said.includes(';hit')) this.#count('hit')
@@ -351,7 +364,7 @@ describe('ranges and the cache', () => {
         for (const one of steps) await course.take(one)
       })
       await fc.assert(property, { seed: Number(env.CACHE_SEED ?? 9111), numRuns: Number(env.CACHE_RUNS ?? 300) })
-      for (const what of ['joined', 'hit', 'whole hit', 'lied to', 'multipart', 'not asked'])
+      for (const what of ['joined', 'hit', 'whole hit', 'lied to', 'multipart', 'not asked', 'head'])
         assert.ok((counts.get(what) ?? 0) >= 3, `${what} has happened: ${JSON.stringify([...counts])}`)
       assert.deepEqual(gateway.errors, [])
     })

@@ -592,3 +592,66 @@ describe('a range of which some is stored', () => {
     await w.gateway.nothingLeft()
   })
 })
+
+describe('a 200 to HEAD where parts are stored', () => {
+  const head = (w: World, fields: FieldMap = {}) => w.gateway.ask({ method: 'HEAD', path: '/a', fields }).response()
+
+  it('RFC 9111 §4.3.5: makes them fresh again, with its fields', async (t) => {
+    const w = world(t)
+    await gets(w, '0-99', 0, 99, 1)
+    await gets(w, '1000-1099', 1000, 1099, 2)
+    await w.gateway.pass(61_000)
+    w.answer = (request) =>
+      request.respond(200, '', { ...FRESH, 'x-version': 'two', 'content-length': String(w.body.length) })
+    assert.equal((await head(w)).status, 200)
+    await w.gateway.pass(10)
+    w.answer = (request) => respond(w, request)
+    for (const [range, first, last] of [
+      ['0-99', 0, 99],
+      ['1010-1019', 1010, 1019],
+    ] as const) {
+      const part = await gets(w, range, first, last, 3)
+      assert.equal(part.fields['x-version'], 'two')
+    }
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
+
+  for (const [what, fields] of [
+    ['another tag', { etag: '"b"' }],
+    ['another length', { etag: '"a"', 'content-length': '4004' }],
+    ['another date of change', { etag: '"a"', 'last-modified': 'Sun, 06 Nov 1994 08:49:37 GMT' }],
+  ] as const)
+    it(`RFC 9111 §4.3.5: leaves them stale where it says ${what}`, async (t) => {
+      const w = world(t)
+      await gets(w, '0-99', 0, 99, 1)
+      w.answer = (request) => request.respond(200, '', { 'cache-control': 'max-age=60', ...fields })
+      await head(w)
+      w.body = bodyOf(4_000, 'b')
+      w.fields = { ...FRESH, etag: '"b"' }
+      w.answer = (request) => respond(w, request)
+      await gets(w, '0-99', 0, 99, 3)
+      await gets(w, '10-19', 10, 19, 3)
+      await w.gateway.nothingLeft()
+    })
+
+  it('drops them where it says that nothing is to be stored any more', async (t) => {
+    const w = world(t)
+    await gets(w, '0-99', 0, 99, 1)
+    w.answer = (request) => request.respond(200, '', { 'cache-control': 'no-store', etag: '"a"' })
+    await head(w)
+    w.answer = (request) => respond(w, request)
+    await gets(w, '0-99', 0, 99, 3)
+    await w.gateway.nothingLeft()
+  })
+
+  it('says nothing of them where it is no 200', async (t) => {
+    const w = world(t)
+    await gets(w, '0-99', 0, 99, 1)
+    w.answer = (request) => request.respond(500, '', { etag: '"b"' })
+    await head(w)
+    w.answer = (request) => respond(w, request)
+    await gets(w, '0-99', 0, 99, 2)
+    await w.gateway.nothingLeft()
+  })
+})

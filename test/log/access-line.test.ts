@@ -37,6 +37,7 @@ const ENTRY: AccessRecord = {
   bytesIn: 0,
   bytesOut: 1_234,
   userAgent: 'curl/8.5.0',
+  kept: null,
 }
 
 const SETTINGS: AccessLogSettings = { enabled: true, sample: 100, fields: {} }
@@ -80,6 +81,31 @@ suite('access log line', () => {
       }),
       { seed: 58, numRuns: 200 },
     )
+  })
+
+  test('a record that comes again, from any client, says the same with what was made of it before', () => {
+    const kept = { log: null, text: '' }
+    const settings = { ...SETTINGS, query: true, userAgent: true, fields: { site: 'x' } }
+    const ring = LineRing.create(1 << 16)
+    const writer = new LineWriter(ring)
+    const logs = [settings, { ...settings, query: false }].map(
+      (one) => new AccessLineWriter(writer, one, CLOCK, () => 0),
+    )
+    const again = { ...ENTRY, path: '/"', query: 'a="b', attempts: 0, upstreamDuration: -1, kept }
+    for (const own of logs) {
+      for (const client of ['203.0.113.9', '"\n', '203.0.113.9', 'x'.repeat(1_000)])
+        for (const more of [{}, { time: NOON + 1_500, id: '2', duration: 7, userAgent: '"' }]) {
+          const record = { ...again, client, ...more }
+          own.write(record)
+          let line = ''
+          new LineReader(ring).drain((bytes) => {
+            line += bytes.toString('latin1')
+            return bytes.length
+          })
+          assert.equal(line, raw({ ...record, kept: null }, { ...settings, query: own === logs[0] }))
+        }
+      assert.equal(kept.log, own)
+    }
   })
 
   test('what did not happen is left out', () => {

@@ -39,10 +39,26 @@ function chance(seed: number): (below: number) => number {
 const get = (path: string, fields = '', version = '1.1', host = 'page.test') =>
   `GET ${path} HTTP/${version}\r\nHost: ${host}\r\n${fields}\r\n`
 
-/** Bytes of a client, and the methods of the responses to them; the first ones are asked for most. */
+/** A value that is another one each time, of few. */
+const ANY = '{n}'
+/**
+ * Bytes of a client, and the methods of the responses to them; the first ones are asked for most. Those with
+ * {@link ANY} are asked with other values each time.
+ */
 const ASKED: readonly (readonly [bytes: string, ...methods: string[]])[] = [
   [get('/a'), 'GET'],
+  [get('/b', `X-Number: ${ANY}\r\nCookie: b=${ANY}\r\n`), 'GET'],
+  [get('/a', `User-Agent: ${ANY}\r\nAccept: */*\r\nAccept-Language: ${ANY}\r\n`), 'GET'],
+  [get('/a', `X-One: ${ANY}\r\nX-Forwarded-For: 9.9.9.${ANY}\r\n`), 'GET'],
   [get('/b'), 'GET'],
+  [get('/a', `Cookie: a=${ANY}; preview${ANY}=1\r\n`), 'GET'],
+  [get('/a', `Cache-Control: max-age=${ANY}\r\n`), 'GET'],
+  [get('/a', `X-One: ${ANY}\r\nRange: bytes=0-${ANY}\r\n`), 'GET'],
+  [get('/a', `If-None-Match: "${ANY}"\r\n`), 'GET'],
+  [get('/a', `TE: trailers, a${ANY}\r\nUpgrade: ${ANY}\r\n`), 'GET'],
+  [get('/a', `Connection: x-${ANY}\r\nX-1: 1\r\nX-One: 1\r\n`), 'GET'],
+  [get('/a', `Content-Length: 0\r\nX-Request-Id: ${ANY}\r\n`), 'GET'],
+  [get('/a', `Authorization: Basic ${ANY}\r\n`), 'GET'],
   [get('/a', 'User-Agent: one\r\nAccept: */*\r\n'), 'GET'],
   [get('/a', 'X-Forwarded-For: 9.9.9.9\r\n'), 'GET'],
   [get('/a', '', '1.1', 'PAGE.test:80'), 'GET'],
@@ -73,6 +89,14 @@ const BY_NETWORK: Rules = {
   ...toUp({ cache: {} } as never),
   inner: { ...toUp({ cache: {} } as never).all, matches: [{ sourceCIDRs: ['127.0.0.2/32'] }] },
 }
+/** One field of the client chooses. */
+const BY_FIELD: Rules = {
+  ...toUp({ cache: {} } as never),
+  inner: {
+    ...toUp({ cache: { version: 'inner' } } as never).all,
+    matches: [{ headers: [{ type: 'Exact', name: 'x-one', value: '1' }] }],
+  },
+}
 const RULES = [
   toUp({ cache: {} } as never),
   toUp({ cache: { bypass: ['cookie:preview'], key: { by: ['header:user-agent'] } } } as never),
@@ -81,6 +105,7 @@ const RULES = [
   toUp({ cache: {}, access: { deny: ['127.0.0.0/8'] } } as never),
   toUp({ cache: {}, requestHeaders: { set: [{ name: 'x-one', value: '1' }] } } as never),
   BY_NETWORK,
+  BY_FIELD,
   toUp({}),
   {},
 ] as const
@@ -187,13 +212,15 @@ async function course(t: TestContext, seed: number): Promise<number> {
     assert.deepEqual(one, other, `seed ${seed}: ${what}`)
   }
   const ask = async (what: string, chosen: number, times: number): Promise<void> => {
-    const [bytes, ...methods] = ASKED[chosen]!
-    const cut = below(12) === 0 ? below(bytes.length) : 0
+    const [asked, ...methods] = ASKED[chosen]!
+    const cut = below(12) === 0 ? below(asked.length - ANY.length) : 0
     const [client, listener] = [below(2), below(5) === 0 ? 'other' : 'http']
-    for (let i = 0; i < times; i++)
+    for (let i = 0; i < times; i++) {
+      const bytes = asked.replaceAll(ANY, () => String(below(3)))
       await both(`${what}: ${JSON.stringify(bytes)}`, (one) =>
         one.ask(client, listener, bytes, methods, i === 1 ? cut : 0),
       )
+    }
   }
   const use = async (changed: object): Promise<void> => {
     for (const { gateway } of sides) await gateway.use({ ...settings, ...changed })

@@ -220,17 +220,124 @@ describe('a hit that is given again', () => {
     await isRead(headers)
     const limited = await world(t, {}, { access: { allow: ['127.0.0.0/8'] } })
     await isRead(limited)
-    const varied = await world(t)
-    varied.fields = { 'cache-control': 'max-age=600', vary: 'accept-language' }
-    await isRead(varied)
     const plain = await world(t)
     await isRead(plain, '/a', 'Cache-Control: max-age=100\r\n')
     await isRead(plain, '/a', 'Range: bytes=0-1\r\n')
     await isRead(plain, '/a', 'If-None-Match: "other"\r\n')
-    await isRead(plain, '/a', `X-Long: ${'x'.repeat(1_024)}\r\n`)
+    await isRead(plain, '/a', `X-Long: ${'x'.repeat(4_096)}\r\n`)
     const long = await world(t)
-    for (let i = 0; i < 5; i++) await long.client.send(bytesOf(`/${'y'.repeat(4_000)}`)).response()
+    for (let i = 0; i < 5; i++) await long.client.send(bytesOf(`/${'y'.repeat(4_096)}`)).response()
     assert.equal(long.gateway.repeats, 0)
+  })
+
+  it('is given where fields differ that nobody reads, as browsers and proxies send them', async (t) => {
+    const w = await world(t)
+    let sent = 0
+    const fields = (more = '') =>
+      [
+        `User-Agent: Mozilla/5.0 (${'x'.repeat(sent)})`,
+        `Accept-Language: ${sent % 2 === 0 ? 'de' : 'en, fr;q=0.8'}`,
+        `Cookie: session=${sent}; theme=dark`,
+        `X-Request-Id: ${sent * 7}`,
+        `X-Forwarded-For: 192.0.2.${++sent}`,
+        `Traceparent: 00-${'0'.repeat(31)}${sent % 10}-0000000000000001-01`,
+        'Connection: keep-alive',
+        more,
+      ].join('\r\n')
+    await w.get('/a', fields())
+    const first = await w.get('/a', fields())
+    for (let i = 0; i < 20; i++) assert.deepEqual(ageless(await w.get('/a', fields())), ageless(first))
+    assert.ok(w.gateway.repeats >= 19, `${w.gateway.repeats} of 20 were given again`)
+    const log = w.gateway.log().map((line) => ({ ...line, time: 0, id: 0, duration: 0 }))
+    for (const line of log.slice(2)) assert.deepEqual(line, log[1])
+    assert.equal(w.asked.length, 1)
+  })
+
+  it('is one of several for one URL, where they differ in what is read', async (t) => {
+    const w = await world(t, { key: { by: ['header:x-kind'] } })
+    const ask = (kind: number, other: number) => w.get('/a', `X-Kind: ${kind}\r\nX-Other: ${other}\r\n`)
+    for (let i = 0; i < 40; i++)
+      for (let kind = 1; kind <= 3; kind++)
+        assert.match((await ask(kind, i)).text, new RegExp(`number ${kind} `), `kind ${kind}, time ${i}`)
+    assert.equal(w.asked.length, 3)
+    assert.ok(w.gateway.repeats > 80, `${w.gateway.repeats} of 120`)
+  })
+
+  it('is that of its variant, as long as responses vary by the same fields', async (t) => {
+    const w = await world(t)
+    w.fields = { 'cache-control': 'max-age=600', vary: 'accept-language' }
+    const ask = (language: string, other: number) =>
+      w.get('/a', `Accept-Language: ${language}\r\nX-Other: ${other}\r\n`)
+    for (let i = 0; i < 40; i++)
+      for (const [at, language] of ['de', 'en', 'fr'].entries())
+        assert.match((await ask(language, i)).text, new RegExp(`number ${at + 1} `), `${language}, time ${i}`)
+    assert.equal(w.asked.length, 3)
+    const { repeats } = w.gateway
+    assert.ok(repeats > 80, `${repeats} of 120`)
+    // From another client: another variant, behind which the record has more names.
+    w.fields = { 'cache-control': 'max-age=600', vary: 'accept-language, x-other' }
+    const other = await w.gateway.connect()
+    t.after(() => other.reset())
+    await other.send(bytesOf('/a', 'Accept-Language: it\r\nX-Other: 1\r\n')).response()
+    assert.equal(w.asked.length, 4)
+    assert.match((await ask('de', 1)).text, /number 5 /)
+    assert.match((await ask('de', 2)).text, /number 6 /)
+    assert.match((await ask('de', 1)).text, /number 5 /)
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('is not kept for ever other values of what is read', async (t) => {
+    const w = await world(t, { key: { by: ['header:x-kind'] } })
+    await repeated(w)
+    for (let i = 1; i <= 50; i++) assert.match((await w.get('/a', `X-Kind: ${i}\r\n`)).text, /number/)
+    assert.equal(w.asked.length, 51)
+    const { repeats } = w.gateway
+    await w.get()
+    assert.equal(w.gateway.repeats, repeats + 1, 'another request of its URL has its own place')
+  })
+
+  it('is none where a value that nobody has read makes the head another one, or none', async (t) => {
+    const w = await world(t, {}, {}, systemTimers)
+    for (let i = 0; i < 4; i++) await w.get('/a', `X-Number: ${i}\r\n`)
+    const { repeats } = w.gateway
+    assert.equal(repeats, 1)
+    for (const [more, status] of [
+      ['X-Number: \0\r\n', 400],
+      ['X-Number: 1\n\r\n', 400],
+      ['X-Number: 1\r\r\n', 400],
+      ['X-Number: 1\r\n 2\r\n', 400],
+      ['X-Number : 1\r\n', 400],
+      ['X-Number: 1\r\nHost: other.test\r\n', 400],
+      ['X-Number: 1\r\nContent-Length: 1, 1\r\n', 400],
+      ['X-Number: 1\r\nTransfer-Encoding: identity\r\n', 400],
+    ] as const) {
+      const client = await w.gateway.connect()
+      t.after(() => client.reset())
+      assert.equal((await client.send(bytesOf('/a', more)).response()).status, status, JSON.stringify(more))
+    }
+    const chunked = await w.gateway.connect()
+    t.after(() => chunked.reset())
+    const body = 'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+    chunked.send(`GET /a HTTP/1.1\r\nHost: page.test\r\n${body}`.repeat(2))
+    for (let i = 0; i < 2; i++) assert.match((await chunked.response()).text, /number/)
+    // Two in one read: the second one is none of the first one's values.
+    w.client.send(bytesOf('/a', 'X-Number: 5\r\n') + bytesOf('/b', 'X-Number: 6\r\n'))
+    for (const path of ['/a', '/b']) assert.match((await w.client.response()).text, new RegExp(`^${path} `))
+    assert.equal(w.gateway.repeats, repeats)
+  })
+
+  it('is read again where a value makes it longer than a head may be', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    await w.gateway.use({ ...settings, limits: { ...settings.limits, head: 1_000 } })
+    for (let i = 0; i < 4; i++) await w.get('/a', `X-Number: ${i}\r\n`)
+    const { repeats } = w.gateway
+    assert.ok(repeats > 0)
+    const before = bytesOf('/a', 'X-Number: \r\n').length
+    assert.equal((await w.get('/a', `X-Number: ${'x'.repeat(1_000 - before)}\r\n`)).status, 200)
+    assert.equal(w.gateway.repeats, repeats + 1)
+    assert.equal((await w.get('/a', `X-Number: ${'x'.repeat(1_001 - before)}\r\n`)).status, 431)
+    assert.equal(w.gateway.repeats, repeats + 1)
   })
 
   it('is none where the network of the client has a say in which rule the request belongs to', async (t) => {

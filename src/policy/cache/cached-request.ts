@@ -19,7 +19,7 @@ export interface CachedRequest {
   /** Null: whatever comes is not stored. */
   fetch: Fetch | null
   /** Of a HEAD: its response says something of what is stored of a GET. Null: nothing is. */
-  readonly probe: Fetch | null
+  readonly probe: Pick<Fetch, 'onProbe' | 'release'> | null
   /** Name and value of the client's conditions, while the request has others. */
   conditions: readonly (readonly [string, string])[]
   /** Its response is being stored. */

@@ -307,12 +307,11 @@ export class Fetch implements BodyTee, FillTarget {
     if (status !== 200 || stale === null || stale.hold.entry.gone) return
     const { entry } = stale.hold
     const stored = HEAD.at(entry.bytes, entry.headAt)
-    if (stored.status !== 200) return
+    const part = this.request.part === null ? null : partOf(stored)
+    if (part === null && stored.status !== 200) return
     const received = this.#services.wall()
-    const update =
-      judgeHead(stored, stale.numbers, entry.bodyBytes, fields, received) === 'Update'
-        ? this.#update(stored, fields, received)
-        : null
+    const verdict = judgeHead(stored, stale.numbers, part?.complete ?? entry.bodyBytes, fields, received)
+    const update = verdict === 'Update' ? this.#update(stored, fields, received) : null
     if (update !== null) this.#replaceHead(stale, update)
     else this.#withStored(stale, (found) => found.setBits(FLAGS_OFFSET, CacheFlag.MarkedStale))
   }

@@ -1,7 +1,13 @@
 /** What is stored for a request: by way of the record of its variants, and as far as it has not been purged. */
 import { type CacheNumbers, emptyNumbers, expireAt, readNumbers } from '../../cache/cache-numbers.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import { type EntryBytes, EntryKind, type ResponseMemory, type StoredEntry } from '../../cache/response-memory.ts'
+import {
+  type EntryBytes,
+  EntryKind,
+  type EntryPlace,
+  type ResponseMemory,
+  type StoredEntry,
+} from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { DryExchange } from '../exchange.ts'
@@ -21,6 +27,8 @@ export interface Lookup {
   /** Names of the record of variants; null: there is none. */
   names: readonly string[] | null
   recordSerial: number
+  /** Where the record is. */
+  record: EntryPlace | null
   /** Serial of what is under the key and of no use, 0: nothing is. */
   seen: number
   /** What is there was purged, or says that responses cannot be stored. */
@@ -37,6 +45,7 @@ const FOUND: Lookup = {
   primaryLength: 0,
   names: null,
   recordSerial: 0,
+  record: null,
   seen: 0,
   state: 'none',
   part: null,
@@ -66,6 +75,7 @@ export class Lookups {
     found.entry = null
     found.names = null
     found.recordSerial = 0
+    found.record = null
     found.seen = 0
     found.state = 'none'
     found.part = null
@@ -75,6 +85,7 @@ export class Lookups {
     if (entry !== null && entry.kind === EntryKind.Vary) {
       // A purge of its key has purged its variants as well, each by its own labels.
       found.recordSerial = entry.serial
+      found.record = entry.place
       found.names = decodeVary(entry.bytes, entry.headAt, entry.headBytes)
       writeVariant(KEY, found.names, x.request)
       entry = KEY.tooLong ? null : this.#memory.find(KEY)

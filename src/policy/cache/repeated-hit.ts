@@ -29,21 +29,23 @@ export function repeatably(
   response: LocalResponse,
   result: CacheResult,
   { x, rule, directives }: Claiming & { readonly directives: RequestDirectives },
-  { entry, names, numbers }: Lookup,
+  { entry, record, numbers }: Lookup,
   keys: RequestKeys,
   cache: CacheServices,
 ): LocalResponse {
   // The split may give the next one to another Backend.
-  if (result !== 'hit Memory' || !keys.ofRequestAlone || x.divided || !x.recurs) return response
-  // A record of variants may be another one next time, and conditions are judged by what the entry says of itself.
-  if (entry === null || names !== null || entry.bodyBytes > MAX_BODY) return response
-  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0) return response
-  return { ...response, repeatable: new RepeatedHit(cache, entry.place, numbers, rule.namespaceLabel) }
+  if (result !== 'hit Memory' || !keys.ofRequestAlone || x.divided) return response
+  if (entry === null || entry.bodyBytes > MAX_BODY) return response
+  // Conditions are judged by what the entry says of itself.
+  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0 || !x.recurs) return response
+  return { ...response, repeatable: new RepeatedHit(cache, entry.place, record, numbers, rule.namespaceLabel) }
 }
 
 class RepeatedHit implements Repeatable {
   readonly #cache: CacheServices
   readonly #place: EntryPlace
+  /** The record of variants that led there; null: none did. */
+  readonly #record: EntryPlace | null
   /** Label of the namespace whose purges concern it. */
   readonly #namespace: number
   readonly #numbers: CacheNumbers
@@ -51,9 +53,16 @@ class RepeatedHit implements Repeatable {
   #ttl = -1
   #added: readonly string[] = []
 
-  constructor(cache: CacheServices, place: EntryPlace, numbers: CacheNumbers, namespace: number) {
+  constructor(
+    cache: CacheServices,
+    place: EntryPlace,
+    record: EntryPlace | null,
+    numbers: CacheNumbers,
+    namespace: number,
+  ) {
     this.#cache = cache
     this.#place = place
+    this.#record = record
     this.#namespace = namespace
     this.#numbers = { ...numbers }
   }
@@ -61,6 +70,11 @@ class RepeatedHit implements Repeatable {
   again(address: string, now: Milliseconds): readonly string[] | null {
     const { counts, memory, purges, settings } = this.#cache
     if (settings.isTrusted(address)) return null
+    // Another record may lead elsewhere: by other names.
+    if (this.#record !== null) {
+      if (memory.findAt(this.#record) === null) return null
+      memory.leave()
+    }
     const entry = memory.findAt(this.#place)
     if (entry === null) return null
     const { checked } = entry

@@ -25,6 +25,7 @@ import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
+import { ProbedParts } from './probed-parts.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { repeatably } from './repeated-hit.ts'
@@ -307,16 +308,18 @@ export class ResponseCache {
       forwarded: forwardedOf(found, result),
       collapsed,
       fetch,
-      probe:
-        x.method === 'HEAD' && found.entry !== null
-          ? new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
-          : null,
+      probe: x.method === 'HEAD' ? this.#probe(asking, found) : null,
       conditions,
       stored: false,
       reading: false,
       unsent: false,
     })
     return undefined
+  }
+
+  #probe(asking: Asking, found: Lookup): CachedRequest['probe'] {
+    if (found.entry !== null) return new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
+    return this.#parts.exist() ? new ProbedParts(this.#requests.of(asking, found), this.#fetching) : null
   }
 
   /** Waits for the fetch of another request, as long as that is of use. */

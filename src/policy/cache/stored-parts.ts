@@ -145,6 +145,14 @@ export class StoredParts {
     for (const { asked } of record.parts) this.#remove(whole, asked)
   }
 
+  /** Whether there are parts of the whole whose key is in `KEY`. */
+  exist(): boolean {
+    const wholeLength = KEY.length
+    const record = this.#read()
+    KEY.cutTo(wholeLength)
+    return record !== null && record.parts.length > 0
+  }
+
   listed({ key }: WholeKey): PartsRecord | null {
     beginKey(key)
     const record = this.#read()
