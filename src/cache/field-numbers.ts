@@ -30,10 +30,9 @@ export class FieldNumbers {
 
   /** Of the field at an index, also of a removed one. 0: it is none of them. */
   at(fields: Fields, index: number): number {
-    const start = fields.nameStart(index)
-    const length = fields.nameEnd(index) - start
+    const length = fields.nameLength(index)
     if (length > this.#longest) return 0
-    const known = this.#known[placeOf(length, fields.bytes[start]!)]
+    const known = this.#known[placeOf(length, fields.initialAt(index))]
     if (known === undefined) return 0
     for (let i = 0; i < known.length; i++) {
       const { name, number } = known[i]!

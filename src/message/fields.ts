@@ -55,6 +55,8 @@ export class Fields {
   end = 0
   /** Null where the bytes around the spans mean nothing. */
   layout: FieldLayout | null = null
+  /** Nobody writes to the bytes any more: there is no need to {@link detach}. Set by a codec. */
+  lasting = false
   /**
    * Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of
    * its own.
@@ -73,6 +75,7 @@ export class Fields {
     this.count = 0
     this.end = 0
     this.layout = null
+    this.lasting = false
     this.#touched = false
     this.#added = null
     this.#unindexed = null
@@ -81,7 +84,7 @@ export class Fields {
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
   detach(): void {
-    if (this.count === 0) return
+    if (this.lasting || this.count === 0) return
     const start = this.nameStart(0)
     const length = this.end - start
     const own = Buffer.allocUnsafe(length)
@@ -90,6 +93,7 @@ export class Fields {
     const spans = this.#spans
     for (let i = 0; i < this.count * STRIDE; i++) spans[i]! += spans[i]! < 0 ? start : -start
     this.end = length
+    this.lasting = true
   }
 
   /** One with the same fields and bytes of its own, which is changed by itself. */

@@ -1,4 +1,5 @@
 /** What is remembered of a request for as long as its response is fetched. */
+import { presenceIn } from '../../cache/field-presence.ts'
 import type { Purges } from '../../cache/purges.ts'
 import type { StoringRequest } from '../../cache/verdicts.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -25,7 +26,7 @@ export class FetchRequests {
   }
 
   /** @param key a copy of that in `KEY` */
-  of({ x, rule, content, recalled }: KeyedRequest, found: Lookup, key = keyCopy()): FetchRequest {
+  of({ x, rule, content, recalled, storing }: KeyedRequest, found: Lookup, key = keyCopy()): FetchRequest {
     x.request.detach()
     const { primaryLength, names, recordSerial, seen, part, entry, numbers } = found
     const validated = entry === null ? null : numbers.received
@@ -37,7 +38,7 @@ export class FetchRequests {
       recordSerial,
       seen,
       part,
-      storing: this.storing(x, content),
+      storing: storing ?? this.storing(x, content),
       origin: originOf(x),
       labelled: {
         namespace: rule.namespaceLabel,
@@ -59,6 +60,8 @@ export class FetchRequests {
       // A HEAD has a GET made in the background.
       method: x.method === 'HEAD' ? 'GET' : x.method,
       fields: x.request,
+      // The cache is the last filter, and takes and gives back other fields than these alone.
+      present: presenceIn(x.request),
       credentials: hasCredential(x),
       identityInKey: this.#keys.identifies(x),
       keyedFields: this.#keys.fields,

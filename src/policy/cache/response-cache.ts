@@ -262,10 +262,11 @@ export class ResponseCache {
 
   /** Why a request neither waits for another one nor lets others wait. */
   #reasonAlone(
-    { x, directives, content, round, failed }: Asking,
+    asking: Asking,
     { state, numbers, entry, part }: Lookup,
     why: ReuseReason,
   ): { readonly result?: CacheResult; readonly stores: boolean } | null {
+    const { x, directives, content, round, failed } = asking
     if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
     if (x.method === 'HEAD') return { stores: false }
     if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
@@ -274,7 +275,8 @@ export class ResponseCache {
     // What each request has to ask the origin for is fetched for one alone.
     if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
     if (why === 'RequestNoCache') return { stores: true }
-    return entry === null && !mayCollapse(this.#requests.storing(x, content)) ? { stores: true } : null
+    asking.storing ??= this.#requests.storing(x, content)
+    return entry === null && !mayCollapse(asking.storing) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
