@@ -289,12 +289,17 @@ export class Fields {
   }
 
   all(name: string): string[] {
-    const values: string[] = []
-    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name) && !this.isRemoved(i)) values.push(this.valueAt(i))
+    // Most have one value, for which a list that grows is too large.
+    let values: string[] | null = null
+    for (let i = 0; i < this.count; i++) {
+      if (!this.nameIs(i, name) || this.isRemoved(i)) continue
+      if (values === null) values = [this.valueAt(i)]
+      else values.push(this.valueAt(i))
+    }
     const added = this.#added
     if (added !== null)
-      for (let i = 0; i < added.length; i += 2) if (added[i] === name) values.push(added[i + 1] as string)
-    return values
+      for (let i = 0; i < added.length; i += 2) if (added[i] === name) (values ??= []).push(added[i + 1] as string)
+    return values ?? []
   }
 
   /** Removes every field of this name. */

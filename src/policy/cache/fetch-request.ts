@@ -2,7 +2,6 @@
 import { presenceIn } from '../../cache/field-presence.ts'
 import type { Purges } from '../../cache/purges.ts'
 import type { StoringRequest } from '../../cache/verdicts.ts'
-import type { Clock } from '../../lib/clock.ts'
 import type { Exchange } from '../exchange.ts'
 import { type KeyedRequest, keyCopy } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
@@ -16,13 +15,11 @@ export class FetchRequests {
   readonly #keys: RequestKeys
   readonly #purges: Purges
   readonly #recalls: Recalls | null
-  readonly #clock: Pick<Clock, 'wall'>
 
-  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null, clock: Pick<Clock, 'wall'>) {
+  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null) {
     this.#keys = keys
     this.#purges = purges
     this.#recalls = recalls
-    this.#clock = clock
   }
 
   /** @param key a copy of that in `KEY` */
@@ -49,7 +46,7 @@ export class FetchRequests {
         route: x.route,
         rule: x.rule,
       },
-      sent: this.#clock.wall(),
+      sent: found.now,
       began: this.#purges.newest,
       keep: this.#recalls?.keepOf(rule, key.bytes.subarray(0, primaryLength), recalled, validated) ?? null,
     }

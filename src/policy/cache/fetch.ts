@@ -10,7 +10,7 @@ import {
   NUMBERS_BYTES,
   writeNumbers,
 } from '../../cache/cache-numbers.ts'
-import { Present } from '../../cache/field-presence.ts'
+import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { isWhole } from '../../cache/partial-content.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
@@ -61,7 +61,7 @@ const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
 const WRITTEN_NUMBERS = new Uint8Array(NUMBERS_VIEW.buffer)
 const LABELS = new Float64Array(MAX_LABELS)
 /** The bytes of labels without tags. */
-const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
+const UNTAGGED = Buffer.from(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
 export class Fetch implements BodyTee, FillTarget {
@@ -141,7 +141,7 @@ export class Fetch implements BodyTee, FillTarget {
     const isPart = part !== null && !isWhole(part)
     const bytes = part === null ? (bodyLength ?? -1) : part.last - part.first + 1
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
-    const tags = this.#services.tagsOf(this.request.origin, fields)
+    const tags = this.#services.tagsOf(this.request.origin, fields, present)
     if (tags === null) return this.#refuse('TooLarge', status)
     const vary = (present & Present.Vary) === 0 ? NO_VARY : varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
@@ -321,7 +321,7 @@ export class Fetch implements BodyTee, FillTarget {
     this.#fill ??= this.#lateClaim()
     if (this.#fill === null) return false
     const { names, origin } = this.request
-    const tags = this.#services.tagsOf(origin, fields)
+    const tags = this.#services.tagsOf(origin, fields, presenceIn(fields))
     const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
     if (!verdict.store || tags === null || varies) {

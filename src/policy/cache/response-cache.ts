@@ -69,14 +69,14 @@ export class ResponseCache {
     this.#bypassOf = bypassOf(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
-    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
+    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls)
     this.#fetching = {
       recalls: this.#recalls,
       parts: this.#parts,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
-      tagsOf: (origin, fields) => labelsOf(plan.tags, origin, fields),
+      tagsOf: (origin, fields, present) => labelsOf(plan.tags, origin, fields, present),
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
@@ -188,7 +188,7 @@ export class ResponseCache {
       const other = mayHave ? followOf(this.#cache.memory, KEY, rule, found.seen) : null
       return other === null ? this.#refuse(x) : this.#follow(asking, other)
     }
-    if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
+    if (found.entry === null && this.#parts.place(asking.x, found, found.now)) {
       claim?.fill.withdraw()
       return this.#ranges.decide(asking, found) ?? this.#ask(asking, found, why, null)
     }
