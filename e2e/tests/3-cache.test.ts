@@ -103,16 +103,72 @@ interface Purged {
   readonly history: string
 }
 
+/** `headgate cache` in its pod. */
+async function cache(replica: Replica, ...words: string[]) {
+  const command = ['node', '/app/bin/headgate.js', 'cache', ...words, '--output', 'json']
+  return await tryKubectl(['exec', '-n', SYSTEM, replica.pod, '--', ...command])
+}
+const TOKEN = ['--token-file', REGISTRAR_TOKEN_FILE]
+
 /** Whatever it says of where it acts, its exit code says so too. */
 async function purge(replica: Replica, ...words: string[]): Promise<Purged> {
-  const { stdout, stderr, code } = await tryKubectl([
-    ...['exec', '-n', SYSTEM, replica.pod, '--', 'node', '/app/bin/headgate.js', 'cache', 'purge', ...words],
-    ...['--token-file', REGISTRAR_TOKEN_FILE, '--output', 'json'],
-  ])
+  const { stdout, stderr, code } = await cache(replica, 'purge', ...words, ...TOKEN)
   assert.match(stdout, /^\{/, stderr)
   const purged = JSON.parse(stdout) as Purged
   assert.equal(code, purged.everywhere ? 0 : 1)
   return purged
+}
+
+interface OfBoth {
+  readonly everywhere: boolean
+  readonly missing: readonly { readonly name: string; readonly why: string }[]
+  readonly replicas: readonly Readonly<Record<string, unknown>>[]
+}
+
+const names = (): string[] => two.map(({ pod }) => `${SYSTEM}/${pod}`).sort()
+
+/** Of both and nobody else. */
+async function ofBoth(replica: Replica, ...words: string[]): Promise<OfBoth & Readonly<Record<string, unknown>>> {
+  const { stdout, stderr, code } = await cache(replica, ...words)
+  assert.equal(code, 0, stderr)
+  const view = JSON.parse(stdout) as OfBoth & Readonly<Record<string, unknown>>
+  assert.deepEqual([view.missing, view.everywhere], [[], true])
+  assert.deepEqual(view.replicas.map(({ name }) => name).sort(), names())
+  return view
+}
+
+/** What each has of a path, by its name. */
+async function shown(replica: Replica, path: string, ...words: string[]) {
+  const { stdout } = await cache(replica, 'show', `http://${HOST}${path}`, ...words, ...TOKEN)
+  const items = JSON.parse(stdout) as readonly { readonly replica: string; readonly keyDigest: string }[]
+  return { of: items.map((item) => item.replica).sort(), keys: new Set(items.map(({ keyDigest }) => keyDigest)) }
+}
+
+/** Asked by one alone: it fills the memories of both, at its rate, and both say what they have. */
+async function asksBoth(path: string): Promise<void> {
+  const [one, other] = two
+  await served(one, path)
+  assert.deepEqual((await shown(other, path)).of, [`${SYSTEM}/${one.pod}`])
+  const urls = ['', '-2', '-3'].map((end) => `http://${HOST}${path}${end}`)
+  const begun = performance.now()
+  const warmed = await ofBoth(other, 'warm', ...urls, ...TOKEN)
+  figure('three URLs warmed in two replicas', `${(performance.now() - begun).toFixed(0)} ms`)
+  assert.deepEqual([warmed.requested, warmed.failed, warmed.others], [6, 0, 0], JSON.stringify(warmed))
+  for (const end of ['', '-2', '-3']) {
+    const { of, keys } = await shown(one, `${path}${end}`)
+    assert.deepEqual([of, keys.size], [names(), 1], 'both, by one key')
+  }
+  assert.deepEqual((await shown(one, path, '--replica', other.pod)).of, [`${SYSTEM}/${other.pod}`])
+  const statistics = await ofBoth(one, 'stats')
+  const entries = statistics.replicas.map((replica) => Number(replica.entries))
+  assert.ok(
+    entries.every((count) => count >= 3),
+    `${entries}`,
+  )
+  assert.equal(
+    statistics.entries,
+    entries.reduce((sum, count) => sum + count, 0),
+  )
 }
 
 /** Both act by purges, and no pod of before drains any more. */
@@ -134,8 +190,7 @@ function bothServe(seconds: number): Promise<boolean> {
 /** By both and nobody else: no pod that has ended is waited for, and none that lives is left out. */
 async function purgeEverywhere(replica: Replica, ...words: string[]): Promise<Purged> {
   const purged = await purge(replica, ...words)
-  const pods = two.map(({ pod }) => `${SYSTEM}/${pod}`).sort()
-  assert.deepEqual([[...purged.acts].sort(), purged.missing, purged.everywhere], [pods, [], true])
+  assert.deepEqual([[...purged.acts].sort(), purged.missing, purged.everywhere], [names(), [], true])
   return purged
 }
 
@@ -178,6 +233,12 @@ describe('a purge at one replica acts in both', () => {
     const took = await apart('/again', later, () => purge(two[1], `http://${HOST}/again`))
     figure('purge after a lost connection: second replica after the first', `${took.toFixed(0)} ms`, `${GOAL} ms`)
     assert.ok(took < BOUND, `${took} ms`)
+  })
+})
+
+describe('what one replica is asked', () => {
+  it('it asks both: statistics, what is stored, and what is to be', async () => {
+    await asksBoth('/asked')
   })
 })
 
@@ -255,6 +316,10 @@ describe('two replicas without Redis', () => {
     await bothServe(90)
   })
 
+  it('ask each other for what an operator wants to know', async () => {
+    await asksBoth('/asked-memory')
+  })
+
   it('tell each other of a purge, and a pod that has ended is not waited for', async () => {
     for (const [what, path, words] of ways) {
       const of = `${path}-memory`
@@ -264,6 +329,7 @@ describe('two replicas without Redis', () => {
       figure(`without Redis, purge ${what}: second replica after the first`, `${took.toFixed(0)} ms`, `${GOAL} ms`)
       assert.ok(took < BOUND, `${took} ms`)
     }
+    const gone = two.map(({ pod }) => `${SYSTEM}/${pod}`)
     const scaling = install({ values: memory('1') })
     const [left] = await until('one replica', async () => {
       const all = await replicas()
@@ -282,6 +348,9 @@ describe('two replicas without Redis', () => {
       { seconds: 90 },
     )
     await scaling
+    const { stdout, code } = await cache(left!, 'stats')
+    const { replicas: asked, missing } = JSON.parse(stdout) as OfBoth
+    assert.deepEqual([code, asked.length, missing], [0, 1, []], `of ${gone} one has ended`)
     assert.deepEqual([purged.acts, purged.history], [[`${SYSTEM}/${left!.pod}`], 'Peers'])
     figure('answers with exit code 1 while a replica drained and ended', `${wrong}`)
     figure('a replica that drains and ends is waited for', `${((performance.now() - begun) / 1_000).toFixed(0)} s`)

@@ -8,8 +8,9 @@ type Numbers = Omit<WarmUpView['replicas'][number], 'name' | 'state' | 'urls'>
 
 export function statisticsText(view: CacheStatisticsView): string {
   const { limit, used, held, entries, stored, evicted, removed, replaced, refused, hitRatio, purges, replicas } = view
+  const all = replicas.length + view.missing.length
   const rows = [
-    ...(replicas.length > 1 ? [['replicas', `${replicas.length}, of which this is the sum`]] : []),
+    ...(all > 1 ? [['replicas', `${replicas.length} of ${all}, of which this is the sum`]] : []),
     ['memory', `${mebibytes(used)} of ${mebibytes(limit)} MiB used, ${mebibytes(held)} MiB held for slow readers`],
     ['entries', `${entries}: ${stored} stored, ${evicted} evicted, ${removed} removed, ${replaced} replaced`],
     ['refused', `${refused}, for which memory had no room`],
@@ -18,7 +19,7 @@ export function statisticsText(view: CacheStatisticsView): string {
     ...view.responses.map(({ reason, count }) => [reason === 'Stored' ? 'stored' : 'not stored', `${count} ${reason}`]),
     ['purges', purges.problem ?? `kept: ${purges.history}`],
   ]
-  return table(rows) + (replicas.length > 1 ? `\n${table([STATISTICS, ...replicas.map(statisticsRow)])}` : '')
+  return table(rows) + (all > 1 ? `\n${table([STATISTICS, ...replicas.map(statisticsRow)])}` : '')
 }
 
 const STATISTICS = ['REPLICA', 'MEMORY', 'ENTRIES', 'STORED', 'EVICTED', 'REFUSED', 'REQUESTS', 'HITS', 'PURGES']
@@ -32,7 +33,7 @@ function statisticsRow(view: ReplicaStatistics & { readonly name: string }): str
 }
 
 /** @param several replicas were looked for */
-export function lookupText({ items, complete, replicas }: LookupView, several: boolean): string {
+export function lookupText({ items, complete, replicas, missing }: LookupView, several: boolean): string {
   if (items.length === 0)
     return several
       ? `Nothing is stored in the memory of ${printable(replicas.join(', ') || 'any replica')}.\n`
@@ -45,7 +46,8 @@ export function lookupText({ items, complete, replicas }: LookupView, several: b
       if (own.length === 0) return [[`  ${replica}`, lacks]]
       return own.map((item) => [`  ${replica}`, ...objectRow(item), item.validator ?? '-'])
     })
-    return `${printable(same[0]!.key)}\n${table([['  REPLICA', ...OBJECT, 'VALIDATOR'], ...rows])}`
+    const silent = missing.map(({ name }) => [`  ${name}`, 'no answer'])
+    return `${printable(same[0]!.key)}\n${table([['  REPLICA', ...OBJECT, 'VALIDATOR'], ...rows, ...silent])}`
   })
   return blocks.join('\n')
 }

@@ -64,7 +64,12 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   else {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
     const how = soft ? 'Marked as stale' : 'Purged'
-    io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, in ${reached} of ${replicas} replicas.`)}\n`)
+    // Where nobody says how many there are, those that are known are not all.
+    const known = everywhere || reached < replicas
+    const where = known
+      ? `in ${reached} of ${replicas} replicas`
+      : 'in this replica; which others there are is not known'
+    io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, ${where}.`)}\n`)
     if (!everywhere || unknown.length > 0) io.err(`headgate: ${printable(detail)}\n`)
   }
   return everywhere && unknown.length === 0 ? 0 : 1
@@ -118,7 +123,8 @@ const queryOf = (replica: string | undefined): string =>
 /** @returns whether it is of all that it was to be of; what it is not of, is said */
 function checkReach({ missing, everywhere, detail }: Reach, replica: string | undefined, io: CacheIo): boolean {
   if (missing.length === 0 && (everywhere || replica !== undefined)) return true
-  io.err(`headgate: ${printable(detail)}\n`)
+  for (const { name, why } of missing) io.err(`headgate: ${printable(`Not of ${name}: ${why}.`)}\n`)
+  if (missing.length === 0) io.err(`headgate: ${printable(detail)}\n`)
   return false
 }
 

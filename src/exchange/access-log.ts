@@ -54,17 +54,29 @@ export interface AccessRecord {
   bytesOut: number
   /** Value of User-Agent; empty when not sent. Logged only where settings say so. */
   userAgent: string
-  /** Of a record that comes again, alike but for time, id, client, duration and user agent; null: it does not. */
-  kept: KeptText | null
+  /** Of a record that comes again: to be filled by the log. Null: it does not. */
+  kept: KeptLine | null
 }
 
-/** What a log has made of the parts of a record that are alike; it is the log's own. */
-export interface KeptText {
+/** What a log has made of a record that comes again, alike but for time, id, client and duration. */
+export interface KeptLine {
+  /** Whose it is; null: nobody's yet. */
   log: AccessLog | null
-  text: string
+  /** Behind the client. */
+  rest: Buffer
+  /** Offset of the duration in it. */
+  durationAt: number
 }
 
 export interface AccessLog {
-  /** Must not throw, and keeps nothing of the record. */
+  /** Must not throw, and keeps nothing of the record but in what it is given for that. */
   write(record: AccessRecord): void
+  /**
+   * A record like the one that `kept` was filled for. Must not throw.
+   *
+   * @param time milliseconds since the Unix epoch
+   * @param id in ASCII
+   * @returns false: it is to be written as a whole
+   */
+  again(kept: KeptLine, client: string, time: number, duration: number, id: Uint8Array): boolean
 }

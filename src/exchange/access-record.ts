@@ -8,12 +8,12 @@ import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { CONSUMER, DRY_RUN, NOTE } from '../policy/attribute.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
-import { makeRequestId } from '../policy/request-id/request-id.ts'
+import { fillRequestId, ID_LENGTH } from '../policy/request-id/request-id.ts'
 import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
 import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
-import type { AccessRecord, KeptText } from './access-log.ts'
+import type { AccessRecord, KeptLine } from './access-log.ts'
 import type { ClientLeft, ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 
@@ -170,7 +170,14 @@ export interface RepeatedRecord {
   /** Bytes of the body. */
   readonly bytesOut: number
   /** Of this listener and rule alone. */
-  readonly kept: KeptText
+  readonly kept: KeptLine
+}
+
+const NOTHING = Buffer.alloc(0)
+const ID = new Uint8Array(ID_LENGTH)
+
+export function nothingKept(): KeptLine {
+  return { log: null, rest: NOTHING, durationAt: 0 }
 }
 
 /** What {@link recordExchange} says of a GET without a body that is answered here, in one turn. */
@@ -183,14 +190,15 @@ export function recordRepeat(
 ): void {
   const duration = timers.touch() - startedAt
   metrics.exchangeStarted()
-  withoutExchange(peer, status, wall, bytesOut)
-  const ended = ENDED
+  const ended = endedWithout(peer, status, bytesOut)
   ended.method = GET
   ended.reason = -1
   ended.durationMs = duration
   metrics.exchangeEnded(ended)
-  const record = RECORD
-  record.id = makeRequestId(random)
+  fillRequestId(random, ID)
+  if (accessLog.again(kept, peer.address, wall, duration, ID)) return
+  const record = recordWithout(peer, status, wall, bytesOut)
+  record.id = Buffer.from(ID).toString('latin1')
   record.method = 'GET'
   record.host = host
   record.path = path
@@ -219,13 +227,12 @@ export interface Refusal {
 export function recordRefusal(context: ExchangeContext, refusal: Refusal): void {
   const { peer, error, request, id, bytesOut } = refusal
   const { protocol, method, target } = request
-  withoutExchange(peer, error.status, context.clock.wall(), bytesOut)
-  const ended = ENDED
+  const ended = endedWithout(peer, error.status, bytesOut)
   ended.method = methodClass(method)
   ended.reason = REASON_INDEX.get(error.reason)!
   ended.durationMs = 0
   context.metrics.exchangeEnded(ended)
-  const record = RECORD
+  const record = recordWithout(peer, error.status, context.clock.wall(), bytesOut)
   const mark = target.indexOf('?')
   record.id = id
   record.method = method
@@ -244,7 +251,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
 }
 
 /** What is the same of all that is answered here for a request that is not read as an exchange. */
-function withoutExchange({ address, listener }: Peer, status: number, wall: Milliseconds, bytesOut: number): void {
+function endedWithout({ listener }: Peer, status: number, bytesOut: number): EndedExchange {
   const ended = ENDED
   ended.listener = listener.metricsRow
   ended.status = status
@@ -253,6 +260,11 @@ function withoutExchange({ address, listener }: Peer, status: number, wall: Mill
   ended.upstreamMs = -1
   ended.bytesIn = 0
   ended.bytesOut = bytesOut
+  return ended
+}
+
+/** The same for the log. */
+function recordWithout({ address, listener }: Peer, status: number, wall: Milliseconds, bytesOut: number) {
   const record = RECORD
   record.time = wall
   record.client = address
@@ -269,4 +281,5 @@ function withoutExchange({ address, listener }: Peer, status: number, wall: Mill
   record.bytesIn = 0
   record.bytesOut = bytesOut
   record.userAgent = ''
+  return record
 }

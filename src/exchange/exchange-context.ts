@@ -46,7 +46,7 @@ export interface ExchangeContext extends ExchangeServices {
 }
 
 /** Until settings come, nothing is logged. */
-const NO_LOG: AccessLog = { write() {} }
+const NO_LOG: AccessLog = { write() {}, again: () => true }
 
 export function createExchangeContext(services: ExchangeServices): ExchangeContext {
   return {

@@ -10,7 +10,7 @@ import { pairLines } from '../http/field-lines.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Repeatable, SentText } from '../message/local-response.ts'
 import type { Peer } from '../transport/peer.ts'
-import { type RepeatedRecord, recordRepeat } from './access-record.ts'
+import { nothingKept, type RepeatedRecord, recordRepeat } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import type { Repeat } from './recurring-requests.ts'
@@ -51,7 +51,7 @@ export class Offer implements SentText {
     this.#bytesOut = bytesOut
     this.#repeatable = repeatable
     this.#lines = pairLines(added)
-    this.#head = x.request.unread
+    this.#head = x.incoming.fields.unread
   }
 
   sent(text: string): void {
@@ -66,10 +66,10 @@ export class Offer implements SentText {
     if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
-    const record = { host, path, query, status, cache, route, rule, bytesOut, kept: { log: null, text: '' } }
+    const record = { host, path, query, status, cache, route, rule, bytesOut, kept: nothingKept() }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
-    x.context.recurring.keep(x.downstream.peer, this.#head, x.request, repeat, 2 * text.length)
+    x.context.recurring.keep(x.downstream.peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
   }
 }
 

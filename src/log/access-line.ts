@@ -3,9 +3,10 @@
  * only where the scan finds need; everything outside printable ASCII becomes `\u00XX`, so no byte that a client sends
  * can end a string, a line or a UTF-8 sequence. `docs/logs.md` lists the members.
  */
-import type { AccessLog, AccessRecord } from '../exchange/access-log.ts'
+import type { AccessLog, AccessRecord, KeptLine } from '../exchange/access-log.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LineWriter } from '../shared-memory/line-ring.ts'
+import { RepeatedLines } from './repeated-line.ts'
 
 export interface AccessLogSettings {
   readonly enabled: boolean
@@ -78,6 +79,8 @@ export class AccessLineWriter implements AccessLog {
   }
   #second = Number.NaN
   #secondText = ''
+  readonly #repeated: RepeatedLines
+  readonly #stamp = (time: number): string => this.#timestamp(time)
 
   /**
    * @throws {TypeError} when a constant member has the name of a built-in one: the settings' validation refuses it
@@ -85,6 +88,7 @@ export class AccessLineWriter implements AccessLog {
    */
   constructor(writer: LineWriter, settings: AccessLogSettings, clock: Clock, random: Random = Math.random) {
     this.#writer = writer
+    this.#repeated = new RepeatedLines(writer)
     this.#clock = clock
     this.#random = random
     this.#enabled = settings.enabled
@@ -101,21 +105,29 @@ export class AccessLineWriter implements AccessLog {
     // What passed though it might not have is told as refusals are.
     if (!refused && record.note === '' && this.#share < 1 && this.#random() >= this.#share) return
     const time = record.time === 0 ? this.#clock.wall() : record.time
-    const { kept } = record
-    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}`
-    if (kept === null) line += this.#asked(record) + this.#rest(record)
-    else {
-      if (kept.log !== this) {
-        kept.log = this
-        kept.text = flat(this.#wanted(record) + this.#rest(record))
-      }
-      line += `","client":"${text(record.client)}${kept.text}`
-    }
+    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}${this.#asked(record)}${this.#rest(record)}`
     line += `,"duration":${milliseconds(record.duration)}`
     if (record.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(record.upstreamDuration)}`
-    line += `,"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`
-    if (this.#userAgent && record.userAgent !== '') line += `,"userAgent":"${text(record.userAgent)}"`
-    this.#writer.writeAscii(line + this.#tail)
+    const end = this.#end(record)
+    this.#writer.writeAscii(line + end)
+    const { kept } = record
+    if (kept === null || record.upstreamDuration >= 0) return
+    kept.log = this
+    this.#repeated.keep(kept, `${this.#wanted(record)}${this.#rest(record)},"duration":`, end)
+  }
+
+  again(kept: KeptLine, client: string, time: number, duration: number, id: Uint8Array): boolean {
+    if (!this.#enabled) return true
+    // Whether it is one of a sample is decided by `write`.
+    if (kept.log !== this || this.#share < 1) return false
+    return this.#repeated.write(kept, client, time, this.#stamp, duration, id)
+  }
+
+  /** Behind the durations. */
+  #end(record: AccessRecord): string {
+    const bytes = `,"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`
+    if (!this.#userAgent || record.userAgent === '') return bytes + this.#tail
+    return `${bytes},"userAgent":"${text(record.userAgent)}"${this.#tail}`
   }
 
   /** From the value of `path` to `attempts`. */
@@ -142,7 +154,7 @@ export class AccessLineWriter implements AccessLog {
     return last.asked
   }
 
-  /** From `listener` to `path`. */
+  /** Behind the client, up to `path`. */
   #wanted({ listener, method, host }: AccessRecord): string {
     return `","listener":"${this.#name(listener)}","method":"${text(method)}","host":"${text(host)}","path":"`
   }

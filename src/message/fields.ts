@@ -98,8 +98,8 @@ export class Fields {
 
   /** One with the same fields and bytes of its own, which is changed by itself. */
   copy(): Fields {
-    this.#read = ALL
     const copy = new Fields()
+    copy.#read = this.#read = ALL
     copy.#bytes = this.#bytes
     copy.#spans = this.#spans.slice(0, this.count * STRIDE)
     copy.count = this.count

@@ -65,18 +65,33 @@ export class LineWriter {
     const at = this.#head & this.#mask
     const room = Math.min(this.#free(), this.#bytes.length - at)
     if (line.length * 3 < room || Buffer.byteLength(line) < room)
-      return this.#publish(at, this.#bytes.utf8Write(line, at, room - 1))
+      return this.publish(at, this.#bytes.utf8Write(line, at, room - 1))
     return this.#append(Buffer.from(line))
   }
 
   /** The same for a line known to be ASCII, which saves computing its length in bytes. */
   writeAscii(line: string): boolean {
+    const { length } = line
+    const at = this.room(length)
+    if (at < 0) return this.#append(Buffer.from(line, 'latin1'))
+    return this.publish(at, this.#bytes.latin1Write(line, at, length))
+  }
+
+  /**
+   * Room for one line in one piece, to be filled in {@link bytes} from there and given to {@link publish}.
+   *
+   * @param length without the line end
+   * @returns -1: there is none, as far as is known here; {@link write} may find some
+   */
+  room(length: number): number {
     const at = this.#head & this.#mask
-    const length = line.length
     // One byte for the line's end, and one that stays between head and tail: see LineReader.midLine.
-    if (((this.#head - this.#tail) >>> 0) + length + 1 > this.#mask || at + length + 1 > this.#bytes.length)
-      return this.#append(Buffer.from(line, 'latin1'))
-    return this.#publish(at, this.#bytes.latin1Write(line, at, length))
+    const taken = (this.#head - this.#tail) >>> 0
+    return taken + length + 1 > this.#mask || at + length + 1 > this.#bytes.length ? -1 : at
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes
   }
 
   /** Free bytes; one is reserved, see {@link LineReader.midLine}. */
@@ -84,7 +99,8 @@ export class LineWriter {
     return this.#mask - ((this.#head - this.#tail) >>> 0)
   }
 
-  #publish(at: number, length: number): true {
+  /** @param length of a line that is in {@link bytes} from `at`, where {@link room} has said so */
+  publish(at: number, length: number): true {
     this.#bytes[at + length] = LF
     this.#head = (this.#head + length + 1) | 0
     Atomics.store(this.#cells, HEAD, this.#head)

@@ -37,6 +37,8 @@ export interface PurgeStore {
   append(records: readonly PurgeRecord[]): Promise<void>
   /** Resolves when every replica acts by the record, or when it is too late for that. */
   reach(id: number): Promise<PurgeReach>
+  /** What people know other replicas by that were there lately, for when they cannot be asked for. */
+  readonly others?: readonly string[]
   /** Who shares it, as people know them, where nobody lists pods; undefined: that cannot be known now. */
   sharers?(): Promise<readonly string[] | undefined>
   /** Resolves when the others know that this one is not there any more, or cannot be told. */

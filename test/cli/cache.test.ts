@@ -129,6 +129,11 @@ describe('headgate cache', () => {
     assert.equal(code, 1)
     assert.equal(out, 'Purged: 2 names of shop, in 1 of 2 replicas.\n')
     assert.equal(err, 'headgate: It acts in this replica. ?[31mRedis does not answer.\n')
+    // One is known, and nobody says that it is the only one.
+    const alone = { ...PURGED, replicas: 1, reached: 1, acts: ['a'], everywhere: false }
+    const unknown = await run([[202, alone]], 'purge', 'https://a/')
+    assert.equal(unknown.code, 1)
+    assert.equal(unknown.out, 'Purged: 2 names of shop, in this replica; which others there are is not known.\n')
   })
 
   it('shows what the gateway says against it', async () => {
@@ -209,7 +214,7 @@ describe('headgate cache', () => {
     }
     const several = await run([[200, { ...two, ...ALONE }]], 'stats')
     assert.equal(several.code, 0)
-    assert.match(several.out, /^replicas +2, of which this is the sum\n/)
+    assert.match(several.out, /^replicas +2 of 2, of which this is the sum\n/)
     const [, table] = several.out.split('\n\n')
     assert.equal(
       table,
@@ -228,6 +233,7 @@ describe('headgate cache', () => {
     const none = { ...numbers, refused: 0, hitRatio: 0, requests: [], responses: [], purges: { history: 'None' } }
     const stats = await run([[200, { ...none, replicas: [{ name: 'a', ...none }], ...NOT_B }]], 'stats')
     assert.deepEqual([stats.code, stats.err], [1, said])
+    assert.match(stats.out, /^replicas +1 of 2, of which this is the sum\n/)
     const warm = await run([[202, { ...WARM, state: 'finished', ...NOT_B }]], 'warm', 'https://a/')
     assert.deepEqual([warm.code, warm.err], [1, said])
     // One that was asked alone is not all, and that is what was asked for.
@@ -272,6 +278,7 @@ describe('headgate cache', () => {
     assert.deepEqual([none.code, none.out], [1, 'Nothing is stored in the memory of a, b.\n'])
     const silent = await run([[200, { ...answer, replicas: ['a'], items: items.slice(0, 1), ...NOT_B }]], 'show', 'a/')
     assert.deepEqual([silent.code, silent.err], [1, 'headgate: Not of b: it ? hangs.\n'])
+    assert.match(silent.out, /\n {2}b +no answer\n$/)
   })
 
   it('works on a list until it is finished', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import type { AccessRecord } from '../../src/exchange/access-log.ts'
+import type { AccessRecord, KeptLine } from '../../src/exchange/access-log.ts'
 import { ACCESS_FIELDS, AccessLineWriter, type AccessLogSettings } from '../../src/log/access-line.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 
@@ -84,28 +84,55 @@ suite('access log line', () => {
   })
 
   test('a record that comes again, from any client, says the same with what was made of it before', () => {
-    const kept = { log: null, text: '' }
     const settings = { ...SETTINGS, query: true, userAgent: true, fields: { site: 'x' } }
-    const ring = LineRing.create(1 << 16)
+    const ring = LineRing.create(1 << 12)
     const writer = new LineWriter(ring)
-    const logs = [settings, { ...settings, query: false }].map(
-      (one) => new AccessLineWriter(writer, one, CLOCK, () => 0),
-    )
-    const again = { ...ENTRY, path: '/"', query: 'a="b', attempts: 0, upstreamDuration: -1, kept }
-    for (const own of logs) {
-      for (const client of ['203.0.113.9', '"\n', '203.0.113.9', 'x'.repeat(1_000)])
-        for (const more of [{}, { time: NOON + 1_500, id: '2', duration: 7, userAgent: '"' }]) {
-          const record = { ...again, client, ...more }
-          own.write(record)
-          let line = ''
-          new LineReader(ring).drain((bytes) => {
-            line += bytes.toString('latin1')
-            return bytes.length
-          })
-          assert.equal(line, raw({ ...record, kept: null }, { ...settings, query: own === logs[0] }))
-        }
-      assert.equal(kept.log, own)
+    const reader = new LineReader(ring)
+    const taken = (): string => {
+      let line = ''
+      reader.drain((bytes) => {
+        line += bytes.toString('latin1')
+        return bytes.length
+      })
+      return line
     }
+    const kept: KeptLine = { log: null, rest: Buffer.alloc(0), durationAt: 0 }
+    const record = { ...ENTRY, path: '/"', query: 'a="b', attempts: 0, upstreamDuration: -1, userAgent: '"', kept }
+    let fast = 0
+    let slow = 0
+    for (const own of [settings, { ...settings, query: false }, { ...settings, sample: 50 }, SETTINGS]) {
+      const log = new AccessLineWriter(writer, own, CLOCK, () => 0)
+      const expected = (changed: object) => raw({ ...record, ...changed, kept: null }, { ...own, sample: 100 })
+      assert.equal(log.again(kept, ENTRY.client, NOON, 1, Buffer.from('a'.repeat(20))), false, 'it is of another log')
+      log.write(record)
+      assert.equal(taken(), expected({}))
+      for (const client of ['203.0.113.9', '2001:db8::1', '"\n', '203.0.113.9', 'x'.repeat(65)])
+        for (const time of [NOON, NOON + 1, NOON + 1_500, Date.UTC(12_000, 1)])
+          for (const duration of [0, 0.0004, 0.0005, 0.001, 1.2344, 9.9994, 9.9996, 10, 1e9, -1, Number.NaN]) {
+            const id = `${fast}`.padStart(20, 'z')
+            const changed = { client, time, duration, id }
+            if (log.again(kept, client, time, duration, Buffer.from(id))) fast++
+            else {
+              slow++
+              assert.equal(taken(), '')
+              log.write({ ...record, ...changed })
+            }
+            assert.equal(taken(), expected(changed))
+          }
+    }
+    assert.ok(fast > 100 && slow > 100, `${fast} and ${slow}`)
+  })
+
+  test('a record that comes again and finds no room is left to be written as a whole, and none is when nothing is', () => {
+    const writer = new LineWriter(LineRing.create(1 << 12))
+    const kept: KeptLine = { log: null, rest: Buffer.alloc(0), durationAt: 0 }
+    const id = Buffer.from('a'.repeat(20))
+    const log = new AccessLineWriter(writer, SETTINGS, CLOCK, () => 0)
+    log.write({ ...ENTRY, upstreamDuration: -1, kept })
+    let written = 0
+    while (log.again(kept, ENTRY.client, NOON, 1, id)) written++
+    assert.ok(written > 5 && written < 20, `${written}`)
+    assert.equal(new AccessLineWriter(writer, { ...SETTINGS, enabled: false }, CLOCK).again(kept, '', 0, 0, id), true)
   })
 
   test('what did not happen is left out', () => {

@@ -92,6 +92,11 @@ describe('fields', () => {
     assert.ok(fields.wasRead(AT) && fields.wasRead(0))
   })
 
+  it('are all read in a copy, whoever has made it', () => {
+    const copy = fieldsWith('one').copy()
+    assert.ok(copy.wasRead(AT) && copy.wasRead(0))
+  })
+
   it('forget it with the message', () => {
     const fields = fieldsWith('one')
     fields.valueAt(AT)

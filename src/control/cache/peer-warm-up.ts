@@ -13,8 +13,10 @@ import type { WarmUpWork } from './warm-up-list.ts'
 const PART = 250
 const PART_BYTES = 256 * 1_024
 const LOOK_EVERY: Milliseconds = 250
-/** In a row that it does not answer. */
-const TRIES = 4
+/** A control thread that is restarted answers again after a few seconds. */
+const SILENT_FOR: Milliseconds = 10_000
+/** Without another answer to a request: it may work on other lists before. */
+const STANDS_FOR: Milliseconds = 600_000
 
 /** Some of the list, which the key names: told twice it is worked on once. */
 export interface WarmUpPart {
@@ -34,8 +36,6 @@ export interface PeerWarmUpEdges {
   readonly newKey: () => string
   /** Never rejects. */
   readonly ask: (part: WarmUpPart) => Promise<ReplicaAnswer<PartState>>
-  /** Whether the replica is still there. */
-  readonly present: () => boolean
 }
 
 const NOTHING = { requested: 0, hits: 0, stored: 0, others: 0, failed: 0 }
@@ -97,23 +97,23 @@ export class PeerWarmUp implements WarmUpWork {
 
   /** @returns whether it is done */
   async #workOn(part: WarmUpPart): Promise<boolean> {
-    const { time, ask, present } = this.#edges
+    const { time, ask } = this.#edges
     let told = false
-    for (let failed = 0; !this.#over; ) {
+    let heard = time.monotonic()
+    let moved = heard
+    while (!this.#over) {
       const said = await ask(told ? { ...part, urls: [] } : part)
       const answer = 'why' in said ? 'lost' : said.answer
       told = typeof answer !== 'string'
-      if (answer === 'lost') {
-        if (!present() || ++failed === TRIES) {
-          this.fault = !present()
-            ? 'it has gone meanwhile'
-            : 'why' in said
-              ? said.why
-              : 'it was restarted again and again'
-          return false
-        }
-      } else failed = 0
+      const now = time.monotonic()
+      if (answer !== 'lost') heard = now
+      const final = 'why' in said && said.final === true
+      if (final || now - heard > SILENT_FOR || now - moved > STANDS_FOR) {
+        this.fault = 'why' in said ? said.why : 'it does not go on'
+        return false
+      }
       if (typeof answer !== 'string') {
+        if (answer.requested !== this.#current.requested) moved = now
         this.#current = answer
         if (answer.state === 'finished') return this.#finish(answer)
       }

@@ -117,7 +117,10 @@ export class PurgeKeeper {
     const { time } = this.#options
     const until = time.monotonic() + within
     while (!this.#isKept(id) && time.monotonic() < until) await this.#changed(until - time.monotonic())
-    if (!this.#isKept(id)) return { kept: false, members: [], complete: false }
+    if (!this.#isKept(id)) {
+      const others = (store.others ?? []).map((name) => ({ name, acts: false }))
+      return { kept: false, members: others, complete: false }
+    }
     return { kept: true, ...(await store.reach(id)) }
   }
 

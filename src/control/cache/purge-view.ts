@@ -43,7 +43,8 @@ export function purgeView(
 /** By what is shared where something is, else by who is known to be there. */
 function membersOf(history: PurgeView['history'], reach: KnownReach, others: OtherReplicas): PurgeReach {
   if (reach?.kept === true && history !== 'File') return reach
-  const pods = (others.pods() ?? []).map(({ name }) => ({ name, acts: false }))
+  const names = new Set(others.pods()?.map(({ name }) => name) ?? reach?.members.map(({ name }) => name))
+  const pods = [...names].map((name) => ({ name, acts: false }))
   // Of those that share something which cannot be asked, nobody knows how many there are.
   const alone = history !== 'Redis' && history !== 'Peers' && others.unlisted !== true
   return { members: [{ name: others.own, acts: true }, ...pods], complete: alone }
@@ -66,7 +67,7 @@ function detailOf(
   if (history === 'Peers')
     return everywhere
       ? 'It acts in every replica.'
-      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: they act by it as soon as they can be told.`
+      : `It does not act yet in ${missing.join(', ') || 'others, which nobody lists'}: it acts there as soon as it can be told.`
   const elsewhere = missing.length > 0 ? `not in ${missing.join(', ')}` : 'the others are not told'
   const here = everywhere ? 'It acts.' : `It acts in this replica alone, ${elsewhere}.`
   if (history === 'File' && !kept)

@@ -16,8 +16,8 @@ export interface ReplicaQuestionsEdges {
   readonly sharers: () => Promise<readonly string[] | undefined>
 }
 
-/** Either of them alone: `why` as a clause. */
-export type ReplicaAnswer<T> = { readonly answer: T } | { readonly why: string }
+/** Either of them alone: `why` as a clause; `final`: asking again makes no difference. */
+export type ReplicaAnswer<T> = { readonly answer: T } | { readonly why: string; readonly final?: boolean | undefined }
 
 export interface Question<T> {
   readonly what: string
@@ -109,7 +109,7 @@ export class ReplicaQuestions {
     read: (body: unknown) => T | undefined,
   ): Promise<ReplicaAnswer<T>> {
     const pod = this.#edges.others.pods()?.find((one) => one.name === name)
-    return pod === undefined ? { why: GONE } : await this.#askOne(pod, what, body, read)
+    return pod === undefined ? { why: GONE, final: true } : await this.#askOne(pod, what, body, read)
   }
 
   async #askOne<T>(
@@ -120,16 +120,20 @@ export class ReplicaQuestions {
   ): Promise<ReplicaAnswer<T>> {
     const { others } = this.#edges
     const reply: PeerReply = await (this.#edges.ask()?.(pod, what, body) ?? { ok: false, why: NO_KEY })
-    if (!reply.ok) return { why: !pod.ready && (await others.hasEnded(pod)) ? GONE : reply.why }
+    if (!reply.ok) {
+      const gone = !pod.ready && (await others.hasEnded(pod))
+      return gone ? { why: GONE, final: true } : { why: reply.why, final: reply.final }
+    }
     const answer = read(reply.body)
-    return answer === undefined ? { why: 'its answer cannot be read: it runs another version of Headgate' } : { answer }
+    return answer === undefined ? { why: UNREADABLE, final: true } : { answer }
   }
 }
 
 /** What has ended serves nothing, and need not be asked. */
 const GONE = 'it has ended'
+const UNREADABLE = 'its answer cannot be read: it runs another version of Headgate'
 const NO_KEY = 'replicas ask each other only where peers.keyFile of the settings is set (peers.enabled of the chart)'
-const NO_POD = 'it is no pod of the same release: ask it at its own admin API'
+const NO_POD = 'outside of a cluster replicas do not ask each other, so ask it at its own admin API'
 
 /** @param complete see {@link Addressees.complete} */
 export function reachOf(answered: number, missing: readonly MissingReplica[], complete: true | string): Reach {

@@ -7,6 +7,7 @@ import type { ReplicaQuestions } from './replica-questions.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 import { WarmUpList, type WarmUpWork } from './warm-up-list.ts'
 
+/** Of those asked for here; and as many of others, which do not wait for them: else replicas could wait in a ring. */
 const MAX_LISTS = 4
 /** That are over. */
 const KEPT = 32
@@ -41,7 +42,7 @@ export class WarmUps {
       parsed.push(url)
     }
     const { own, pods, missing, complete } = await questions.addressees(replica)
-    if (this.#running() >= MAX_LISTS)
+    if (running(this.#lists) >= MAX_LISTS)
       return refusal(429, 'TooManyWarmUps', 'Too many lists', `${MAX_LISTS} are being worked on; wait for one to end`)
     const each = rate / Math.max(1, pods.length + Number(own))
     const works: WarmUpWork[] = pods.map(({ name }) => this.#workOf(name, urls, each))
@@ -69,7 +70,7 @@ export class WarmUps {
     let work = this.#parts.get(part.key)
     if (work === undefined) {
       if (urls.length === 0) return { ok: true, body: 'lost' satisfies PartState }
-      if (this.#running() >= MAX_LISTS) return { ok: true, body: 'busy' satisfies PartState }
+      if (running(this.#parts) >= MAX_LISTS) return { ok: true, body: 'busy' satisfies PartState }
       work = new WarmUp(urls, this.#edges.listeners, this.#edges.time, part.rate)
       this.#parts.set(part.key, work)
       forget(this.#parts)
@@ -80,10 +81,6 @@ export class WarmUps {
   stop(): void {
     for (const list of this.#lists.values()) list.stop()
     for (const part of this.#parts.values()) part.stop()
-  }
-
-  #running(): number {
-    return [...this.#lists.values(), ...this.#parts.values()].filter(({ finished }) => !finished).length
   }
 
   #ownWork(urls: readonly URL[], rate: number): WarmUpWork {
@@ -107,7 +104,6 @@ export class WarmUps {
       time,
       newKey: () => `${random()}`.slice(2),
       ask: (part) => questions.askNamed(name, WARM_UP, part, readPartState),
-      present: () => questions.names().includes(name),
     })
   }
 }
@@ -118,6 +114,10 @@ export const WARM_UP = 'cache warm-up'
 function requestable(text: string): URL | undefined {
   const url = URL.parse(text)
   return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' ? url : undefined
+}
+
+function running(lists: ReadonlyMap<string, { readonly finished: boolean }>): number {
+  return [...lists.values()].filter(({ finished }) => !finished).length
 }
 
 function forget(lists: Map<string, { readonly finished: boolean }>): void {

@@ -27,6 +27,21 @@ export function makeRequestId(random: Random): string {
   return half(random()) + half(random())
 }
 
+const CODES = Buffer.from(ALPHABET)
+/** Characters of an id made here. */
+export const ID_LENGTH = 20
+
+/** A fresh id, as ASCII into the first {@link ID_LENGTH} bytes. */
+export function fillRequestId(random: Random, into: Uint8Array): void {
+  for (let start = 0; start < ID_LENGTH; start += ID_LENGTH / 2) {
+    const scaled = random() * 0x100000
+    const high = scaled | 0
+    const low = ((scaled - high) * 0x40000000) | 0
+    for (let i = 0; i < 4; i++) into[start + i] = CODES[(high >> (15 - 5 * i)) & 31]!
+    for (let i = 0; i < 6; i++) into[start + 4 + i] = CODES[(low >> (25 - 5 * i)) & 31]!
+  }
+}
+
 /** Fifty bits of a number in [0, 1): twenty and thirty, since shifts work on 32. */
 function half(chance: number): string {
   const scaled = chance * 0x100000

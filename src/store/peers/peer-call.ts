@@ -92,7 +92,7 @@ class Call {
   #accept(message: PeerMessage, question: PeerQuestion, wire: PeerWire): void {
     switch (message.type) {
       case 'welcome':
-        if (message.answers !== true) return this.#fail(OLDER)
+        if (message.answers !== true) return this.#fail(OLDER, true)
         if (!wire.send(question)) this.#fail('the question is longer than one may be: ask for fewer names')
         return
       case 'answer':
@@ -103,8 +103,8 @@ class Call {
     }
   }
 
-  #fail(why: string): void {
-    this.#settle({ ok: false, why })
+  #fail(why: string, final = false): void {
+    this.#settle({ ok: false, why, final })
     this.#socket.destroy()
   }
 }

@@ -25,8 +25,8 @@ export interface ToldPurges {
 
 export type PeerReply =
   | { readonly ok: true; readonly body: unknown }
-  /** `why` as a clause. */
-  | { readonly ok: false; readonly why: string }
+  /** `why` as a clause; `final`: asking again makes no difference, as long as it is the same process. */
+  | { readonly ok: false; readonly why: string; readonly final?: boolean }
 
 /**
  * What another replica asks: whoever asks has the key, and nothing of the body is validated. Never rejects.

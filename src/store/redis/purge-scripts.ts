@@ -52,10 +52,10 @@ end
 return reply
 `)
 
-/** ARGV: identity that has lost entries, the new one. */
+/** ARGV: identity that has lost entries, the new one. Replicas stay in the list, and act by nothing of it yet. */
 export const RENEW = new RedisScript(`
 if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1], KEYS[3])
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'last', '0')
 return 1
 `)

@@ -53,6 +53,8 @@ export class PurgeStream implements PurgeStore {
   #began = false
   #saidAt = Number.NEGATIVE_INFINITY
   #saidPosition = -1
+  /** At the list of replicas. */
+  #lookedAt = Number.NEGATIVE_INFINITY
   #reading: Promise<void> | undefined
   readonly #wait: StreamWait
   readonly #replicas: ReplicaList
@@ -85,9 +87,18 @@ export class PurgeStream implements PurgeStore {
       const members = place === undefined ? undefined : await this.#replicas.members(this.#history, place)
       const all = members?.every(({ acts }) => acts) === true
       if (all || time.monotonic() >= until || this.#stopped)
-        return { members: members ?? [], complete: members !== undefined }
+        return { members: members ?? this.#unasked(), complete: members !== undefined }
       await this.#pause(EVERY)
     }
+  }
+
+  #unasked(): PurgeReach['members'] {
+    const { own } = this.#edges.others
+    return [{ name: own, acts: true }, ...this.others.map((name) => ({ name, acts: false }))]
+  }
+
+  get others(): readonly string[] {
+    return this.#replicas.remembered
   }
 
   async sharers(): Promise<readonly string[] | undefined> {
@@ -142,7 +153,11 @@ export class PurgeStream implements PurgeStore {
     if (this.#reading !== undefined && this.#reading !== before) return await this.#reading
     const reading = this.#readAll().then(
       () => this.#events.failure(undefined),
-      (error: unknown) => this.#events.failure(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => {
+        // What waits may be as dead, and nothing would tell.
+        this.#wait.restart()
+        this.#events.failure(error instanceof Error ? error.message : String(error))
+      },
     )
     this.#reading = reading
     await reading
@@ -160,6 +175,10 @@ export class PurgeStream implements PurgeStore {
       const page = pageOf(await this.#run(READ, args))
       if (this.#stopped) return
       if (says && this.#began) [this.#saidAt, this.#saidPosition] = [now, said]
+      if (this.#began && now - this.#lookedAt >= HEARTBEAT) {
+        this.#lookedAt = now
+        void this.#replicas.look(page.history)
+      }
       if (!(await this.#take(page))) continue
       // So that other threads read what they are told before it is overwritten.
       if (page.entries.length >= PAGE) await this.#pause(BETWEEN_PAGES)

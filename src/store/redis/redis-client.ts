@@ -5,9 +5,10 @@
  */
 import { Cluster } from 'ioredis'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
-import { type ReconnectPauses, reconnectPause } from '../reconnect.ts'
+import type { ReconnectPauses } from '../reconnect.ts'
 import { Circuit } from './circuit.ts'
-import { connect, type RedisConfig, type RedisConnection } from './connection.ts'
+import type { RedisConfig, RedisConnection } from './connection.ts'
+import { RedisDials } from './redis-dials.ts'
 import { RedisFault } from './redis-fault.ts'
 import type { RedisArgument, RedisScript } from './redis-script.ts'
 
@@ -31,6 +32,12 @@ export interface RedisClientBounds {
   readonly ofCommand?: readonly string[]
   /** Before a connection is made anew: at first, and at most. */
   readonly pauses?: ReconnectPauses
+  /**
+   * For an owner that waits for Redis rather than going on without it. A dial that is not answered for so long, and a
+   * connection on which so long nothing comes while calls wait, has another one dialled beside it; the first one that
+   * is answered is used. Of a cluster only dials: that some node of it answers says nothing of the one that is silent.
+   */
+  readonly overlap?: Milliseconds
 }
 
 const GREETING: Milliseconds = 2_000
@@ -51,14 +58,16 @@ interface Call {
   readonly until: Milliseconds
   /** `#received`, when it began. */
   readonly received: number
+  readonly connection: RedisConnection
   readonly reject: (fault: RedisFault) => void
   ended: boolean
 }
 
 export class RedisClient {
-  readonly #config: RedisConfig
   readonly #edges: RedisClientEdges
   readonly #bounds: RedisClientBounds
+  /** Of a connection that is silent; undefined: its deadline decides alone. */
+  readonly #overlap: Milliseconds | undefined
   readonly #circuit: Circuit
   #connection: RedisConnection | null = null
   /** Calls in the order in which they began, which is that of their deadlines; from `#first` on. */
@@ -69,10 +78,10 @@ export class RedisClient {
   /** Bytes of replies. */
   #received = 0
   #stopTimer: (() => void) | null = null
-  #stopPause: (() => void) | null = null
-  #corked = false
-  #attempts = 0
-  #turn = 0
+  #stopDoubt: (() => void) | null = null
+  readonly #dials: RedisDials
+  /** What this turn of the event loop sends goes over it, and is one write. */
+  #corked: RedisConnection | null = null
   #closed = false
   /** Told to the log once, until it changes, or is so for another reason. */
   #said: 'answers' | 'away' | null = null
@@ -83,11 +92,27 @@ export class RedisClient {
   #away = new RedisFault('away', 'Redis has not answered yet')
 
   constructor(config: RedisConfig, bounds: RedisClientBounds, edges: RedisClientEdges) {
-    this.#config = config
     this.#bounds = bounds
     this.#edges = edges
+    this.#overlap = config.mode === 'Cluster' ? undefined : bounds.overlap
     this.#circuit = new Circuit(bounds.inFlight, bounds.failures)
-    this.#open()
+    this.#dials = new RedisDials({
+      config,
+      time: edges.time,
+      random: edges.random,
+      greeting: bounds.greeting ?? GREETING,
+      pauses: bounds.pauses ?? PAUSES,
+      overlap: bounds.overlap,
+      answered: (connection) => this.#use(connection),
+      failed: (why) => this.#notReached(why),
+      received: (connection, bytes) => {
+        if (connection !== this.#connection) return
+        this.#received += bytes
+        // It is not silent.
+        this.#dials.stop()
+      },
+    })
+    this.#dials.begin('now')
   }
 
   /** Whether it is asked now. */
@@ -111,11 +136,12 @@ export class RedisClient {
       return Promise.reject(new RedisFault('full', `${this.#inFlight} calls of Redis are in flight`))
     return new Promise((resolve, reject) => {
       const until = this.#edges.time.monotonic() + this.#bounds.deadline
-      const call: Call = { until, received: this.#received, reject, ended: false }
+      const call: Call = { until, received: this.#received, connection, reject, ended: false }
       this.#calls.push(call)
       this.#inFlight++
       this.#unsettled++
       this.#arm()
+      if (this.#stopDoubt === null && this.#overlap !== undefined) this.#doubtAfter(this.#overlap)
       this.#cork(connection)
       evaluate(connection, script, keys, args).then(
         (reply) => {
@@ -129,7 +155,7 @@ export class RedisClient {
           if (!this.#end(call)) return
           const fault = faultOf(error)
           reject(fault)
-          if (!this.#isOfCommand(fault)) this.#failed(fault)
+          if (!this.#isOfCommand(fault)) this.#failed(call, fault)
         },
       )
     })
@@ -139,9 +165,11 @@ export class RedisClient {
     if (this.#closed) return
     this.#closed = true
     this.#circuit.open()
-    this.#stopPause?.()
+    this.#dials.stop()
     this.#stopTimer?.()
     this.#stopTimer = null
+    this.#stopDoubt?.()
+    this.#stopDoubt = null
     this.#drop()
     this.#expire(Number.POSITIVE_INFINITY)
   }
@@ -158,7 +186,9 @@ export class RedisClient {
     return kind === 'refused' && this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
   }
 
-  #failed(fault: RedisFault): void {
+  #failed({ connection }: Call, fault: RedisFault): void {
+    // Another one has taken its place.
+    if (connection !== this.#connection) return
     this.#lastError = fault.message
     if (this.#circuit.failed()) this.#reopen()
   }
@@ -194,7 +224,7 @@ export class RedisClient {
       this.#end(call)
       const fault = new RedisFault('timeout', `Redis did not reply within ${this.#bounds.deadline} ms`)
       call.reject(fault)
-      if (this.#received - call.received < BUSY) this.#failed(fault)
+      if (this.#received - call.received < BUSY) this.#failed(call, fault)
     }
     if (this.#first > 1_024) {
       this.#calls = calls.slice(this.#first)
@@ -202,53 +232,45 @@ export class RedisClient {
     }
   }
 
-  /** What this turn of the event loop sends is one write. */
+  /** Dials beside the connection when nothing has come over it since a call began that waits for so long. */
+  #doubtAfter(overlap: Milliseconds, pause = overlap): void {
+    const { time } = this.#edges
+    const { deadline } = this.#bounds
+    this.#stopDoubt = time.after(pause, () => {
+      // Where the thread itself was late, replies may lie in the socket.
+      this.#stopDoubt = time.nextTurn(() => {
+        this.#stopDoubt = null
+        const call = this.#calls.find(({ ended }, i) => i >= this.#first && !ended)
+        if (call === undefined || !this.#circuit.closed) return
+        const waited = time.monotonic() - (call.until - deadline)
+        if (waited >= overlap && this.#received === call.received) this.#dials.begin('now')
+        this.#doubtAfter(overlap, waited >= overlap ? overlap : Math.ceil(overlap - waited))
+      })
+    })
+  }
+
   #cork(connection: RedisConnection): void {
-    if (this.#corked || connection instanceof Cluster) return
+    if (this.#corked === connection || connection instanceof Cluster) return
     const { stream } = connection
-    this.#corked = true
+    this.#corked = connection
     stream.cork()
     this.#edges.time.nextTurn(() => {
-      this.#corked = false
+      if (this.#corked === connection) this.#corked = null
       stream.uncork()
     })
   }
 
-  #open(): void {
-    if (this.#closed) return
-    const connection = connect(this.#config, this.#turn++, (bytes) => {
-      this.#received += bytes
-    })
+  #use(connection: RedisConnection): void {
+    const before = this.#connection
     this.#connection = connection
-    const lost = (why: string): void => {
-      if (this.#connection !== connection) return
-      if (why !== '') this.#lastError = why
-      this.#reopen()
-    }
-    const stopGreeting = this.#edges.time.after(this.#bounds.greeting ?? GREETING, () => lost('it does not answer'))
+    before?.disconnect()
     connection.on('error', (error: Error) => {
       if (this.#connection === connection) this.#lastError = error.message
     })
     connection.on('end', () => {
-      stopGreeting()
-      lost('')
+      if (this.#connection === connection) this.#reopen()
     })
-    connection.once('ready', () => {
-      ping(connection).then(
-        () => {
-          stopGreeting()
-          if (this.#connection === connection) this.#welcome()
-        },
-        (error: unknown) => {
-          stopGreeting()
-          lost(faultOf(error).message)
-        },
-      )
-    })
-  }
-
-  #welcome(): void {
-    this.#attempts = 0
+    this.#dials.succeeded()
     this.#circuit.close()
     this.#reasons.clear()
     // It would be told as the reason of the next time.
@@ -256,19 +278,25 @@ export class RedisClient {
     this.#say('answers', 'Redis answers')
   }
 
+  /** While there is a connection, another one beside it says nothing of it. */
+  #notReached(why: string): void {
+    if (this.#connection !== null) return
+    if (why !== '') this.#lastError = why
+    this.#tellAway()
+  }
+
   /** Lets go of the connection, and of all that waits in it, and tries anew after a pause. */
   #reopen(): void {
     this.#circuit.open()
-    this.#away = new RedisFault('away', this.#awayMessage())
     this.#drop()
-    if (this.#closed || this.#stopPause !== null) return
+    if (this.#closed) return
+    this.#dials.begin('later')
+    this.#tellAway()
+  }
+
+  #tellAway(): void {
+    this.#away = new RedisFault('away', this.#awayMessage())
     this.#say('away', this.#awayMessage())
-    const { time, random } = this.#edges
-    const pause = reconnectPause(this.#attempts++, this.#bounds.pauses ?? PAUSES, random)
-    this.#stopPause = time.after(pause, () => {
-      this.#stopPause = null
-      this.#open()
-    })
   }
 
   #drop(): void {
@@ -307,14 +335,6 @@ async function evaluate(
     if (bytes) return connection.callBuffer('EVAL', source, keys.length, ...keys, ...args)
     return connection.eval(source, keys.length, ...keys, ...args)
   }
-}
-
-async function ping(connection: RedisConnection): Promise<void> {
-  await connection.ping()
-  // A master that became a replica answers, and refuses every write.
-  if (connection instanceof Cluster) return
-  const [role] = await connection.role().catch(() => ['unknown'])
-  if (role === 'slave') throw new Error('it is a replica')
 }
 
 /** Names of errors that a reply begins with; those are of the command, and the connection is well. */

@@ -7,6 +7,7 @@ import { type CacheRoomOptions, type CacheSettings, Caches } from '../../../src/
 import { createMetrics } from '../../../src/shared-memory/metrics.ts'
 import { MetricsReader } from '../../../src/shared-memory/metrics-reader.ts'
 import { PurgeLog } from '../../../src/shared-memory/purge-log.ts'
+import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
 import { aloneAs } from '../../../src/store/purge-store.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
@@ -34,10 +35,12 @@ export async function takes(rig: ReplicaRig, others: readonly ReplicaRig[], path
   return took
 }
 
-export const redisAt = (address: string): CacheSettings => ({
-  redis: { mode: 'Single', addresses: [address], keyPrefix: 'hg' },
+export const redisBy = (location: Omit<RedisLocation, 'keyPrefix'>): CacheSettings => ({
+  redis: { ...location, keyPrefix: 'hg' },
   stateDirectory: undefined,
 })
+
+export const redisAt = (address: string): CacheSettings => redisBy({ mode: 'Single', addresses: [address] })
 
 export function replicaRig(name: string, settings: CacheSettings, more: Partial<CacheRoomOptions> = {}): ReplicaRig {
   const log = new PurgeLog(PurgeLog.allocate(2), 2)

@@ -51,6 +51,20 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
     assert.ok(quick(took) < 100, `${took} ms`)
   })
 
+  it('dials without waiting for what a network has swallowed, and acts as soon as it is back', async (t) => {
+    const { proxy, a, b } = await two()
+    const took: number[] = []
+    for (let i = 0; i < 8; i++) {
+      proxy.swallow()
+      await sleep(500 + i * 120)
+      proxy.pass()
+      took.push(await takes(a, [b], `/swallowed-${i}`))
+      await sleep(200)
+    }
+    t.diagnostic(`first purge behind packets that were swallowed: ${took.map((ms) => ms.toFixed(0)).join(' ')} ms`)
+    assert.ok(quick(took) < 200, `${took} ms`)
+  })
+
   it('is told as missing where nothing tells it that the connection is dead, and acts soon after it is not', async (t) => {
     const { proxy, a, b } = await two()
     const since = b.log.last

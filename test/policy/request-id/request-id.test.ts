@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Fields } from '../../../src/message/fields.ts'
-import { makeRequestId, requestIdOf } from '../../../src/policy/request-id/request-id.ts'
+import { fillRequestId, ID_LENGTH, makeRequestId, requestIdOf } from '../../../src/policy/request-id/request-id.ts'
 import { seeded } from '../../suite/balancer.ts'
 
 function sent(...ids: string[]): Fields {
@@ -23,6 +23,14 @@ describe('a request id', () => {
       makeRequestId(() => 1 - 2 ** -53),
       'z'.repeat(20),
     )
+  })
+
+  it('is the same as text and as bytes', () => {
+    const bytes = new Uint8Array(ID_LENGTH)
+    for (let seed = 0; seed < 1_000; seed++) {
+      fillRequestId(seeded(seed), bytes)
+      assert.equal(Buffer.from(bytes).toString(), makeRequestId(seeded(seed)))
+    }
   })
 
   it('differs from all others', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ContentChange } from '../../../src/policy/contents.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import { Circuit } from '../../../src/store/redis/circuit.ts'
@@ -9,12 +10,14 @@ import type { RedisConfig } from '../../../src/store/redis/connection.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { RedisClient, type RedisClientBounds } from '../../../src/store/redis/redis-client.ts'
 import { RedisFault } from '../../../src/store/redis/redis-fault.ts'
+import { RedisNames } from '../../../src/store/redis/redis-names.ts'
 import { RedisScript } from '../../../src/store/redis/redis-script.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
-import { suiteScope } from '../../feature/harness.ts'
+import { eventually, suiteScope } from '../../feature/harness.ts'
 import { TestAuthority } from '../../lib/certificates.ts'
 import { FaultyWay } from '../../lib/faulty-way.ts'
 import { NO_REDIS, RedisServer, type RedisServerOptions } from '../../lib/redis-server.ts'
+import { TcpProxy } from '../../lib/tcp-proxy.ts'
 
 const COUNT = new RedisScript(`return redis.call('INCRBY', KEYS[1], ARGV[1])`)
 const LARGE = new RedisScript(`return string.rep('x', ARGV[1])`)
@@ -169,6 +172,51 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
     await clear.until('away')
     for (const { states } of [good, wrong, stranger, clear]) assert.doesNotMatch(states.join(), /open-/)
     assert.match(wrong.states[0]!, /WRONGPASS|NOAUTH/)
+  })
+
+  it('dials beside a connection or a dial over which nothing comes, and takes the first that is answered', async () => {
+    const server = await serverOf()
+    const way = await TcpProxy.start(server.port)
+    scope.after(() => way.stop())
+    const [host, port] = way.address.split(':') as [string, string]
+    // Without it the deadline of the call, and that of the greeting, would be waited for.
+    const bounds = { ...BOUNDS, deadline: 60_000, greeting: 60_000, overlap: 50 }
+    way.swallow()
+    const { client, states, until } = clientOf(single({ host, port: Number(port) }), bounds)
+    await eventually(() => assert.ok(way.connections > 1))
+    way.pass()
+    await until('answers')
+    for (let i = 0; i < 3; i++) {
+      way.swallow()
+      const lost = kindOf(client.run(COUNT, ['a'], [1]))
+      await pause(200)
+      way.pass()
+      // What was sent over the one that is left may run.
+      assert.equal(await lost, 'broken')
+      assert.match(await kindOf(client.run(COUNT, ['b'], [1])), /^reply/)
+    }
+    assert.deepEqual(states, ['answers Redis answers'])
+    // One that answers late is not left, and none stays beside it.
+    const bytes = 'return string.rep("x", 32)'
+    server.pause()
+    const late = kindOf(client.run(new RedisScript(bytes), [], []))
+    await pause(300)
+    server.resume()
+    assert.match(await late, /^reply|^broken/)
+    await eventually(() => assert.equal(way.connections, 1))
+  })
+
+  it('is reached by a name', async () => {
+    const server = await serverOf()
+    const { until } = clientOf(single({ host: 'localhost', port: server.port }), { ...BOUNDS, overlap: 50 })
+    await until('answers')
+    const names = new RedisNames(['localhost', '127.0.0.1'], systemTimers)
+    assert.equal(names.known, false)
+    const asked = names.resolve()
+    assert.equal(names.resolve(), asked, 'one question at a time')
+    await asked
+    assert.equal(names.known, true)
+    assert.equal(new RedisNames(['127.0.0.1', '::1'], systemTimers).known, true, 'nothing to be asked')
   })
 
   it('gives up a server that accepts and says nothing', async () => {
