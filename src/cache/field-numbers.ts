@@ -24,7 +24,8 @@ export class FieldNumbers {
     this.#numbers = numbers
     this.#longest = Math.max(...[...numbers.keys()].map((name) => name.length))
     const table: (Known[] | undefined)[] = Array.from({ length: placeOf(this.#longest + 1, 0) }, () => undefined)
-    for (const [name, number] of numbers) (table[placeOf(name.length, name.charCodeAt(0))] ??= []).push({ name, number })
+    for (const [name, number] of numbers)
+      (table[placeOf(name.length, name.charCodeAt(0))] ??= []).push({ name, number })
     this.#known = table
   }
 

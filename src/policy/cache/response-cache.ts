@@ -1,11 +1,10 @@
 /** The way in: what is stored for a request, or who fetches it. */
-import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
+import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
 import type { EntryKey, Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
@@ -13,10 +12,21 @@ import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
+import { reasonAlone } from './alone.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
-import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, keyCopy, MAX_ROUNDS, placeOf } from './claims.ts'
+import {
+  type Asking,
+  askingOf,
+  type Claim,
+  claimFor,
+  claimOf,
+  followOf,
+  keyCopy,
+  MAX_ROUNDS,
+  placeOf,
+} from './claims.ts'
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
@@ -197,7 +207,7 @@ export class ResponseCache {
 
   #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
     const result = resultOf(found, why)
-    const alone = this.#reasonAlone(asking, found, why)
+    const alone = reasonAlone(asking, found, why, this.#requests)
     if (alone !== null) {
       claim?.fill.withdraw()
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
@@ -258,25 +268,6 @@ export class ResponseCache {
   #again(asking: Asking): Decision {
     this.#cache.memory.leave()
     return this.#look(asking)
-  }
-
-  /** Why a request neither waits for another one nor lets others wait. */
-  #reasonAlone(
-    asking: Asking,
-    { state, numbers, entry, part }: Lookup,
-    why: ReuseReason,
-  ): { readonly result?: CacheResult; readonly stores: boolean } | null {
-    const { x, directives, content, round, failed } = asking
-    if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
-    if (x.method === 'HEAD') return { stores: false }
-    if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
-    if (state === 'uncacheable') return { stores: true }
-    if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
-    // What each request has to ask the origin for is fetched for one alone.
-    if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    if (why === 'RequestNoCache') return { stores: true }
-    asking.storing ??= this.#requests.storing(x, content)
-    return entry === null && !mayCollapse(asking.storing) ? { stores: true } : null
   }
 
   /** The request goes to the origin. */
