@@ -135,7 +135,7 @@ function useHost(host: string): void {
   lastHost.url = begunWith('url', host)
 }
 
-/** Writes the labels of {@link lastHost} with a path, and of its {@link urlText}: in one pass, as both have the path. */
+/** Writes the labels of {@link lastHost} with a path, and of its {@link urlText}: in one pass over the path. */
 function writePlace(into: Float64Array, path: string, query: string | undefined): void {
   let [x, y, u, v] = [lastHost.path.a, lastHost.path.b, lastHost.url.a, lastHost.url.b]
   for (let i = 0; i < path.length; i++) {

@@ -6,6 +6,8 @@
  * What surrounds the spans in the bytes is the codec's own: the message knows it by the {@link FieldLayout} alone.
  */
 
+import { isFieldName } from './field-name.ts'
+
 /**
  * Names the form in which a codec keeps whole sections of fields in bytes. A writer that knows the layout copies runs
  * of them as they are; any other goes from field to field.
@@ -372,19 +374,7 @@ export class Fields {
   }
 }
 
-const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Names that were found good: the same few are added to message after message. */
-const KNOWN_NAMES = new Set<string>()
-const MAX_KNOWN_NAMES = 512
-
-function isFieldName(name: string): boolean {
-  if (KNOWN_NAMES.has(name)) return true
-  if (!FIELD_NAME.test(name)) return false
-  if (KNOWN_NAMES.size < MAX_KNOWN_NAMES) KNOWN_NAMES.add(name)
-  return true
-}
 
 /** RFC 9110 §5.5, as Latin-1 characters. */
 export function isFieldValue(value: string): boolean {
