@@ -63,6 +63,8 @@ export interface GivenUp {
 
 /** Of a line; 64 records of the greatest size. */
 const MAX_LINE = 1_024 * 1_024
+/** Bytes that wait for the other side to read them. */
+const MAX_UNREAD = 2 * MAX_LINE
 const NEWLINE = 10
 const MAX_WHY = 512
 
@@ -103,7 +105,10 @@ export class PeerWire {
   send(message: PeerMessage): boolean {
     const line = JSON.stringify(message)
     if (Buffer.byteLength(line) >= MAX_LINE) return false
-    if (!this.#closed) this.#socket.write(`${line}\n`)
+    if (this.#closed) return true
+    this.#socket.write(`${line}\n`)
+    // Who does not read what it has asked for is not waited for.
+    if (this.#socket.writableLength > MAX_UNREAD) this.close()
     return true
   }
 
