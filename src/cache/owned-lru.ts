@@ -108,6 +108,17 @@ export class OwnedLru<Value> {
     if (owned.entries.size === 0) this.#owners.delete(owner)
   }
 
+  /**
+   * Forgets the entry that a full map would.
+   *
+   * @returns its bytes; 0: there is none
+   */
+  evict(): number {
+    const before = this.#bytes
+    if (this.#entries > 0) this.#evict('')
+    return before - this.#bytes
+  }
+
   /** Forgets entries whose time is over. @param limit entries that are looked at */
   sweep(limit: number): void {
     const now = this.#clock.monotonic()

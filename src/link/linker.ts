@@ -56,12 +56,14 @@ export class Linker {
       const policies = yield* this.#linkPolicies(update, fresh)
       const hostTls: (HostTls | null)[] = update.full ? [] : (before?.tables.hostTls.slice() ?? [])
       for (const { index, tls } of update.hostTls) hostTls[index] = tls
+      fillHoles(hostTls)
       const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns, hostTls)
       for (const _ of tables.prepare()) yield
       // In one turn with the commit, after all that may fail: no request finds some of the Backends changed.
       const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
       for (const { index, backend, slot } of update.backends)
         backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
+      fillHoles(backends)
       const sessions = policies.some((policy) => policy?.chain?.sessions === true)
       const unsafeListeners = policies.some((policy) => policy !== null && policy.unsafeListener !== null)
       linked = { generation: update.generation, tables, policies, backends, sessions, unsafeListeners }
@@ -95,6 +97,7 @@ export class Linker {
       if (linked !== null && kept === null) fresh.push(linked)
       yield
     }
+    fillHoles(policies)
     return policies
   }
 
@@ -120,4 +123,9 @@ export class Linker {
     const policies = new Set(linked.policies)
     for (const policy of before.policies) if (policy !== null && !policies.has(policy)) policy.retire()
   }
+}
+
+/** A full update names what there is: where something went before, an index has nothing. */
+function fillHoles<T>(all: (T | null)[]): void {
+  for (let i = 0; i < all.length; i++) all[i] ??= null
 }

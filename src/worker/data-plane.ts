@@ -158,6 +158,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     contents,
     ask: (id, request) => edges.send({ type: 'grants', id, request }),
     problem: (message) => edges.send({ type: 'problem', message }),
+    recovered: (message) => edges.send({ type: 'recovered', message }),
   })
   let guard: DialGuard | undefined
   const sessionKeys = new SessionKeys(contents)

@@ -16,6 +16,8 @@ export interface WorkerGrantStoresEdges {
   ask(id: number, request: GrantRequest): void
   /** Redis cannot be asked, for the log. */
   problem(message: string): void
+  /** It can again. */
+  recovered(message: string): void
 }
 
 /** A client waits for its token, so longer than a request that is only counted; 16 calls are under way at a time. */
@@ -67,9 +69,13 @@ export class WorkerGrantStores implements GrantStores {
   }
 
   #openRedis(settings: NonNullable<WorkerSettings['redis']>): RedisOfGrants {
-    const { clock, random, contents, problem } = this.#edges
+    const { clock, random, contents, problem, recovered } = this.#edges
+    let away = false
     const report = (level: 'info' | 'warn', message: string): void => {
-      if (level === 'warn') problem(`the store of token issuers: ${message}`)
+      const text = `the store of token issuers: ${message}`
+      if (level === 'warn') problem(text)
+      else if (away) recovered(text)
+      away = level === 'warn'
     }
     const access = new RedisAccess(REDIS_BOUNDS, { contents, time: clock, random, report })
     access.use(settings)

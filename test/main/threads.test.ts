@@ -54,6 +54,46 @@ describe('a worker that dies', () => {
       })
     })
 
+  it('is replaced by one that takes all later changes, also where rules and Backends went before', async (t) => {
+    const echo = await echoBackend(t)
+    const own = (name: string, version: string): string =>
+      backend(name, [echo.port]) +
+      route(
+        name,
+        [`${name}.example`],
+        [
+          {
+            name: 'all',
+            backendRefs: [{ name }],
+            policies: { responseHeaders: { set: [{ name: 'x-version', value: `${name} ${version}` }] } },
+          },
+        ],
+      )
+    const gateway = await start(t, { 'a.yaml': own('one', '1') + own('two', '1') + own('three', '1') }, { workers: 1 })
+    const shows = (name: string, version: string): Promise<void> =>
+      eventually(async () => {
+        const { header } = await request(gateway.port, { host: `${name}.example` })
+        assert.equal(header('x-version'), `${name} ${version}`)
+      })
+    const change = (text: string): Promise<void> => writeFile(join(gateway.folder, 'a.yaml'), text)
+    await shows('three', '1')
+    // The first and the second of what the tables refer to are gone.
+    await change(own('three', '2'))
+    await shows('three', '2')
+    gateway.fault({ thread: 0, how: 'exit' })
+    await gateway.logged(/^worker 0 exited/)
+    await shows('three', '2')
+    await change(own('three', '3') + own('four', '3'))
+    await shows('three', '3')
+    await change(own('three', '4') + own('four', '4') + own('five', '4'))
+    await shows('five', '4')
+    await shows('three', '4')
+    assert.deepEqual(
+      gateway.log.filter(({ message }) => message.includes('cannot be used')),
+      [],
+    )
+  })
+
   it('has its shared counts reset, so that limits stay available', async (t) => {
     const echo = await echoBackend(t)
     const manifests = {

@@ -20,7 +20,7 @@ it('says the key, the verdict and why, and changes nothing', () => {
   const filter = cache.create(planCache(value)!, deps, PLAIN)!
   const french = { 'accept-language': 'fr' }
   const key =
-    'GET http://shop.example.com/a?q=1; namespace shop; route shop/shop; rule api; policy X; header:accept-language="fr"'
+    'GET http://shop.example.com/a?q=1; namespace shop; route shop/shop; rule api; policy X; backend shop/up; header:accept-language="fr"'
   const keyOf = (explanation: ReturnType<typeof explain>) =>
     explanation?.cache?.key?.replace(/policy [^;]+;/, 'policy X;')
   const missing = explain(filter, {}, french)

@@ -77,7 +77,7 @@ function open(
     stateDirectory,
     maxBytes,
     clock,
-    failure: (message) => failures.push(message),
+    failure: (message) => failures.push(message?.message),
     unread: (message) => failures.push(message),
   })
   while (store.step());
@@ -385,7 +385,7 @@ describe('the thread of the files', () => {
         return super.run(call)
       }
     }
-    const fault = (message: string | undefined): void => assert.fail(message)
+    const fault = (message: unknown): void => assert.fail(String(message))
     const options = { stateDirectory: folderOf(), maxFiles: 100, maxBytes: MIB, failure: fault, unread: fault }
     const store = new SlowStore({ ...options, clock: systemTimers })
     while (store.step());
@@ -407,6 +407,14 @@ describe('the thread of the files', () => {
     assert.ok(done.length < 20, `${done.length} calls before it`)
     await Promise.all(many)
     assert.equal(done.length, 61)
+  })
+
+  it('is asked on by others where many calls of one namespace are late together', async () => {
+    const { records } = slow(4, 100)
+    const late = Array.from({ length: 60 }, () => records.find('many', 'root', null).catch(({ reason }) => reason))
+    const reasons = await Promise.all(late)
+    assert.ok(reasons.filter((reason) => reason === 'timeout').length > 5, reasons.join())
+    await records.find('one', 'root', null)
   })
 
   it('does nothing that nobody waits for, except what removes', async () => {

@@ -5,6 +5,7 @@ import { contentId } from '../../src/policy/contents.ts'
 import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { WorkerGrantStores } from '../../src/worker/grant-stores.ts'
+import { eventually } from '../feature/harness.ts'
 import { NO_REDIS, RedisServer } from '../lib/redis-server.ts'
 import { DAY, GRANT, newFamily, OWNER } from '../suite/grant-store.ts'
 
@@ -35,6 +36,7 @@ describe('the stores of a worker', { skip: NO_REDIS }, () => {
       ...{ clock: systemTimers, random: Math.random, contents: { get: (id) => contents.get(id) } },
       ask: (_id, request) => asked.push(request),
       problem: (message) => problems.push(message),
+      recovered: (message) => problems.push(`recovered: ${message}`),
     })
     open.push(stores)
     const secret = { username: 'u', password: PASSWORD, sentinelUsername: 'a', sentinelPassword: 'b' }
@@ -68,6 +70,26 @@ describe('the stores of a worker', { skip: NO_REDIS }, () => {
     assert.equal(worker('Redis', false).stores.store(undefined), undefined)
     assert.equal(worker(null, false).stores.store(undefined), undefined)
     assert.equal(worker(null, false).stores.store('Redis'), undefined)
+  })
+
+  it('say that Redis is away, and that it is back', async () => {
+    const own = await RedisServer.start()
+    try {
+      const { stores, problems } = worker('Redis')
+      stores.use({ grantStore: 'Redis', redis: { mode: 'Single', addresses: [own.address], keyPrefix: 'hg' } })
+      await until(() => stores.store(undefined)!.find(OWNER, 'f'))
+      const before = problems.length
+      await own.kill()
+      await eventually(() =>
+        assert.match(problems.slice(before).join(), /^the store of token issuers: redis .* cannot/),
+      )
+      await own.run()
+      await eventually(() =>
+        assert.match(problems.at(-1) ?? '', /^recovered: the store of token issuers: redis \S+ Redis answers$/),
+      )
+    } finally {
+      await own.stop()
+    }
   })
 
   it('fail while the password is not there, and work once it is', async () => {

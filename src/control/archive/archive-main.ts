@@ -1,5 +1,6 @@
 /** Entry of the thread that owns the files of the cache: so a slow disk holds up neither requests nor the pool. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { DiskMessage } from '../../store/archive/disk-report.ts'
 import { FileServer } from '../../store/archive/file-server.ts'
 import { FileStore } from '../../store/archive/file-store.ts'
 import { systemTimers } from '../../thread/system-timers.ts'
@@ -18,7 +19,7 @@ export interface ArchiveWorker {
 }
 
 /** To control, for the log: what keeps files from being written (undefined: nothing any more), or from being read. */
-export type ArchiveFailure = { readonly failure: string | undefined } | { readonly unread: string }
+export type ArchiveFailure = { readonly failure: DiskMessage | undefined } | { readonly unread: string }
 
 const { stateDirectory, maxBytes, maxFiles } = workerData as ArchiveData
 const control = parentPort!

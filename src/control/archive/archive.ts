@@ -98,5 +98,7 @@ function messageOf(said: ArchiveFailure): string {
   if ('unread' in said) return `a file of the cache cannot be read: ${said.unread}`
   const { failure } = said
   if (failure === undefined) return 'the files of the cache are written again'
-  return `no response is kept in files of the cache: ${failure}`
+  if (failure.makesRoom)
+    return `files of the cache are removed to make room for others of it, those first that were not asked for longest: ${failure.message}`
+  return `no response is kept in files of the cache: ${failure.message}`
 }

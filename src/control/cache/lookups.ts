@@ -56,6 +56,7 @@ export async function answerLookup(
     const made = purgeRecords(namespace, question.names)
     if ('fault' in made) return { ok: false, why: made.fault }
     records.push(...made)
+    if (records.length > MAX_RECORDS) return { ok: false, why: 'it is asked for too many names at once' }
   }
   const found = await find(records)
   return 'why' in found ? { ok: false, why: found.why } : { ok: true, body: cut(found.answer, question.bytes) }
@@ -78,6 +79,8 @@ function cut({ items, complete }: Found, bytes: number): Found {
 }
 
 const MAX_NAMESPACES = 10_000
+/** Names in namespaces, of one question. */
+const MAX_RECORDS = 8_192
 const MAX_ITEMS = 1_000
 const MAX_NAME = 8_192
 

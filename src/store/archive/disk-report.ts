@@ -11,23 +11,40 @@ const IN_ITS_PLACE: ReadonlySet<string | undefined> = new Set(['EISDIR', 'ENOTEM
 const NO_ROOM: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 const NO_WRITER: ReadonlySet<string | undefined> = new Set(['EROFS', 'EACCES', 'EPERM'])
 
+/** Whether others that go make room for it. */
+export const isNoRoom = (error: unknown): boolean => {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
+/** What is said of writing, the better first. */
+const STATES = ['written', 'makes-room', 'refused'] as const
+type State = (typeof STATES)[number]
+
+export interface DiskMessage {
+  /** Responses are kept, and others go for them that were not asked for longest. */
+  readonly makesRoom: boolean
+  /** Why, and what to do about it. */
+  readonly message: string
+}
+
 export class DiskReport {
   readonly #path: string
-  readonly #tell: (message: string | undefined) => void
+  readonly #tell: (message: DiskMessage | undefined) => void
   readonly #unread: (message: string) => void
   readonly #monotonic: () => Milliseconds
-  #failed = false
+  #state: State = 'written'
   #lastFailure: Milliseconds = 0
   #readTold = Number.NEGATIVE_INFINITY
 
   /**
    * @param path of the folder
-   * @param tell gets what keeps responses from being written; undefined: nothing does any more
+   * @param failure gets what keeps responses, or some of them, from being kept; undefined: nothing does any more
    * @param unread gets why one that was there cannot be read
    */
   constructor(
     path: string,
-    { failure, unread }: { failure(message: string | undefined): void; unread(message: string): void },
+    { failure, unread }: { failure(message: DiskMessage | undefined): void; unread(message: string): void },
     monotonic: () => Milliseconds,
   ) {
     this.#path = path
@@ -37,23 +54,32 @@ export class DiskReport {
   }
 
   written(): void {
-    if (!this.#failed || this.#monotonic() - this.#lastFailure < CALM) return
-    this.#failed = false
+    if (this.#state === 'written' || this.#monotonic() - this.#lastFailure < CALM) return
+    this.#state = 'written'
     this.#tell(undefined)
   }
 
   /** @returns in a word whether there is no room, or something else is wrong */
   notWritten(error: unknown): 'refused' | 'broken' {
     const { code } = error as NodeJS.ErrnoException
-    if (!IN_ITS_PLACE.has(code)) this.#fails(textOf(error, this.#path))
+    if (!IN_ITS_PLACE.has(code)) this.#fails('refused', textOf(error, this.#path))
     return NO_ROOM.has(code) || NO_WRITER.has(code) ? 'refused' : 'broken'
   }
 
-  /** @param reserved bytes that the cache leaves to others, of which some are taken */
-  scarce(reserved: number): void {
+  /**
+   * @param reserved bytes that the cache leaves to others, of which some are taken
+   * @param makesRoom others of its files go for what is written
+   */
+  scarce(reserved: number, makesRoom: boolean): void {
     this.#fails(
+      makesRoom ? 'makes-room' : 'refused',
       `the disk of ${this.#path} has less than ${inMiB(reserved)} MiB left, which it leaves to others; ${MAKE_ROOM}`,
     )
+  }
+
+  /** Others of its files went for what is written. */
+  madeRoom(error: unknown): void {
+    this.#fails('makes-room', textOf(error, this.#path))
   }
 
   notRead(error: unknown): void {
@@ -63,11 +89,12 @@ export class DiskReport {
     this.#unread(textOf(error, this.#path))
   }
 
-  #fails(message: string): void {
+  /** Said once, and once more where it gets worse. */
+  #fails(state: 'makes-room' | 'refused', message: string): void {
     this.#lastFailure = this.#monotonic()
-    if (this.#failed) return
-    this.#failed = true
-    this.#tell(message)
+    if (STATES.indexOf(state) <= STATES.indexOf(this.#state)) return
+    this.#state = state
+    this.#tell({ makesRoom: state === 'makes-room', message })
   }
 }
 
@@ -77,6 +104,7 @@ const MAKE_ROOM = 'make room there, or lower cache.files of the settings'
 
 function textOf(error: unknown, path: string): string {
   const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'EDQUOT') return `the quota of the user of this process is used up on the disk of ${path}; ${MAKE_ROOM}`
   if (NO_ROOM.has(code)) return `the disk of ${path} is full; ${MAKE_ROOM}`
   if (code === 'EROFS') return `the file system of ${path} is read-only; mount it so that it can be written`
   if (code === 'EACCES' || code === 'EPERM')

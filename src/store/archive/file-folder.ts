@@ -13,6 +13,7 @@ import {
   readdirSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   writeSync,
@@ -127,6 +128,15 @@ export class FileFolder {
       return true
     } catch {
       return false
+    }
+  }
+
+  /** The subfolder of a file, where it was the last one: it takes of the disk as much as a file. */
+  removeSubfolder(name: string): void {
+    try {
+      rmdirSync(join(this.path, subfolderOf(name)))
+    } catch {
+      // There are others in it.
     }
   }
 

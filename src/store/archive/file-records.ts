@@ -28,7 +28,7 @@ interface Call {
 const MAX_CALLS = 128
 /** Between two times that it asks for the thread. */
 const ASK_PAUSE: Milliseconds = 1_000
-/** In a row, without an answer between them. */
+/** In a row, with no answer since each of them began: many calls of one namespace that are late together are none. */
 const FAILURES = 5
 
 const ABSENT = new RecordFault('absent', 'there are no files: they need folder mode and a state directory')
@@ -44,6 +44,8 @@ export class FileRecords implements Records {
   #asked = Number.NEGATIVE_INFINITY
   #serial = 0
   #failures = 0
+  /** That have come. */
+  #answers = 0
 
   constructor(options: FileRecordsOptions) {
     this.#options = options
@@ -117,10 +119,11 @@ export class FileRecords implements Records {
     if (this.#failures >= FAILURES) return Promise.reject(AWAY)
     if (this.#places.taken >= MAX_CALLS || !this.#places.take(call.owner)) return Promise.reject(FULL)
     const id = this.#serial++
+    const answers = this.#answers
     return new Promise<unknown>((resolve, reject) => {
       const cancel = this.#options.time.after(within, () => {
         this.#calls.delete(id)
-        this.#failures++
+        if (this.#answers === answers) this.#failures++
         reject(new RecordFault('timeout', `the files of the archive did not answer within ${within} ms`))
       })
       this.#calls.set(id, { resolve, reject, cancel })
@@ -143,6 +146,7 @@ export class FileRecords implements Records {
   #answered(reply: FileReply): void {
     // Also one that comes too late says that it answers again.
     this.#failures = 0
+    this.#answers++
     const call = this.#calls.get(reply.id)
     if (call === undefined) return
     this.#calls.delete(reply.id)

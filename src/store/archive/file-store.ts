@@ -2,18 +2,15 @@
  * The records of the archive in files, as the one thread has them that owns the folder: which there are, in the order
  * of their last use and by namespace, within a number of bytes. It outlives the process: what is there at the start is
  * taken over, in slices, and nothing is written before that is done.
- *
- * ```
- * magic 4 · until 8 · length of the namespace 1 · namespace │ record
- * ```
  */
 import { randomUUID } from 'node:crypto'
 import { OwnedLru } from '../../cache/owned-lru.ts'
 import { MAX_HEAD_BYTES, TICKET_LIFE } from '../../cache/response-archive.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
-import { DiskReport } from './disk-report.ts'
+import { type DiskMessage, DiskReport, isNoRoom } from './disk-report.ts'
 import type { FileCall, FileFound, FileStamp } from './file-calls.ts'
 import { diskBytes, FileFolder, isTemporary } from './file-folder.ts'
+import { headerBytes, headerOf, MAX_OWNER_BYTES, OWNER_AT } from './file-header.ts'
 import { PIECES_AT, PREFIX_BYTES, RecordFault, TOKEN_AT, TOKEN_BYTES } from './records.ts'
 import { PIECE_BYTES, TAG_BYTES } from './sealed-record.ts'
 
@@ -25,15 +22,11 @@ export interface FileStoreOptions {
   readonly maxFiles: number
   readonly clock: Clock
   /** The disk takes nothing, or does again (undefined); for the log. */
-  readonly failure: (message: string | undefined) => void
+  readonly failure: (message: DiskMessage | undefined) => void
   /** A file that was there cannot be read; for the log, now and then. */
   readonly unread: (message: string) => void
 }
 
-const MAGIC = Buffer.from('HGC1')
-const UNTIL_AT = 4
-const OWNER_AT = 13
-const MAX_OWNER_BYTES = 255
 const SEALED_PIECE = PIECE_BYTES + TAG_BYTES
 /** A record has its head and the first piece. */
 const MAX_RECORD_BYTES = OWNER_AT + MAX_OWNER_BYTES + MAX_HEAD_BYTES + SEALED_PIECE + 1_024
@@ -43,6 +36,10 @@ const RETIRED: Milliseconds = 60_000
 const ABANDONED: Milliseconds = 600_000
 /** Between two looks at how much of the disk is free. */
 const LOOK_PAUSE: Milliseconds = 1_000
+/** Files that a write removes at most, to make room for itself on a disk that has none. */
+const MAX_EVICTED = 32
+/** Of a write that the disk refuses, each behind the removal of others. */
+const TRIES = 3
 /** Removals that are remembered one by one. */
 const MAX_GONE = 65_536
 
@@ -59,8 +56,12 @@ export class FileStore {
   #removals = 0
   readonly #report: DiskReport
   #scan: Iterator<void> | null
-  /** Whether the disk has room, and when that was looked at. */
-  #hasRoom = true
+  /** Bytes that the disk lacks to what is left to others, by the last look and what was written since. */
+  #lacking = 0
+  /** Of the disk, for others. */
+  #reserved = 0
+  /** Files go because the disk has no room. */
+  #makesRoom = false
   #looked = Number.NEGATIVE_INFINITY
 
   /** @throws what keeps the folder from being used */
@@ -70,7 +71,7 @@ export class FileStore {
     this.#report = new DiskReport(this.#folder.path, options, () => options.clock.monotonic())
     this.#leastBytes = options.maxBytes / options.maxFiles
     const clock = { monotonic: () => options.clock.wall() }
-    this.#files = new OwnedLru(options.maxBytes, clock, (name) => void this.#folder.remove(name))
+    this.#files = new OwnedLru(options.maxBytes, clock, (name) => this.#dropped(name))
     this.#scan = this.#takeOver()
   }
 
@@ -194,9 +195,8 @@ export class FileStore {
     record: Uint8Array,
     ttl: Milliseconds,
   ): void {
-    this.#needRoom()
     const header = headerBytes(owner, this.#options.clock.wall() + ttl)
-    this.#folder.write(name, [header, record])
+    this.#write(header.length + record.length, () => this.#folder.write(name, [header, record]))
     this.#count(owner, name, header.length + record.length, ttl)
     if (there !== null && hasPieces(there)) this.#count(owner, piecesOf(root, there), undefined, RETIRED)
     if (hasPieces(record)) this.#count(owner, piecesOf(root, record), undefined, ttl + RETIRED)
@@ -260,8 +260,11 @@ export class FileStore {
     // Room is made before the disk is asked for it.
     if (!this.#count(call.owner, name, at + call.bytes.length, call.ttl + RETIRED))
       throw new RecordFault('refused', 'it has no room')
-    this.#needRoom()
-    this.#folder.writeAt(name, at, call.bytes)
+    this.#write(call.bytes.length, () => {
+      if (this.#files.get(call.owner, name) === undefined)
+        throw new RecordFault('refused', 'it was dropped to make room')
+      this.#folder.writeAt(name, at, call.bytes)
+    })
   }
 
   #takes(owner: string): boolean {
@@ -313,16 +316,56 @@ export class FileStore {
     if (written !== undefined && this.#options.clock.wall() - written > ABANDONED) this.#folder.remove(name)
   }
 
-  /** The state directory has other files that matter more, and the disk may have others' as well. */
-  #needRoom(): void {
+  /** Where the disk has no room, what was not asked for longest goes first. @throws what it says to the last try */
+  #write(bytes: number, write: () => void): void {
+    this.#needRoom(diskBytes(bytes))
+    for (let tries = 1; ; tries++)
+      try {
+        return write()
+      } catch (error) {
+        // Also where the disk has room by what it says itself: a quota, or no place for a further file.
+        if (tries === TRIES || !isNoRoom(error) || this.#evict(diskBytes(bytes)) === 0) throw error
+        this.#report.madeRoom(error)
+      }
+  }
+
+  /**
+   * The state directory has other files that matter more, and the disk may have others' as well: what is left to them
+   * is given back, some of it by each write.
+   */
+  #needRoom(bytes: number): void {
     const now = this.#options.clock.monotonic()
     if (now - this.#looked >= LOOK_PAUSE) {
-      this.#looked = now
       const { free, reserved } = this.#folder.room
-      this.#hasRoom = free > reserved
-      if (!this.#hasRoom) this.#report.scarce(reserved)
+      this.#looked = now
+      this.#lacking = reserved - free
+      this.#reserved = reserved
     }
-    if (!this.#hasRoom) throw new RecordFault('refused', 'the disk is nearly full')
+    this.#lacking += bytes
+    if (this.#lacking < 0) return
+    const freed = this.#evict(this.#lacking)
+    this.#lacking -= freed
+    const makesRoom = this.#lacking < 0 || freed >= bytes
+    this.#report.scarce(this.#reserved, makesRoom)
+    if (!makesRoom) throw new RecordFault('refused', 'the disk is nearly full')
+  }
+
+  /** @returns bytes that are free now; fewer where that takes more files than may go at once */
+  #evict(wanted: number): number {
+    let freed = 0
+    this.#makesRoom = true
+    for (let i = 0; i < MAX_EVICTED && freed <= wanted; i++) {
+      const bytes = this.#files.evict()
+      if (bytes === 0) break
+      freed += bytes
+    }
+    this.#makesRoom = false
+    return freed
+  }
+
+  #dropped(name: string): void {
+    this.#folder.remove(name)
+    if (this.#makesRoom) this.#folder.removeSubfolder(name)
   }
 }
 
@@ -346,24 +389,3 @@ function hasPieces(record: Uint8Array): boolean {
 
 const prefixOf = (record: Uint8Array | null): Uint8Array =>
   record === null ? new Uint8Array(0) : record.slice(0, PREFIX_BYTES)
-
-function headerBytes(owner: string, until: number): Buffer {
-  const name = Buffer.from(owner)
-  const header = Buffer.alloc(OWNER_AT + name.length)
-  MAGIC.copy(header)
-  header.writeDoubleBE(until, UNTIL_AT)
-  header[OWNER_AT - 1] = name.length
-  name.copy(header, OWNER_AT)
-  return header
-}
-
-function headerOf(
-  bytes: Uint8Array,
-): { readonly until: number; readonly owner: string; readonly length: number } | undefined {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (buffer.length < OWNER_AT || !buffer.subarray(0, MAGIC.length).equals(MAGIC)) return undefined
-  const length = OWNER_AT + buffer[OWNER_AT - 1]!
-  const until = buffer.readDoubleBE(UNTIL_AT)
-  if (buffer.length < length || !(until < 8.64e15)) return undefined
-  return { until, owner: buffer.toString('utf8', OWNER_AT, length), length }
-}

@@ -1,6 +1,6 @@
 /** What this replica has been told of the purges of others: up to which place of each. */
 import { decodePurge, PLAIN, type PurgeRecord } from '../../cache/purge-record.ts'
-import type { Hello } from './peer-wire.ts'
+import type { GivenUp, Hello } from './peer-wire.ts'
 
 /** Processes that are remembered; one that was forgotten counts as new. */
 const MAX_HEARD = 512
@@ -20,22 +20,28 @@ export class HeardPurges {
   }
 
   /**
-   * Where what it has purged before is not known, and cannot be told any more, everything counts as purged.
+   * Where what it has purged before is not known, and cannot be told any more, everything counts as purged; or all of
+   * the namespaces that it was of.
    *
    * @returns the place up to which its records are known
    */
-  welcome({ process, incarnation, first, fresh, lost }: Hello): number {
+  welcome({ process, incarnation, first, fresh, lost, given }: Hello): number {
     const known = this.#heard.get(process)
     let position = known?.incarnation === incarnation ? known.position : 0
     const continues = known?.incarnation === incarnation || (known === undefined ? fresh : !lost && !fresh)
     if (!continues || position < first - 1) {
-      this.#purge({ ...PLAIN, kind: 'everything' })
+      if (continues && given !== undefined && position >= given.since) this.#purgeGivenUp(given, position)
+      else this.#purge({ ...PLAIN, kind: 'everything' })
       position = Math.max(position, first - 1)
     }
     this.#heard.delete(process)
     this.#heard.set(process, { incarnation, position })
     if (this.#heard.size > MAX_HEARD) this.#heard.delete(this.#heard.keys().next().value!)
     return position
+  }
+
+  #purgeGivenUp({ namespaces }: GivenUp, position: number): void {
+    for (const [namespace, last] of namespaces) if (last > position) this.#purge({ ...PLAIN, kind: 'all', namespace })
   }
 
   /** @returns the place up to which they act; undefined: it is not the next one */

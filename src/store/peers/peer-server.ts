@@ -9,7 +9,9 @@ import { type Hello, type PeerMessage, type PeerQuestion, PeerWire } from './pee
 const HANDSHAKE_WITHIN: Milliseconds = 2_000
 /** Every one pings each second. */
 const SILENT_FOR: Milliseconds = 10_000
-const MAX_CONNECTIONS = 256
+const MAX_CONNECTIONS = 384
+/** Of them, those that ask. */
+const MAX_ASKERS = 128
 /** Of one address: each replica has one, and a new one before the old one is known to be dead. */
 const MAX_OF_ADDRESS = 8
 /** Questions, of all that ask. */
@@ -53,6 +55,7 @@ export class PeerServer {
   readonly #sockets = new Map<Socket, string>()
   #tls: TlsServer | undefined
   #stopRetry: () => void = () => {}
+  #askers = 0
   #answering = 0
   #stopped = false
 
@@ -124,31 +127,37 @@ export class PeerServer {
 
   #serve(socket: TLSSocket): void {
     const { time } = this.#edges
+    let over = false
     let stopTimer = (): void => {}
     const expect = (): void => {
       stopTimer()
-      stopTimer = time.after(SILENT_FOR, () => wire.close())
+      if (!over) stopTimer = time.after(SILENT_FOR, () => wire.close())
     }
-    const take = this.#conversation((message) => {
+    const conversation = this.#conversation((message) => {
       if (message === undefined) return wire.close()
       // Longer than a line may be is nothing but an answer.
       if (!wire.send(message)) wire.send({ type: 'refusal', why: TOO_LONG })
       expect()
     })
-    const wire = new PeerWire(socket, take, () => stopTimer())
+    const wire = new PeerWire(socket, conversation.take, () => {
+      over = true
+      stopTimer()
+      conversation.end()
+    })
     expect()
   }
 
   /** @param reply with undefined: what has come is not what may come now */
-  #conversation(reply: (message: PeerMessage | undefined) => void): (message: PeerMessage) => void {
+  #conversation(reply: (message: PeerMessage | undefined) => void): Conversation {
     const { purges } = this.#edges
     let hello: Hello | undefined
-    /** Of what it asks: one at a time, so that it keeps no more here than one answer. */
-    let answering = false
+    /** One question of a connection, so that it keeps no more here than one answer. */
+    let asked = false
+    const answer = (question: PeerQuestion) => this.#answer(question)
     const answerTo = (message: PeerMessage): PeerMessage | undefined => {
       if (message.type === 'hello' && hello === undefined) {
         hello = message
-        if (message.asks === true) return { type: 'welcome', position: 0, answers: true }
+        if (message.asks === true) return this.#welcomeAsker()
         const position = purges()?.welcome(message)
         return position === undefined ? undefined : { type: 'welcome', position, answers: true }
       }
@@ -158,15 +167,22 @@ export class PeerServer {
       const position = purges()?.accept(hello, message.first, message.records)
       return position === undefined ? undefined : { type: 'ack', position }
     }
-    return (message) => {
-      if (message.type !== 'ask') return reply(answerTo(message))
-      if (hello?.asks !== true || answering) return reply(undefined)
-      answering = true
-      void this.#answer(message).then((answer) => {
-        answering = false
-        reply(answer)
-      })
+    return {
+      take(message) {
+        if (message.type !== 'ask') return reply(answerTo(message))
+        if (hello?.asks !== true || asked) return reply(undefined)
+        asked = true
+        void answer(message).then(reply)
+      },
+      end: () => {
+        if (hello?.asks === true) this.#askers--
+      },
     }
+  }
+
+  /** Undefined: there are so many that they might take the connections by which purges come. */
+  #welcomeAsker(): PeerMessage | undefined {
+    return ++this.#askers > MAX_ASKERS ? undefined : { type: 'welcome', position: 0, answers: true }
   }
 
   async #answer({ what, body }: PeerQuestion): Promise<PeerMessage> {
@@ -176,6 +192,12 @@ export class PeerServer {
     this.#answering--
     return reply.ok ? { type: 'answer', body: reply.body } : { type: 'refusal', why: reply.why }
   }
+}
+
+interface Conversation {
+  take(message: PeerMessage): void
+  /** Nothing more comes. */
+  end(): void
 }
 
 const TOO_LONG = 'its answer is longer than one may be'

@@ -47,12 +47,24 @@ export interface Hello {
   readonly fresh: boolean
   /** Whether records of an earlier control thread may be gone that had no way to the others. */
   readonly lost: boolean
+  /** What of the records before them is known still. A Headgate of before does not say it. */
+  readonly given?: GivenUp
   /** It has nothing to tell, and asks instead. */
   readonly asks?: boolean
 }
 
+/** Records that are not kept any more. */
+export interface GivenUp {
+  /** Behind this place they are known by their namespaces. */
+  readonly since: number
+  /** Label of each namespace, and the place of its last one. */
+  readonly namespaces: readonly (readonly [namespace: number, last: number])[]
+}
+
 /** Of a line; 64 records of the greatest size. */
 const MAX_LINE = 1_024 * 1_024
+/** Bytes that wait for the other side to read them. */
+const MAX_UNREAD = 2 * MAX_LINE
 const NEWLINE = 10
 const MAX_WHY = 512
 
@@ -93,7 +105,10 @@ export class PeerWire {
   send(message: PeerMessage): boolean {
     const line = JSON.stringify(message)
     if (Buffer.byteLength(line) >= MAX_LINE) return false
-    if (!this.#closed) this.#socket.write(`${line}\n`)
+    if (this.#closed) return true
+    this.#socket.write(`${line}\n`)
+    // Who does not read what it has asked for is not waited for.
+    if (this.#socket.writableLength > MAX_UNREAD) this.close()
     return true
   }
 
@@ -106,6 +121,8 @@ export class PeerWire {
 }
 
 const isPlace = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isPair = (value: unknown): value is readonly [number, number] =>
+  Array.isArray(value) && value.length === 2 && isPlace(value[0]) && isPlace(value[1])
 const isName = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 128
 
 function messageOf(line: string): PeerMessage | 'unknown' | 'none' {
@@ -139,6 +156,7 @@ function messageOf(line: string): PeerMessage | 'unknown' | 'none' {
     }
     case 'hello': {
       const { process, incarnation, first, fresh, lost, asks } = message
+      const given = givenUpOf(message.given)
       if (!isName(process) || !isName(incarnation) || !isPlace(first)) return 'none'
       return {
         type: 'hello',
@@ -147,10 +165,19 @@ function messageOf(line: string): PeerMessage | 'unknown' | 'none' {
         first,
         fresh: fresh === true,
         lost: lost !== false,
+        ...(given !== undefined && { given }),
         asks: asks === true,
       }
     }
     default:
       return typeof message.type === 'string' ? 'unknown' : 'none'
   }
+}
+
+/** @returns undefined: it says nothing that is of use */
+function givenUpOf(value: unknown): GivenUp | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { since, namespaces } = value as Record<string, unknown>
+  if (!isPlace(since) || !Array.isArray(namespaces) || !namespaces.every(isPair)) return undefined
+  return { since, namespaces }
 }

@@ -1,12 +1,14 @@
 /**
  * Purges of replicas without Redis: each tells what it has purged to each other one, on a connection of its own, and is
- * told when it acts there. Records are counted, and kept for replicas that are away for a while; one that was away for
- * longer purges everything. Nothing is on a disk: memory is all that is purged, and what starts has an empty one.
+ * told when it acts there. Records are counted, and kept for replicas that are away for a while; one that was away
+ * for longer purges all of the namespaces that have purged something. Nothing is on a disk: memory is all that is
+ * purged, and what starts has an empty one.
  */
 import { hash } from 'node:crypto'
 import { encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { OtherReplicas, PurgeReach, PurgeStore, PurgeStoreEvents, ReplicaPod } from '../purge-store.ts'
+import { GivenUpRecords } from './given-up.ts'
 import { HeardPurges } from './heard-purges.ts'
 import { PeerLink } from './peer-link.ts'
 import { PEERS_PORT, type PeerPort } from './peer-port.ts'
@@ -59,6 +61,7 @@ export class PurgeMesh implements PurgeStore {
   readonly #stopLook: () => void
   /** Place of the last record that was given up. */
   #floor = 0
+  readonly #given = new GivenUpRecords()
   #kept: Kept[] = []
   #bytes = 0
   /** Up to which place own records act everywhere. */
@@ -175,13 +178,15 @@ export class PurgeMesh implements PurgeStore {
       first: this.#floor + 1,
       fresh: history === 0 && !forgotten,
       lost: forgotten,
+      given: this.#given.known,
     }
   }
 
-  /** Who is behind it gets everything purged when it is linked. */
+  /** Who is behind it gets all of its namespace purged when it is linked. */
   #giveUpOldest(): void {
     const oldest = this.#kept.shift()!
     this.#floor++
+    this.#given.add(oldest.record, this.#floor)
     this.#bytes -= oldest.text.length
     this.#places.delete(oldest.record.id)
     if (this.#floor > this.#everywhere) this.#tell(oldest, this.#floor)

@@ -2,26 +2,57 @@
 import { RedisScript } from './redis-script.ts'
 
 /** One slot of a cluster. */
-export const PURGE_KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas'] as const
+export const PURGE_KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas', '{purges}:namespaces'] as const
+
+/** Namespaces whose last places are remembered; more begin anew. */
+const MAX_NAMESPACES = 16_384
 
 const HISTORY = `
 local history = redis.call('HGET', KEYS[2], 'id')
 if not history then
   history = ARGV[1]
-  redis.call('DEL', KEYS[1])
+  redis.call('DEL', KEYS[1], KEYS[4])
   redis.call('HSET', KEYS[2], 'id', history, 'last', '0')
 end
 local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
 `
 
-/** ARGV: an identity if it has none, entries that are kept, records. Returns identity and last place. */
+/**
+ * ARGV: an identity if it has none, entries that are kept, records, each with the label of its namespace behind it,
+ * which is empty where it may concern all. Returns identity and last place. Beside the entries stands the place of
+ * the last one of each namespace, from the place `since` to `upto`: one that a Headgate of before has added is not in
+ * there.
+ */
 export const APPEND = new RedisScript(`${HISTORY}
-for i = 3, #ARGV do
-  last = last + 1
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', last), 'r', ARGV[i])
+local names = tonumber(redis.call('HGET', KEYS[4], 'names') or '0')
+local function renew()
+  redis.call('DEL', KEYS[4])
+  redis.call('HSET', KEYS[4], 'since', string.format('%.0f', last))
+  names = 0
 end
-redis.call('HSET', KEYS[2], 'last', string.format('%.0f', last))
-return {history, string.format('%.0f', last)}
+if tonumber(redis.call('HGET', KEYS[4], 'upto') or '-1') ~= last then renew() end
+for i = 3, #ARGV, 2 do
+  last = last + 1
+  local place = string.format('%.0f', last)
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], place .. '-0', 'r', ARGV[i])
+  if ARGV[i + 1] == '' then
+    renew()
+  else
+    names = names + redis.call('HSET', KEYS[4], ARGV[i + 1], place)
+    if names > ${MAX_NAMESPACES} then renew() end
+  end
+end
+local place = string.format('%.0f', last)
+redis.call('HSET', KEYS[4], 'upto', place, 'names', names)
+redis.call('HSET', KEYS[2], 'last', place)
+return {history, place}
+`)
+
+/** Returns identity, then namespaces and places as {@link APPEND} keeps them, with `since`, `upto` and `names`. */
+export const LAST_OF_NAMESPACES = new RedisScript(`
+local reply = {redis.call('HGET', KEYS[2], 'id') or ''}
+for _, word in ipairs(redis.call('HGETALL', KEYS[4])) do reply[#reply + 1] = word end
+return reply
 `)
 
 /**
@@ -55,7 +86,7 @@ return reply
 /** ARGV: identity that has lost entries, the new one. Replicas stay in the list, and act by nothing of it yet. */
 export const RENEW = new RedisScript(`
 if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[4])
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'last', '0')
 return 1
 `)

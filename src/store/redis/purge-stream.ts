@@ -8,7 +8,7 @@
 import { decodePurge, encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { OtherReplicas, PurgeReach, PurgeStore, PurgeStoreEvents } from '../purge-store.ts'
-import { APPEND, PURGE_KEYS, READ, RENEW } from './purge-scripts.ts'
+import { APPEND, LAST_OF_NAMESPACES, PURGE_KEYS, READ, RENEW } from './purge-scripts.ts'
 import type { RedisAccess } from './redis-access.ts'
 import type { RedisScript } from './redis-script.ts'
 import { KNOWN_FOR, ReplicaList } from './replica-list.ts'
@@ -74,8 +74,11 @@ export class PurgeStream implements PurgeStore {
   }
 
   async append(records: readonly PurgeRecord[]): Promise<void> {
-    const texts = records.map((record) => Buffer.from(encodePurge(record)).toString('base64'))
-    await this.#run(APPEND, [this.#identity(), KEPT, ...texts])
+    const args = records.flatMap((record) => [
+      Buffer.from(encodePurge(record)).toString('base64'),
+      record.kind === 'everything' ? '' : record.namespace,
+    ])
+    await this.#run(APPEND, [this.#identity(), KEPT, ...args])
     await this.#read()
   }
 
@@ -193,6 +196,11 @@ export class PurgeStream implements PurgeStore {
       // The page began at a place of another history.
       return false
     }
+    if (first > this.#position + 1) {
+      const passed = await this.#passOver(history, first)
+      if (this.#stopped) return true
+      if (passed) return false
+    }
     if (this.#isTorn(last, first, entries)) {
       await this.#run(RENEW, [history, this.#identity()])
       return false
@@ -207,6 +215,23 @@ export class PurgeStream implements PurgeStore {
       // One of another version of the gateway: what it says is not known.
       this.#events.told(record === undefined ? { ...UNKNOWN, position } : { ...record, position })
     }
+    return true
+  }
+
+  /**
+   * Entries before the first one are not kept any more: all of the namespaces that they were of counts as purged.
+   *
+   * @returns false: which ones these are is not known
+   */
+  async #passOver(history: number, first: number): Promise<boolean> {
+    const known = this.#position
+    const namespaces = missedOf(await this.#run(LAST_OF_NAMESPACES, []), history, known, first)
+    if (namespaces === undefined || this.#stopped) return false
+    if (!this.#began) this.#begin(history, first, false)
+    this.#position = first - 1
+    this.#lastId = undefined
+    for (const namespace of namespaces)
+      this.#events.told({ ...UNKNOWN, kind: 'all', namespace, position: this.#position })
     return true
   }
 
@@ -268,6 +293,26 @@ const UNKNOWN: Omit<PurgeRecord, 'position'> = {
   exact: 0,
   text: '',
   id: 0,
+}
+
+/**
+ * A failover may have taken some entries of the last moments away, and others have got their places: who knew those
+ * does not know these. Whoever is there notices it, and makes it another history; so many are allowed for where nobody
+ * was.
+ */
+const LOST_AT_MOST = 1_024
+
+/** @returns labels of namespaces that may have purged something between two places; undefined: that is not known */
+function missedOf(reply: unknown, history: number, known: number, first: number): readonly number[] | undefined {
+  if (!Array.isArray(reply)) throw new TypeError(NO_HISTORY)
+  const [id, ...pairs] = reply.map(String) as [string, ...string[]]
+  const places = new Map<string, number>()
+  for (let i = 0; i + 1 < pairs.length; i += 2) places.set(pairs[i]!, numberOf(pairs[i + 1]!))
+  const from = Math.max(0, known - LOST_AT_MOST)
+  const [since, upto] = [places.get('since'), places.get('upto')]
+  if (id !== String(history) || since === undefined || upto === undefined) return undefined
+  if (since > from || upto < first - 1) return undefined
+  return [...places].flatMap(([name, place]) => (/^[0-9]+$/.test(name) && place > from ? [numberOf(name)] : []))
 }
 
 interface Entry {

@@ -132,12 +132,15 @@ return 1
   { bytes: true },
 )
 
-/** KEYS: root, gone. ARGV: the value of gone, its milliseconds. */
+/**
+ * KEYS: root, gone. ARGV: the value of gone, its milliseconds. A Redis without room takes no value, and deletes: what
+ * is put by a ticket of before needs the room as well. The error is the reply.
+ */
 const REMOVE = new RedisScript(`${LUA}
 pieces(KEYS[1], text(redis.pcall('GETRANGE', KEYS[1], 0, ${PREFIX_BYTES - 1})), ${PIECE_MARGIN}, false)
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+local gone = redis.pcall('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[1])
-return 1
+return gone
 `)
 
 /** Reading them also keeps them from being evicted before their record. */
@@ -254,7 +257,7 @@ export class RedisRecords implements Records {
 
   async remove(_owner: string, root: string): Promise<void> {
     const value = bufferOf(this.#options.randomBytes(TOKEN_BYTES))
-    await run(this.#options.bulk, REMOVE, keysOf(root, null), [value, GONE_LIFE])
+    await this.#write(REMOVE, keysOf(root, null), [value, GONE_LIFE])
   }
 
   async hasPieces(pieces: PieceName, count: number): Promise<boolean> {

@@ -102,19 +102,25 @@ describe('purges of replicas that tell each other', () => {
     assert.ok(dropped[2]! < 100)
   })
 
-  it('purge everything in one that was away for more than is kept', async () => {
+  it('purge all of each namespace that has purged in one that was away for more than is kept, and of no other', async () => {
     const [a, b] = (await pods('a', 'b')) as [Pod, Pod]
     const proxy = await TcpProxy.start(b.port)
     scope.after(() => proxy.stop())
     await knowBy(a, b, proxy)
     await proxy.cut()
     const since = b.rig.log.last
+    await a.rig.caches.purge('quiet', { urls: ['http://h/named'] })
     const urls = Array.from({ length: 250 }, (_, n) => `http://h/${n}`)
     // Of other namespaces: too many that wait are one purge of all of theirs.
     await Promise.all(Array.from({ length: 20 }, (_, i) => a.rig.caches.purge(`n${i}`, { urls })))
     await proxy.open()
-    await eventually(() => assert.equal(b.rig.judge('/never-named', since), HARD))
+    for (let i = 0; i < 20; i++)
+      await eventually(() => assert.equal(b.rig.judge(`/${i}`, since, `n${i}`), HARD, `n${i}`))
+    assert.equal(b.rig.judge('/named', since, 'quiet'), HARD)
+    assert.equal(b.rig.judge('/never-named', since, 'quiet'), HARD, 'which of its URLs is not known any more')
     await eventually(async () => assert.equal((await a.rig.purge('/x')).everywhere, true))
+    assert.equal(b.rig.judge('/x', since), HARD)
+    assert.equal(b.rig.judge('/never-named', since), KEPT, 'a namespace that has purged something else')
   })
 
   it('are known to who starts, and a process that has ended is not waited for', async () => {

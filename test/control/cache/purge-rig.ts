@@ -17,7 +17,7 @@ export interface ReplicaRig {
   readonly worker: Purges
   readonly problems: readonly (string | undefined)[]
   /** Of an object of the path that was fetched at this place of the log. */
-  judge(path: string, since: number): PurgeVerdict
+  judge(path: string, since: number, namespace?: string): PurgeVerdict
   purge(path: string): Promise<PurgeView>
 }
 
@@ -72,8 +72,8 @@ export function replicaRig(name: string, settings: CacheSettings, more: Partial<
     caches,
     worker,
     problems,
-    judge(path, since) {
-      const own = { namespace: namespaceLabel('shop'), host: 'h', path, query: undefined, match: 'exact' as const }
+    judge(path, since, namespace = 'shop') {
+      const own = { namespace: namespaceLabel(namespace), host: 'h', path, query: undefined, match: 'exact' as const }
       const count = writeLabels(labels, { ...own, route: 'shop/web', rule: 'a' })
       return worker.judge(since, labels, count, () => `h${path}`)
     },

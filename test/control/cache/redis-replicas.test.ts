@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { CacheStatisticsView, LookupView, WarmUpView } from '../../../src/admin/caches.ts'
@@ -409,11 +409,14 @@ describe('warming all replicas', () => {
     const begun = await a.rig.caches.warmUp({ urls: urls.slice(0, 100), rate: 200 })
     assert.ok(begun.ok)
     await b.stop()
+    know(a, b, { ready: false })
+    a.ended.add('b')
     const view = await eventually(() => {
       const outcome = a.rig.caches.warmUpState('1')
       assert.ok(outcome.ok && outcome.view.state === 'finished')
       return outcome.view
     })
+    assert.deepEqual(view.missing, [{ name: 'b', why: 'it has ended' }])
     assert.equal(view.replicas.find(({ name }) => name === 'a')!.stored, 100)
     assert.deepEqual([view.missing.map(({ name }) => name), view.everywhere], [['b'], false])
   })
@@ -458,10 +461,14 @@ describe('who has the key', () => {
     assert.match(await talk(hello, ask('cache statistics', null)), /"limit":1048576/)
     assert.match(await talk(hello, ask('of tomorrow', null)), /"refusal".*does not know this question/)
     assert.equal(await talk(ask('cache statistics', null)), '', 'who has not said hello')
+    const twice = await talk(hello, ask('cache statistics', null), ask('cache statistics', null))
+    assert.ok((twice.match(/"answer"/g) ?? []).length <= 1)
     assert.ok(!(await talk(hello, '{"type":"records","first":1,"records":["AA=="]}')).includes('ack'))
     assert.ok(!(await talk(hello.replace(',"asks":true', ''), ask('cache statistics', null))).includes('limit'))
+    const namespaces = Array.from({ length: 10_000 }, (_, i) => `${i}`)
     for (const body of [
       null,
+      { namespaces, names: { urls: Array.from({ length: 256 }, (_, i) => `a/${i}`) }, bytes: 1 },
       { namespaces: ['shop'], names: {}, bytes: 1 },
       { namespaces: ['shop'], names: { urls: [''] }, bytes: 1 },
       { namespaces: ['shop'], names: { urls: [{ toString: 1 }] }, bytes: 1 },
@@ -478,6 +485,39 @@ describe('who has the key', () => {
     ])
       assert.match(await talk(hello, ask('cache warm-up', body)), /"refusal"/, JSON.stringify(body))
     assert.equal((await talk(hello, randomBytes(100).toString('latin1'))).includes('"answer"'), false)
+    await eventually(async () => assert.deepEqual((await a.rig.purge('/x')).missing, []))
+  })
+
+  it('is hung up on where he does not read what he gets', async () => {
+    const [a] = (await made.startAll(['a', 'b'])) as [Pod]
+    let upstream: Socket | undefined
+    // What comes from the replica is passed on until it is paused.
+    const between = createNetServer((client) => {
+      upstream = connect(a.port, '127.0.0.1')
+      for (const socket of [client, upstream]) socket.on('error', () => {})
+      client.pipe(upstream)
+      upstream.on('data', (chunk) => client.write(chunk))
+      upstream.on('close', () => client.destroy())
+    })
+    await once(between.listen(0, '127.0.0.1'), 'listening')
+    const { port } = between.address() as AddressInfo
+    const socket = connectTls({ host: '127.0.0.1', port, ...dialOptions([peerKey(SECRET)]) })
+    socket.on('error', () => {})
+    try {
+      await once(socket, 'secureConnect')
+      socket.write('{"type":"hello","process":"q","incarnation":"q","first":1,"fresh":true,"lost":false}\n')
+      upstream!.pause()
+      const pings = Buffer.from('{"type":"ping"}\n'.repeat(10_000))
+      const more = (): void => {
+        if (!socket.destroyed) socket.write(pings, more)
+      }
+      more()
+      await eventually(() => assert.ok(socket.destroyed))
+    } finally {
+      socket.destroy()
+      upstream?.destroy()
+      between.close()
+    }
     await eventually(async () => assert.deepEqual((await a.rig.purge('/x')).missing, []))
   })
 })

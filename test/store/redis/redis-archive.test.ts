@@ -23,6 +23,7 @@ import {
   sourceOf,
   ticketOf,
 } from '../../suite/response-archive.ts'
+import { RedisPlace } from './redis-place.ts'
 
 /** Wide: these tests are of what happens, and a machine under test may be slow. */
 const DEADLINE = 10_000
@@ -199,5 +200,20 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
     assert.equal(await full!.put(ticket, record, sourceOf(randomBytes(3 * WHOLE_BYTES))), 'refused')
     await server.admin.config('SET', 'maxmemory', '0')
     assert.equal(await full!.put(ticket, record, sourceOf(randomBytes(3 * WHOLE_BYTES))), 'put')
+  })
+
+  it('removes where Redis is out of memory, and says that it is', async () => {
+    const own = await RedisServer.of(scope)
+    const place = new RedisPlace(scope, { mode: 'Single', addresses: [own.address] })
+    await place.putUntil('page', bytes('body'))
+    await own.admin.config('SET', 'maxmemory', '1')
+    assert.equal(
+      await place.archive.remove(keyOf('page')),
+      false,
+      'it is not certain that nothing late takes its place',
+    )
+    assert.equal(place.said.filter((line) => line === 'full').length, 1, place.said.join())
+    await own.admin.config('SET', 'maxmemory', '0')
+    assert.equal(await place.outcome('page'), 'none')
   })
 })
