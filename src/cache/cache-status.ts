@@ -48,6 +48,7 @@ export function cacheStatusMember(name: string, status: CacheStatus): string {
   const isPlain = status.ttl !== undefined && status.collapsed !== true && status.stored !== true
   if (isPlain && status.forwarded === undefined && status.forwardedStatus === undefined && status.key === undefined)
     if (status.detail === undefined) return hitMember(name, status.ttl)
+  if (isStoredMiss(status)) return missMember(name, status.forwarded!)
   const { forwarded, forwardedStatus, ttl, stored, collapsed, key, detail } = status
   let member = forwarded === undefined ? `${name};hit` : `${name};fwd=${forwarded}`
   if (forwardedStatus !== undefined) member += `;fwd-status=${forwardedStatus}`
@@ -71,6 +72,25 @@ function hitMember(name: string, ttl: number): string {
     hitTtl = ttl
   }
   return hitText
+}
+
+/** Of a response that was asked for and is stored, nothing else is told. */
+function isStoredMiss({ forwarded, forwardedStatus, ttl, stored, collapsed, key, detail }: CacheStatus): boolean {
+  if (forwarded === undefined || stored !== true || collapsed === true || ttl !== undefined) return false
+  return forwardedStatus === undefined && key === undefined && detail === undefined
+}
+
+let missName = ''
+let missWhy = ''
+let missText = ''
+
+function missMember(name: string, forwarded: string): string {
+  if (forwarded !== missWhy || name !== missName) {
+    missText = `${name};fwd=${forwarded};stored`
+    missName = name
+    missWhy = forwarded
+  }
+  return missText
 }
 
 /** RFC 9651 §3.3.1: at most 15 digits. */

@@ -24,25 +24,25 @@ export const Present = {
   Cookie: 1 << 13,
 } as const
 
-const FIELDS = new FieldNumbers(
-  new Map([
-    ['cache-control', Present.CacheControl],
-    ...DEFAULT_TARGETS.map((name) => [name, Present.Targeted] as const),
-    ['content-range', Present.ContentRange],
-    ['set-cookie', Present.SetCookie],
-    ['set-cookie2', Present.SetCookie],
-    ['vary', Present.Vary],
-    ['date', Present.Date],
-    ['last-modified', Present.LastModified],
-    ['age', Present.Age],
-    ['expires', Present.Expires],
-    ['etag', Present.ETag],
-    ['connection', Present.Connection],
-    ['cache-groups', Present.CacheGroups],
-    ['authorization', Present.Authorization],
-    ['cookie', Present.Cookie],
-  ]),
-)
+/** By name, in lower case. */
+export const PRESENCE: ReadonlyMap<string, number> = new Map([
+  ['cache-control', Present.CacheControl],
+  ...DEFAULT_TARGETS.map((name) => [name, Present.Targeted] as const),
+  ['content-range', Present.ContentRange],
+  ['set-cookie', Present.SetCookie],
+  ['set-cookie2', Present.SetCookie],
+  ['vary', Present.Vary],
+  ['date', Present.Date],
+  ['last-modified', Present.LastModified],
+  ['age', Present.Age],
+  ['expires', Present.Expires],
+  ['etag', Present.ETag],
+  ['connection', Present.Connection],
+  ['cache-groups', Present.CacheGroups],
+  ['authorization', Present.Authorization],
+  ['cookie', Present.Cookie],
+])
+const FIELDS = new FieldNumbers(PRESENCE)
 
 /** @returns the bits of the fields that are sent, removed ones left out */
 export function presenceIn(fields: Fields): number {

@@ -7,6 +7,7 @@
  * of a primary key, such as a purge, reads those of its variants.
  */
 import type { Fields } from '../message/fields.ts'
+import type { EntryKey, KeyHash } from './response-memory.ts'
 
 /** Tags of parts, in the order in which they stand in a key. */
 export const KeyPart = {
@@ -73,23 +74,38 @@ export const MAX_KEY_CONTENT = 64 * 1024
  * Writes keys into one buffer of the thread: {@link bytes} up to {@link length} is valid until the next {@link begin}.
  * {@link MAX_KEY_BYTES} bound it.
  */
-export class KeyWriter {
+export class KeyWriter implements EntryKey {
   bytes: Buffer = Buffer.allocUnsafeSlow(1024)
   length = 0
+  readonly hashed: KeyHash = { by: null, low: 0, high: 0 }
   #tooLong = false
+  /** What the bytes begin with. */
+  #prefix: Uint8Array | null = null
 
-  /** @param prefix parts that all keys of a policy begin with, see {@link keyPrefix} */
+  /**
+   * @param prefix parts that all keys of a policy begin with, see {@link keyPrefix}; its bytes never change
+   */
   begin(prefix: Uint8Array): void {
     this.#tooLong = false
+    this.hashed.by = null
+    // Most keys of a thread begin as the one before.
+    if (prefix === this.#prefix) {
+      this.length = prefix.length
+      return
+    }
+    this.#prefix = null
     this.length = 0
     if (!this.#room(prefix.length)) return
     this.bytes.set(prefix, 0)
     this.length = prefix.length
+    this.#prefix = prefix
   }
 
   /** Back to a primary key, which was written whole up to this length. */
   cutTo(length: number): void {
+    if (this.#prefix !== null && length < this.#prefix.length) this.#prefix = null
     this.length = length
+    this.hashed.by = null
     this.#tooLong = false
   }
 
@@ -137,7 +153,9 @@ export class KeyWriter {
 
   /** A copy of the key of its own. */
   copy(): Buffer {
-    return Buffer.from(this.bytes.subarray(0, this.length))
+    const own = Buffer.allocUnsafe(this.length)
+    this.bytes.copy(own, 0, 0, this.length)
+    return own
   }
 
   #wide(tag: KeyPart, text: string): void {
@@ -149,6 +167,7 @@ export class KeyWriter {
 
   #head(tag: number, length: number): void {
     const { bytes, length: at } = this
+    this.hashed.by = null
     bytes[at] = tag
     bytes[at + 1] = length & 0xff
     bytes[at + 2] = (length >>> 8) & 0xff
@@ -169,6 +188,21 @@ export class KeyWriter {
       this.bytes = grown
     }
     return true
+  }
+}
+
+/** A key that stays as it is. */
+export class OwnKey implements EntryKey {
+  readonly bytes: Buffer
+  readonly length: number
+  readonly owned = true
+  readonly hashed: KeyHash
+
+  constructor(writer: KeyWriter) {
+    this.bytes = writer.copy()
+    this.length = writer.length
+    const { by, low, high } = writer.hashed
+    this.hashed = { by, low, high }
   }
 }
 
@@ -216,15 +250,48 @@ export interface KeyTarget {
 /** Writes prefix and target; selectors, identity and content follow. */
 export function writeTarget(writer: KeyWriter, prefix: Uint8Array, target: KeyTarget): void {
   const { method, origin, originalPath, path, query, upstreamHost } = target
-  writer.begin(prefix)
-  if (method !== 'GET' && method !== 'HEAD') writer.text(KeyPart.Method, method)
-  writer.text(KeyPart.Scheme, origin.scheme)
-  writer.text(KeyPart.Host, origin.host)
-  if (origin.port !== (origin.scheme === 'https' ? 443 : 80)) writer.text(KeyPart.Port, String(origin.port))
+  if (method !== 'GET' && method !== 'HEAD') {
+    writer.begin(prefix)
+    writer.text(KeyPart.Method, method)
+    writeOrigin(writer, origin)
+  } else beginOrigin(writer, prefix, origin)
   writer.text(KeyPart.Path, originalPath)
   if (query !== undefined) writer.text(KeyPart.Query, query)
   if (path !== originalPath) writer.text(KeyPart.UpstreamPath, path)
   if (upstreamHost !== undefined) writer.text(KeyPart.UpstreamHost, upstreamHost)
+}
+
+type KeyOrigin = KeyTarget['origin']
+
+function writeOrigin(writer: KeyWriter, { scheme, host, port }: KeyOrigin): void {
+  writer.text(KeyPart.Scheme, scheme)
+  writer.text(KeyPart.Host, host)
+  if (port !== (scheme === 'https' ? 443 : 80)) writer.text(KeyPart.Port, String(port))
+}
+
+interface Beginning {
+  prefix: Uint8Array | null
+  scheme: string
+  host: string
+  port: number
+  bytes: Uint8Array | null
+}
+
+/** Prefix and origin that the last key began with; where two in a row had them, their bytes. */
+const last: Beginning = { prefix: null, scheme: '', host: '', port: 0, bytes: null }
+
+function beginOrigin(writer: KeyWriter, prefix: Uint8Array, origin: KeyOrigin): void {
+  const { scheme, host, port } = origin
+  const again = last.prefix === prefix && last.host === host && last.port === port && last.scheme === scheme
+  if (again && last.bytes !== null) return writer.begin(last.bytes)
+  writer.begin(prefix)
+  writeOrigin(writer, origin)
+  last.bytes = again && !writer.tooLong ? writer.copy() : null
+  if (again) return
+  last.prefix = prefix
+  last.scheme = scheme
+  last.host = host
+  last.port = port
 }
 
 /** @param values one for each field line, or the one value; none: it is absent */

@@ -135,16 +135,28 @@ function useHost(host: string): void {
   lastHost.url = begunWith('url', host)
 }
 
-/** As {@link labelOf} of host and path, or of {@link urlText}. */
-function ofHost(begun: Begun, path: string, query?: string): number {
-  a = begun.a
-  b = begun.b
-  absorb(path)
+/** Writes the labels of {@link lastHost} with a path, and of its {@link urlText}: in one pass over the path. */
+function writePlace(into: Float64Array, path: string, query: string | undefined): void {
+  let [x, y, u, v] = [lastHost.path.a, lastHost.path.b, lastHost.url.a, lastHost.url.b]
+  for (let i = 0; i < path.length; i++) {
+    const unit = path.charCodeAt(i)
+    x = Math.imul(x ^ unit, STEP_A)
+    u = Math.imul(u ^ unit, STEP_A)
+    y = Math.imul(y ^ unit, STEP_B)
+    v = Math.imul(v ^ unit, STEP_B)
+    y ^= y >>> 15
+    v ^= v >>> 15
+  }
+  a = x
+  b = y
+  into[PATH] = finish()
+  a = u
+  b = v
   if (query !== undefined) {
     absorbUnit(QUESTION)
     absorb(query)
   }
-  return finish()
+  into[URL] = finish()
 }
 
 /** Of cache groups (RFC 9875), which belong to an origin. */
@@ -160,8 +172,8 @@ export function writeLabels(into: Float64Array, object: LabelledObject, tags: re
   const { namespace, host, path, query, match, route, rule } = object
   into[NAMESPACE] = namespace
   useHost(host)
-  into[PATH] = ofHost(lastHost.path, path)
-  into[URL] = match === 'exact' ? ofHost(lastHost.url, path, query) : match === 'chosen' ? CHOSEN : ANY
+  writePlace(into, path, query)
+  if (match !== 'exact') into[URL] = match === 'chosen' ? CHOSEN : ANY
   const labels = useRule(route, rule)
   into[ROUTE] = labels.routeLabel
   into[RULE] = labels.ruleLabel

@@ -5,23 +5,33 @@
 import type { Fields } from '../message/fields.ts'
 import { encodeHead, isReadableDate, MAX_LINES_BYTES, MAX_STORED_FIELDS, REPRESENTATION_FIELDS } from './encode-head.ts'
 import { FieldNumbers } from './field-numbers.ts'
+import { PRESENCE } from './field-presence.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW } from './stored-head.ts'
 import { UNSTORED } from './unstored-fields.ts'
 
 /** Of fields; 0: none of these. */
 const [SKIPPED, ODD, ETAG, LAST_MODIFIED, DATE, DESCRIBES] = [1, 2, 3, 4, 5, 6]
 
-const KIND = new FieldNumbers(
-  new Map([
-    ...[...UNSTORED].map((name) => [name, SKIPPED!] as const),
-    ...[...REPRESENTATION_FIELDS].map((name) => [name, DESCRIBES!] as const),
-    // It names fields that are not stored; a range is stored of a part alone.
-    ['connection', ODD!],
-    ['content-range', ODD!],
-    ['etag', ETAG!],
-    ['last-modified', LAST_MODIFIED!],
-    ['date', DATE!],
-  ]),
+const KINDS_BY_NAME = new Map([
+  ...[...UNSTORED].map((name) => [name, SKIPPED!] as const),
+  ...[...REPRESENTATION_FIELDS].map((name) => [name, DESCRIBES!] as const),
+  // It names fields that are not stored; a range is stored of a part alone.
+  ['connection', ODD!],
+  ['content-range', ODD!],
+  ['etag', ETAG!],
+  ['last-modified', LAST_MODIFIED!],
+  ['date', DATE!],
+])
+/** Above the bits of presence. */
+const KIND_SHIFT = 16
+const PRESENCE_MASK = (1 << KIND_SHIFT) - 1
+const NUMBERS = new FieldNumbers(
+  new Map(
+    [...KINDS_BY_NAME.keys(), ...PRESENCE.keys()].map((name) => [
+      name,
+      ((KINDS_BY_NAME.get(name) ?? 0) << KIND_SHIFT) | (PRESENCE.get(name) ?? 0),
+    ]),
+  ),
 )
 
 /** As `encode-head.ts` has it, of a name and a value. */
@@ -30,13 +40,22 @@ const MAX_VALUE = 0xffff
 /** Values up to here are copied byte by byte. */
 const SHORT = 32
 
-const SPACE = Buffer.allocUnsafeSlow(FIXED + ROW * MAX_STORED_FIELDS + MAX_LINES_BYTES)
+const SPACE = Buffer.alloc(FIXED + ROW * MAX_STORED_FIELDS + MAX_LINES_BYTES)
+/** Of it, what was returned last: heads of one origin have few lengths. */
+let view = SPACE
+/** Of each field that was read, as far as there may be so many. */
+const READ = new Int32Array(MAX_STORED_FIELDS)
 const KINDS = new Uint8Array(MAX_STORED_FIELDS)
 /** Of a byte of a name. */
 const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte))
 
+/** Looks at all names once for who judges and for {@link encodeResponse}. @returns as `presenceIn` */
+export function readHead(fields: Fields): number {
+  return NUMBERS.in(fields, READ) & PRESENCE_MASK
+}
+
 /**
- * As {@link encodeHead}.
+ * As {@link encodeHead}, of what was given to {@link readHead} last and has not been changed since.
  *
  * @returns valid until the next call; null: it is too large to be stored
  */
@@ -46,21 +65,23 @@ export function encodeResponse(
   excluded: readonly string[],
   date: string,
 ): Buffer | null {
-  const usual = excluded.length === 0 ? encodeReceived(status, fields, date) : null
+  const usual = excluded.length === 0 ? encodeReceived(status, fields, date, true) : null
   return usual ?? encodeHead(status, fields, excluded, date)
 }
 
 /**
  * @param now when it arrived, as IMF-fixdate
+ * @param isRead {@link readHead} was given these fields last
  * @returns valid until the next call; null: it is not as usual
  */
-export function encodeReceived(status: number, fields: Fields, now: string): Buffer | null {
+export function encodeReceived(status: number, fields: Fields, now: string, isRead = false): Buffer | null {
+  if (!isRead) readHead(fields)
   const { count } = fields
   if (fields.added !== null || count > MAX_STORED_FIELDS) return null
   let stored = 0
   let [etags, changes, dates] = [0, 0, 0]
   for (let i = 0; i < count; i++) {
-    const kind = fields.isRemoved(i) ? SKIPPED! : KIND.at(fields, i)
+    const kind = fields.isRemoved(i) ? SKIPPED! : READ[i]! >> KIND_SHIFT
     if (kind === ODD || fields.nameLength(i) > MAX_NAME) return null
     KINDS[i] = kind
     if (kind === SKIPPED) continue
@@ -76,7 +97,8 @@ export function encodeReceived(status: number, fields: Fields, now: string): Buf
   const table = FIXED + ROW * stored
   const end = writeLines(fields, table, etags > 0)
   if (end < 0) return null
-  SPACE.fill(0, 0, FIXED)
+  // Of what is fixed all others are written below.
+  SPACE[1] = 0
   SPACE[0] = HEAD_VERSION
   put16(2, status)
   put16(4, stored)
@@ -88,7 +110,8 @@ export function encodeReceived(status: number, fields: Fields, now: string): Buf
   const lines = end - table
   put16(16, lines)
   put16(18, lines >>> 16)
-  return SPACE.subarray(0, end)
+  if (view.length !== end) view = SPACE.subarray(0, end)
+  return view
 }
 
 /** @returns behind the last one, -1: they are too long */

@@ -29,6 +29,17 @@ export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
 export interface EntryKey {
   readonly bytes: Uint8Array
   readonly length: number
+  /** Nobody changes the bytes any more, and a fill may keep them. */
+  readonly owned?: boolean
+  /** Where it has one: what a memory has made of the bytes as they are, so that it need not do so again. */
+  readonly hashed?: KeyHash
+}
+
+export interface KeyHash {
+  /** Whose hash it is; null: there is none of these bytes. */
+  by: object | null
+  low: number
+  high: number
 }
 
 /** What is stored beside the body. The bytes are copied in the call that takes them. */

@@ -25,7 +25,7 @@ export function judgeStoring(
   rules: CacheRules,
   present = presenceIn(fields),
 ): StoreVerdict {
-  const asked = presenceIn(request.fields)
+  const asked = request.present ?? presenceIn(request.fields)
   const early = refusedRequest(request, asked) ?? refusedStatus(request, status, fields, present)
   if (early !== undefined) return refusal(early)
   const { directives, targeted } = directivesOf(fields, rules.targets, present)
@@ -82,7 +82,7 @@ function refusal(reason: StoreReason): StoreVerdict {
  * what is hardly ever stored: who waits would be sent on when the head is there, and would have lost that time.
  */
 export function mayCollapse(request: StoringRequest): boolean {
-  const asked = presenceIn(request.fields)
+  const asked = request.present ?? presenceIn(request.fields)
   if (refusedRequest(request, asked) !== undefined) return false
   if (hasCredentials(request, asked) && !request.identityInKey) return false
   return !hasSteeringField(request.fields, (name) => request.keyedFields?.has(name) === true)

@@ -25,6 +25,8 @@ export interface StoringRequest {
   readonly method: string
   /** As it was sent on. */
   readonly fields: Fields
+  /** Which of them there are, see `field-presence.ts`; absent: it has to be looked. */
+  readonly present?: number
   /**
    * Whether it came with a credential of any kind, also one that the gateway consumed and did not send on: RFC 9111
    * §3.5 holds for all of them. An Authorization field among {@link fields} counts in any case.

@@ -38,7 +38,7 @@ export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Pro
   if (unsafeFor !== null) tellUnsafeTargets(x, unsafeFor, head)
   if (chain === null) return true
   // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
-  if (chain.end !== null) head.fields.detach()
+  if (chain.keepsHeads) head.fields.detach()
   const replacement = runResponse(chain, x, head, chain.length)
   if (replacement === undefined) return true
   if (replacement instanceof Promise) return replacement.then((late) => isRelayed(x, late))

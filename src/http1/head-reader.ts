@@ -85,6 +85,8 @@ export class HeadReader implements RefusedRequest {
     const request = requestTarget(head, this.framing, host)
     if (request instanceof GatewayError) return request
     this.webSocketKey = request.upgrade === WEBSOCKET ? (head.fields.get(KEY_FIELD) ?? '') : ''
+    // What was read is this connection's own, and is not written to again.
+    head.fields.lasting = true
     this.#head = new RequestHead()
     this.held = end === held.length ? null : held.subarray(end)
     return request

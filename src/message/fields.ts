@@ -6,6 +6,8 @@
  * What surrounds the spans in the bytes is the codec's own: the message knows it by the {@link FieldLayout} alone.
  */
 
+import { isFieldName } from './field-name.ts'
+
 /**
  * Names the form in which a codec keeps whole sections of fields in bytes. A writer that knows the layout copies runs
  * of them as they are; any other goes from field to field.
@@ -55,6 +57,8 @@ export class Fields {
   end = 0
   /** Null where the bytes around the spans mean nothing. */
   layout: FieldLayout | null = null
+  /** Nobody writes to the bytes any more: there is no need to {@link detach}. Set by a codec. */
+  lasting = false
   /**
    * Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of
    * its own.
@@ -73,6 +77,7 @@ export class Fields {
     this.count = 0
     this.end = 0
     this.layout = null
+    this.lasting = false
     this.#touched = false
     this.#added = null
     this.#unindexed = null
@@ -81,7 +86,7 @@ export class Fields {
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
   detach(): void {
-    if (this.count === 0) return
+    if (this.lasting || this.count === 0) return
     const start = this.nameStart(0)
     const length = this.end - start
     const own = Buffer.allocUnsafe(length)
@@ -90,6 +95,7 @@ export class Fields {
     const spans = this.#spans
     for (let i = 0; i < this.count * STRIDE; i++) spans[i]! += spans[i]! < 0 ? start : -start
     this.end = length
+    this.lasting = true
   }
 
   /** One with the same fields and bytes of its own, which is changed by itself. */
@@ -285,12 +291,17 @@ export class Fields {
   }
 
   all(name: string): string[] {
-    const values: string[] = []
-    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name) && !this.isRemoved(i)) values.push(this.valueAt(i))
+    // Most have one value, for which a list that grows is too large.
+    let values: string[] | null = null
+    for (let i = 0; i < this.count; i++) {
+      if (!this.nameIs(i, name) || this.isRemoved(i)) continue
+      if (values === null) values = [this.valueAt(i)]
+      else values.push(this.valueAt(i))
+    }
     const added = this.#added
     if (added !== null)
-      for (let i = 0; i < added.length; i += 2) if (added[i] === name) values.push(added[i + 1] as string)
-    return values
+      for (let i = 0; i < added.length; i += 2) if (added[i] === name) (values ??= []).push(added[i + 1] as string)
+    return values ?? []
   }
 
   /** Removes every field of this name. */
@@ -363,19 +374,7 @@ export class Fields {
   }
 }
 
-const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Names that were found good: the same few are added to message after message. */
-const KNOWN_NAMES = new Set<string>()
-const MAX_KNOWN_NAMES = 512
-
-function isFieldName(name: string): boolean {
-  if (KNOWN_NAMES.has(name)) return true
-  if (!FIELD_NAME.test(name)) return false
-  if (KNOWN_NAMES.size < MAX_KNOWN_NAMES) KNOWN_NAMES.add(name)
-  return true
-}
 
 /** RFC 9110 §5.5, as Latin-1 characters. */
 export function isFieldValue(value: string): boolean {

@@ -75,7 +75,9 @@ export function responseBodySteps(
   for (const hook of chain.responseBody) {
     if (hook.position >= from) continue
     const step = hook.run(x, head)
-    if (step !== undefined) (steps ??= []).push(step)
+    if (step === undefined) continue
+    if (steps === null) steps = [step]
+    else steps.push(step)
   }
   return steps
 }

@@ -52,6 +52,8 @@ export interface Chain {
   readonly single: boolean
   /** Fields that a client cannot send in trailers; null when there are none. */
   readonly requestFields: ReadonlySet<string> | null
+  /** Some filter may have kept the head of a response until the end. */
+  readonly keepsHeads: boolean
   /** Some filter knows browsers by cookies of sessions. */
   readonly sessions: boolean
   /** All of them, in the order of a request. */
@@ -104,6 +106,7 @@ export function composeChain(
     warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
     single: filters.filter((filter) => HOOKS.some((hook) => filter[hook] !== undefined)).length === 1,
     requestFields: fieldsOf(filters),
+    keepsHeads: filters.some(({ onEnd, forgetsHeads }) => onEnd !== undefined && forgetsHeads !== true),
     sessions: filters.some(({ sessions }) => sessions === true),
     filters,
     report,

@@ -69,6 +69,8 @@ export interface Filter {
   readonly credentials?: CredentialNames
   /** It reads cookies of sessions, which are kept from everybody else: see `takeSessionCookies`. */
   readonly sessions?: boolean
+  /** It keeps nothing of the head of a response behind `onResponse` and `responseBody`, though it has `onEnd`. */
+  readonly forgetsHeads?: boolean
   onRequest?(x: Exchange): RequestDecision | Promise<RequestDecision>
   /**
    * Called in reverse order, once for each response that would be sent; also for 101, before the upgrade happens: its

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { encodeHead, isStoredHead } from '../../src/cache/encode-head.ts'
-import { encodeReceived } from '../../src/cache/received-head.ts'
+import { presenceIn } from '../../src/cache/field-presence.ts'
+import { encodeReceived, readHead } from '../../src/cache/received-head.ts'
 import { StatusHead } from '../../src/http/head.ts'
 import type { Fields } from '../../src/message/fields.ts'
 
@@ -39,6 +40,8 @@ describe('a head as it is received', () => {
         if (head === null) return
         encoded++
         assert.deepEqual(Buffer.from(head), encodeHead(200, fields, [], NOW))
+        assert.equal(readHead(fields), presenceIn(fields))
+        assert.equal(encodeReceived(200, fields, NOW, true), head, 'it is read once')
         assert.ok(isStoredHead(head, 0, head.length))
       }),
       { numRuns: 3_000 },

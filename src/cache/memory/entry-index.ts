@@ -1,7 +1,8 @@
 /**
  * Leads from keys to entries: a table of words whose size never changes. A key may stand in one of the eight slots of
- * two buckets. A slot is complete or empty at any point at which a thread ends: tag and entry enter it by one
- * compare-and-swap, and it is emptied by one of the entry alone.
+ * two buckets. A slot is taken and emptied by one compare-and-swap of its entry. The tag beside it only saves looking
+ * at most other keys: it is written behind the entry, and keys are compared whole, so where a thread ends in between,
+ * or somebody looks, that entry is not found, and no other one is found in its place.
  */
 import { BUCKET_SLOTS, type Layout } from './layout.ts'
 import type { Records } from './record.ts'
@@ -9,7 +10,6 @@ import type { Records } from './record.ts'
 export class EntryIndex {
   readonly #records: Records
   readonly #words: Int32Array<SharedArrayBuffer>
-  readonly #pairs: BigUint64Array<SharedArrayBuffer>
   readonly #at: number
   readonly #buckets: number
   /** Where the last entry that {@link find} returned stands. */
@@ -18,7 +18,6 @@ export class EntryIndex {
   constructor(records: Records, layout: Layout) {
     this.#records = records
     this.#words = records.words
-    this.#pairs = new BigUint64Array(records.words.buffer)
     this.#at = layout.indexAt
     this.#buckets = layout.indexBuckets
   }
@@ -70,9 +69,9 @@ export class EntryIndex {
   /** @returns false: somebody else has taken the slot */
   insert(slot: number, entry: number, low: number): boolean {
     const word = this.#at + slot * 2
-    const before = BigInt(this.#words[word]! >>> 0)
-    const next = (BigInt(entry) << 32n) | BigInt(low >>> 0)
-    return Atomics.compareExchange(this.#pairs, word / 2, before, next) === before
+    if (Atomics.compareExchange(this.#words, word + 1, 0, entry) !== 0) return false
+    Atomics.store(this.#words, word, low)
+    return true
   }
 
   #findIn(bucket: number, low: number, key: Uint8Array, length: number): number {

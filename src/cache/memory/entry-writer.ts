@@ -131,7 +131,7 @@ export class EntryWriter {
     const used = unitsFor(this.#at - this.#run * UNIT_BYTES)
     const word = this.#run === this.record ? UNITS : EXTENT_UNITS
     const units = records.get(this.#run, word)
-    records.store(this.record, BODY_BYTES, this.#written)
+    if (this.#bodyBytes < 0) records.store(this.record, BODY_BYTES, this.#written)
     if (used === units) return
     records.set(this.#run, word, used)
     records.set(this.record, ALL_UNITS, records.get(this.record, ALL_UNITS) - (units - used))

@@ -45,9 +45,10 @@ export class WorkerResponseMemory implements ResponseMemory {
     this.maxBodyBytes = Math.max(0, parts.maxEntryBytes - MAX_HEADER_BYTES)
   }
 
-  find({ bytes, length }: EntryKey): StoredEntry | null {
+  find(key: EntryKey): StoredEntry | null {
     const { readers, index } = this.#parts
-    hashBytes(this.#hash, bytes, length)
+    const { bytes, length } = key
+    this.#hashOf(key)
     readers.enter()
     const record = index.find(HASHED.low, HASHED.high, bytes, length)
     if (record === 0) {
@@ -58,6 +59,20 @@ export class WorkerResponseMemory implements ResponseMemory {
     this.#found.slot = index.slot
     this.#found.open(record)
     return this.#found
+  }
+
+  /** Leaves it in {@link HASHED}. A miss asks three times for one key. */
+  #hashOf({ bytes, length, hashed }: EntryKey): void {
+    if (hashed !== undefined && hashed.by === this.#hash) {
+      HASHED.low = hashed.low
+      HASHED.high = hashed.high
+      return
+    }
+    hashBytes(this.#hash, bytes, length)
+    if (hashed === undefined) return
+    hashed.by = this.#hash
+    hashed.low = HASHED.low
+    hashed.high = HASHED.high
   }
 
   findAt({ slot, record, serial }: EntryPlace): StoredEntry | null {
@@ -87,9 +102,8 @@ export class WorkerResponseMemory implements ResponseMemory {
 
   begin(key: EntryKey, owner: string, seen: number): Begun {
     const { readers, segment, statistics } = this.#parts
-    const { bytes, length } = key
     if (!segment.ready) segment.adopt()
-    hashBytes(this.#hash, bytes, length)
+    this.#hashOf(key)
     const { low, high } = HASHED
     const reading = readers.reading
     readers.enter()
@@ -197,7 +211,7 @@ export class WorkerResponseMemory implements ResponseMemory {
       segment.endKey(keyRecord, tenant)
       return 'found'
     }
-    const own = new Uint8Array(bytes.subarray(0, length))
+    const own = key.owned === true ? bytes : new Uint8Array(bytes.subarray(0, length))
     return new OwnFill(this.#parts, claimed.row, keyRecord, { tenant, low, high, key: own })
   }
 }

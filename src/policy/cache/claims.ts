@@ -1,6 +1,7 @@
 /** Claims of keys in the memory: of a primary key, and of the variant that its record leads to. */
 import { requestDirectives } from '../../cache/cache-control.ts'
 import { CacheFlag, NUMBERS_BYTES } from '../../cache/cache-numbers.ts'
+import { OwnKey } from '../../cache/key.ts'
 import {
   type Begun,
   type EntryHead,
@@ -11,7 +12,7 @@ import {
   type ResponseMemory,
 } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
-import type { RequestDirectives } from '../../cache/verdicts.ts'
+import type { RequestDirectives, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
@@ -136,6 +137,8 @@ export interface KeyedRequest {
   readonly content: Uint8Array | null
   /** What the archive said; null: it was not asked. */
   readonly recalled: Recalled | null
+  /** What the rules have to know of it; null: it was not asked for yet. */
+  readonly storing: StoringRequest | null
 }
 
 /** A request that may hold a claim while the archive is asked. */
@@ -149,6 +152,7 @@ export const MAX_ROUNDS = 3
 
 /** A request on its way through the cache. */
 export interface Asking extends Claiming {
+  storing: StoringRequest | null
   round: number
   /** Monotonic; when it has waited long enough. 0: it has not begun to wait. */
   deadline: Milliseconds
@@ -160,9 +164,20 @@ export interface Asking extends Claiming {
 }
 
 export function askingOf(x: Exchange, rule: KeyRule): Asking {
-  const directives = requestDirectives(x.request)
-  const none = { content: null, recalled: null, claim: null }
-  return { x, rule, directives, ...none, round: 0, deadline: 0, failed: false, collapsed: false, filled: false }
+  return {
+    x,
+    rule,
+    directives: requestDirectives(x.request),
+    content: null,
+    recalled: null,
+    storing: null,
+    claim: null,
+    round: 0,
+    deadline: 0,
+    failed: false,
+    collapsed: false,
+    filled: false,
+  }
 }
 
 /**
@@ -191,6 +206,5 @@ export function claimOf(
 }
 
 export function keyCopy(): EntryKey {
-  const bytes = KEY.copy()
-  return { bytes, length: bytes.length }
+  return new OwnKey(KEY)
 }

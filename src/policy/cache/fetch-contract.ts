@@ -61,8 +61,12 @@ export interface FetchServices {
   readonly parts: StoredParts
   readonly rules: CacheRules
   readonly maxObjectBytes: number
-  /** Labels of the tags in a response; null: more than an object may have. */
-  tagsOf(origin: string, fields: Fields): readonly number[] | null
+  /**
+   * Labels of the tags in a response; null: more than an object may have.
+   *
+   * @param present which fields there are
+   */
+  tagsOf(origin: string, fields: Fields, present: number): readonly number[] | null
   nextTurn(run: () => void): void
   wall(): Milliseconds
 }

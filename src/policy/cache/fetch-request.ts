@@ -1,7 +1,7 @@
 /** What is remembered of a request for as long as its response is fetched. */
+import { presenceIn } from '../../cache/field-presence.ts'
 import type { Purges } from '../../cache/purges.ts'
 import type { StoringRequest } from '../../cache/verdicts.ts'
-import type { Clock } from '../../lib/clock.ts'
 import type { Exchange } from '../exchange.ts'
 import { type KeyedRequest, keyCopy } from './claims.ts'
 import { SharedHold } from './entry-body.ts'
@@ -15,21 +15,18 @@ export class FetchRequests {
   readonly #keys: RequestKeys
   readonly #purges: Purges
   readonly #recalls: Recalls | null
-  readonly #clock: Pick<Clock, 'wall'>
 
-  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null, clock: Pick<Clock, 'wall'>) {
+  constructor(keys: RequestKeys, purges: Purges, recalls: Recalls | null) {
     this.#keys = keys
     this.#purges = purges
     this.#recalls = recalls
-    this.#clock = clock
   }
 
-  of({ x, rule, content, recalled }: KeyedRequest, found: Lookup): FetchRequest {
+  /** @param key a copy of that in `KEY` */
+  of({ x, rule, content, recalled, storing }: KeyedRequest, found: Lookup, key = keyCopy()): FetchRequest {
     x.request.detach()
-    const key = keyCopy()
     const { primaryLength, names, recordSerial, seen, part, entry, numbers } = found
     const validated = entry === null ? null : numbers.received
-    const primary = key.bytes.subarray(0, primaryLength)
     return {
       rule,
       key,
@@ -38,7 +35,7 @@ export class FetchRequests {
       recordSerial,
       seen,
       part,
-      storing: this.storing(x, content),
+      storing: storing ?? this.storing(x, content),
       origin: originOf(x),
       labelled: {
         namespace: rule.namespaceLabel,
@@ -49,9 +46,9 @@ export class FetchRequests {
         route: x.route,
         rule: x.rule,
       },
-      sent: this.#clock.wall(),
+      sent: found.now,
       began: this.#purges.newest,
-      keep: this.#recalls?.keepOf(rule, primary, recalled, validated) ?? null,
+      keep: this.#recalls?.keepOf(rule, key.bytes.subarray(0, primaryLength), recalled, validated) ?? null,
     }
   }
 
@@ -60,6 +57,8 @@ export class FetchRequests {
       // A HEAD has a GET made in the background.
       method: x.method === 'HEAD' ? 'GET' : x.method,
       fields: x.request,
+      // The cache is the last filter, and takes and gives back other fields than these alone.
+      present: presenceIn(x.request),
       credentials: hasCredential(x),
       identityInKey: this.#keys.identifies(x),
       keyedFields: this.#keys.fields,

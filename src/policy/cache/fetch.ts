@@ -14,7 +14,7 @@ import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { isWhole } from '../../cache/partial-content.ts'
 import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import { encodeResponse } from '../../cache/received-head.ts'
+import { encodeResponse, readHead } from '../../cache/received-head.ts'
 import {
   type EntryKey,
   EntryKind,
@@ -61,7 +61,7 @@ const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
 const WRITTEN_NUMBERS = new Uint8Array(NUMBERS_VIEW.buffer)
 const LABELS = new Float64Array(MAX_LABELS)
 /** The bytes of labels without tags. */
-const UNTAGGED = new Uint8Array(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
+const UNTAGGED = Buffer.from(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
 export class Fetch implements BodyTee, FillTarget {
@@ -112,7 +112,7 @@ export class Fetch implements BodyTee, FillTarget {
     const received = this.#services.wall()
     if (request.part !== null) this.#services.parts.judge(this.#wholeKey, status, fields, request.sent)
     if (status === 304 && this.stale !== null) return this.#validated(this.stale, fields, received)
-    const present = presenceIn(fields)
+    const present = readHead(fields)
     const verdict = judgeStoring(
       request.storing,
       status,
@@ -141,7 +141,7 @@ export class Fetch implements BodyTee, FillTarget {
     const isPart = part !== null && !isWhole(part)
     const bytes = part === null ? (bodyLength ?? -1) : part.last - part.first + 1
     if (bytes > this.#services.maxObjectBytes) return this.#refuse('TooLarge', status)
-    const tags = this.#services.tagsOf(this.request.origin, fields)
+    const tags = this.#services.tagsOf(this.request.origin, fields, present)
     if (tags === null) return this.#refuse('TooLarge', status)
     const vary = (present & Present.Vary) === 0 ? NO_VARY : varyOf(fields)
     if (vary.type === 'any') return this.#refuse('VaryAny', status)
@@ -321,7 +321,7 @@ export class Fetch implements BodyTee, FillTarget {
     this.#fill ??= this.#lateClaim()
     if (this.#fill === null) return false
     const { names, origin } = this.request
-    const tags = this.#services.tagsOf(origin, fields)
+    const tags = this.#services.tagsOf(origin, fields, presenceIn(fields))
     const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
     if (!verdict.store || tags === null || varies) {

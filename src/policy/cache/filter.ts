@@ -23,6 +23,7 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
   const responses = new OriginResponses(services)
   return {
     name: 'cache',
+    forgetsHeads: true,
     onRequest: (x) => requests.onRequest(x),
     onResponse: (x, head, local) => responses.onResponse(x, head, local),
     responseBody: (x) => responses.bodyTee(x),

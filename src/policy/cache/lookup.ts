@@ -20,6 +20,8 @@ import { decodeVary } from './vary-record.ts'
 export interface Lookup {
   /** A response; null: there is none that could be used. */
   entry: StoredEntry | null
+  /** When it was looked up. */
+  now: Milliseconds
   /** Its numbers, a soft purge included. */
   readonly numbers: CacheNumbers
   /** The key in `KEY` is that of a variant: so long is the primary one before it. */
@@ -41,6 +43,7 @@ export interface Lookup {
 
 const FOUND: Lookup = {
   entry: null,
+  now: 0,
   numbers: emptyNumbers(),
   primaryLength: 0,
   names: null,
@@ -73,6 +76,7 @@ export class Lookups {
   find(x: Pick<DryExchange, 'request'>, now: Milliseconds): Lookup {
     const found = FOUND
     found.entry = null
+    found.now = now
     found.names = null
     found.recordSerial = 0
     found.record = null

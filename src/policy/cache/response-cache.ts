@@ -1,11 +1,10 @@
 /** The way in: what is stored for a request, or who fetches it. */
-import { CacheFlag, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
+import { emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import { addValidators, CONDITION_FIELDS } from '../../cache/preconditions.ts'
-import type { Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
+import type { EntryKey, Fill, FillUnderWay, HeldEntry, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { isUsable, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
-import { mayCollapse } from '../../cache/storing.ts'
 import type { CacheRules, ReuseReason, ReuseVerdict } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { CacheServices } from '../cache-services.ts'
@@ -13,10 +12,21 @@ import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
+import { reasonAlone } from './alone.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
-import { type Asking, askingOf, type Claim, claimFor, claimOf, followOf, MAX_ROUNDS, placeOf } from './claims.ts'
+import {
+  type Asking,
+  askingOf,
+  type Claim,
+  claimFor,
+  claimOf,
+  followOf,
+  keyCopy,
+  MAX_ROUNDS,
+  placeOf,
+} from './claims.ts'
 import { type BodyCut, SharedHold } from './entry-body.ts'
 import { Fetch } from './fetch.ts'
 import type { FetchServices } from './fetch-contract.ts'
@@ -69,14 +79,14 @@ export class ResponseCache {
     this.#bypassOf = bypassOf(plan.bypass)
     const archive = cache.archives.of(plan.store)
     this.#recalls = archive === undefined ? null : new Recalls(archive, plan.store !== 'Redis', cache, clock)
-    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls, clock)
+    this.#requests = new FetchRequests(keys, cache.purges, this.#recalls)
     this.#fetching = {
       recalls: this.#recalls,
       parts: this.#parts,
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
-      tagsOf: (origin, fields) => labelsOf(plan.tags, origin, fields),
+      tagsOf: (origin, fields, present) => labelsOf(plan.tags, origin, fields, present),
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
@@ -188,7 +198,7 @@ export class ResponseCache {
       const other = mayHave ? followOf(this.#cache.memory, KEY, rule, found.seen) : null
       return other === null ? this.#refuse(x) : this.#follow(asking, other)
     }
-    if (found.entry === null && this.#parts.place(asking.x, found, this.#services.clock.wall())) {
+    if (found.entry === null && this.#parts.place(asking.x, found, found.now)) {
       claim?.fill.withdraw()
       return this.#ranges.decide(asking, found) ?? this.#ask(asking, found, why, null)
     }
@@ -197,18 +207,19 @@ export class ResponseCache {
 
   #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
     const result = resultOf(found, why)
-    const alone = this.#reasonAlone(asking, found, why)
+    const alone = reasonAlone(asking, found, why, this.#requests)
     if (alone !== null) {
       claim?.fill.withdraw()
       return this.#forward(asking, found, alone.result ?? result, alone.stores ? 'later' : 'never')
     }
-    const begun = claim?.fill ?? this.#cache.memory.begin(KEY, asking.rule.namespace, found.seen)
+    const key = claim?.key ?? keyCopy()
+    const begun = claim?.fill ?? this.#cache.memory.begin(key, asking.rule.namespace, found.seen)
     // There is no room for a claim, or whoever had it has just ended.
     const again = begun === 'found' || (begun === 'none' && asking.round === 0 && this.#cache.memory.maxBodyBytes > 0)
     if (begun === 'none' && !again) return this.#forward(asking, found, result, 'later')
     if (begun === 'found' || begun === 'none')
       return ++asking.round < MAX_ROUNDS ? this.#again(asking) : this.#forward(asking, found, result, 'later')
-    if (begun.type === 'fill') return this.#forward(asking, found, result, begun)
+    if (begun.type === 'fill') return this.#forward(asking, found, result, begun, key)
     return this.#follow(asking, begun)
   }
 
@@ -259,25 +270,14 @@ export class ResponseCache {
     return this.#look(asking)
   }
 
-  /** Why a request neither waits for another one nor lets others wait. */
-  #reasonAlone(
-    { x, directives, content, round, failed }: Asking,
-    { state, numbers, entry, part }: Lookup,
-    why: ReuseReason,
-  ): { readonly result?: CacheResult; readonly stores: boolean } | null {
-    if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
-    if (x.method === 'HEAD') return { stores: false }
-    if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
-    if (state === 'uncacheable') return { stores: true }
-    if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }
-    // What each request has to ask the origin for is fetched for one alone.
-    if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return { stores: true }
-    if (why === 'RequestNoCache') return { stores: true }
-    return entry === null && !mayCollapse(this.#requests.storing(x, content)) ? { stores: true } : null
-  }
-
   /** The request goes to the origin. */
-  #forward(asking: Asking, found: Lookup, result: CacheResult, claim: Fill | 'later' | 'never'): undefined {
+  #forward(
+    asking: Asking,
+    found: Lookup,
+    result: CacheResult,
+    claim: Fill | 'later' | 'never',
+    key?: EntryKey,
+  ): undefined {
     const { x, rule, directives, content, collapsed } = asking
     x.cacheResult = result
     const stale = claim === 'never' ? null : staleOf(found)
@@ -292,7 +292,7 @@ export class ResponseCache {
     const fetch =
       claim === 'never'
         ? null
-        : new Fetch(this.#requests.of(asking, found), this.#fetching, claim === 'later' ? null : claim, stale)
+        : new Fetch(this.#requests.of(asking, found, key), this.#fetching, claim === 'later' ? null : claim, stale)
     x.set(CACHED_REQUEST, {
       rule,
       directives,

@@ -20,6 +20,7 @@ export const concurrency: FilterDefinition = {
     const place = places.open(origin)
     return {
       name: 'concurrency',
+      forgetsHeads: true,
       onRequest(x): RequestDecision {
         if (place.take(requests)) {
           x.set(TAKEN, place)
