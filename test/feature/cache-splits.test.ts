@@ -7,6 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
+import { closedPort } from './backends.ts'
 import { type Answer, type Asked, cacheOrigin, type Origin } from './cache/origin.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import type { RawClient, RawResponse } from './raw-client.ts'
@@ -15,9 +16,11 @@ const TOKEN = 'token-of-the-feature-test'
 const HOST = 'shop.example'
 const BACKENDS = ['stable', 'canary', 'backup'] as const
 type Name = (typeof BACKENDS)[number]
+/** Nobody listens there. */
+const DEAD = 'dead'
 
 interface Ref {
-  readonly name: Name
+  readonly name: Name | typeof DEAD
   readonly weight?: number
   readonly priority?: number
 }
@@ -33,6 +36,7 @@ describe('a cache beside a split', () => {
   let gateway: Gateway
   /** One connection, and so one worker, for requests in a row. */
   let client: RawClient
+  let deadPort = 0
   let edits = 0
   let pages = 0
 
@@ -63,11 +67,14 @@ describe('a cache beside a split', () => {
     { name: 'post', matches: [{ method: 'POST' }], backendRefs: [{ name: 'stable' }] },
   ]
   const manifests = (refs: readonly Ref[], existing: readonly Name[] = BACKENDS) =>
-    existing.map((name) => backend(name, [origins.get(name)!.port])).join('') + route('shop', [HOST], rules(refs))
+    existing.map((name) => backend(name, [origins.get(name)!.port])).join('') +
+    backend(DEAD, [deadPort]) +
+    route('shop', [HOST], rules(refs))
   const beside = (edit: number) =>
     route('edit', ['edit.example'], [{ name: 'edit', respond: { statusCode: 200, body: `edit ${edit}` } }])
 
   before(async () => {
+    deadPort = await closedPort()
     for (const name of BACKENDS) origins.set(name, await cacheOrigin(scope, answer(name)))
     const folder = await mkdtemp(join(tmpdir(), 'headgate-splits-'))
     scope.after(() => rm(folder, { recursive: true }))
@@ -277,6 +284,21 @@ describe('a cache beside a split', () => {
     await splitsInto(EVEN)
     assert.deepEqual(await shares(path, 8), { stable: 4, canary: 4 })
     assert.deepEqual([timesOf('stable', path), timesOf('canary', path)], [1, 1])
+  })
+
+  it('stores what stands in for a Backend that fails in its place, and for nobody else', async () => {
+    const path = page()
+    await splitsInto([{ name: 'stable' }, { name: DEAD }, { name: 'backup', priority: 1 }])
+    const found = await shares(path, 20)
+    assert.deepEqual(found, { stable: 10, backup: 10 })
+    assert.deepEqual([timesOf('stable', path), timesOf('backup', path)], [1, 1])
+    // It is that of the part, and not of the Backend that has stood in.
+    await splitsInto([{ name: 'backup' }])
+    await shares(path, 2)
+    assert.equal(timesOf('backup', path), 2)
+    await splitsInto(EVEN)
+    assert.deepEqual(await partsOf(path, 8), ['canary', 'stable'])
+    assert.equal(timesOf('stable', path), 1)
   })
 
   it('serves nothing of a Backend that is gone, and the same as before when it is back', async () => {
