@@ -27,6 +27,17 @@ const MOST_READ = 1_024
 export interface Repeat {
   /** @returns head and body, a character for each byte; null: it does not any more, and the request is to be read */
   again(peer: Peer): string | null
+  /** Another one with the same is likely to be {@link isSame}. */
+  readonly key: string
+  /** Whether one is enough for both: of requests that differ in fields that nobody reads, or in names. */
+  isSame(other: Repeat): boolean
+}
+
+/** One that answers several requests. */
+interface Shared {
+  readonly repeat: Repeat
+  readonly bytes: number
+  requests: number
 }
 
 interface Recurring {
@@ -38,7 +49,8 @@ interface Recurring {
   /** For each field: 0 where its value counts for nothing. */
   readonly compared: Uint8Array
   readonly listener: PeerListener
-  readonly repeat: Repeat
+  readonly shared: Shared
+  /** Without what answers it. */
   readonly bytes: number
   /** Since room was last looked for here. */
   used: boolean
@@ -53,6 +65,7 @@ export class RecurringRequests {
   /** What was read last, and how many times of late. */
   readonly #seen = new Int32Array(SEEN)
   readonly #times = new Uint16Array(SEEN)
+  readonly #shared = new Map<string, Shared>()
   /** Of all that is kept; 0: nothing is. */
   #bytes = 0
   /** Where the last search for room has ended. */
@@ -64,6 +77,7 @@ export class RecurringRequests {
     this.#ways.fill(null)
     this.#lines.fill(0)
     this.#seen.fill(0)
+    this.#shared.clear()
     this.#bytes = 0
   }
 
@@ -79,7 +93,7 @@ export class RecurringRequests {
       if (known === null || known.hash !== hash || known.listener !== listener) continue
       if (!OUTLINE.fits(bytes, known.head, known.spans, known.compared)) continue
       known.used = true
-      return known.repeat
+      return known.shared.repeat
     }
     return null
   }
@@ -111,7 +125,7 @@ export class RecurringRequests {
   /**
    * @param head of the request, all that was read of it; copied
    * @param fields of it, behind whatever reads them
-   * @param bytes that the repeat takes
+   * @param bytes that the repeat takes, where none is there that is the same
    */
   keep({ listener }: Peer, head: Uint8Array, fields: Fields, repeat: Repeat, bytes: number): void {
     if (!OUTLINE.line(head, head.length)) return
@@ -120,15 +134,35 @@ export class RecurringRequests {
     const { hash } = OUTLINE
     const compared = Uint8Array.from({ length: fields.count }, (_, i) => (fields.wasRead(i) ? 1 : 0))
     const own = { head: Uint8Array.from(head), spans: OUTLINE.copySpans(), compared }
-    const size = bytes + head.length + 5 * own.spans.length
+    const size = head.length + 5 * own.spans.length
+    const shared = this.#share(repeat, bytes)
     this.#makeRoom(size)
     const way = this.#wayFor(hash & (SETS - 1), own.head, listener)
-    if (way < 0) return
+    if (way < 0) return this.#release(shared)
     const before = this.#ways[way]!
     if (before !== null) this.#forget(way, before)
-    this.#ways[way] = { hash, line, ...own, listener, repeat, bytes: size, used: false }
+    this.#ways[way] = { hash, line, ...own, listener, shared, bytes: size, used: false }
     this.#lines[line]!++
     this.#bytes += size
+  }
+
+  #share(repeat: Repeat, bytes: number): Shared {
+    const known = this.#shared.get(repeat.key)
+    if (known?.repeat.isSame(repeat)) {
+      known.requests++
+      return known
+    }
+    const shared = { repeat, bytes, requests: 1 }
+    this.#shared.set(repeat.key, shared)
+    this.#bytes += bytes
+    return shared
+  }
+
+  #release(shared: Shared): void {
+    if (--shared.requests > 0) return
+    this.#bytes -= shared.bytes
+    const { key } = shared.repeat
+    if (this.#shared.get(key) === shared) this.#shared.delete(key)
   }
 
   /** Whatever has been of no use since it was passed here last goes first. */
@@ -141,10 +175,11 @@ export class RecurringRequests {
     }
   }
 
-  #forget(way: number, { line, bytes }: Recurring): void {
+  #forget(way: number, { line, bytes, shared }: Recurring): void {
     this.#ways[way] = null
     this.#lines[line]!--
     this.#bytes -= bytes
+    this.#release(shared)
   }
 
   /** Where the same one is, else a free one, else one that was of no use of late. @returns -1: there is none */

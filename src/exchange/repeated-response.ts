@@ -9,7 +9,7 @@
 import { pairLines } from '../http/field-lines.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Repeatable, SentText } from '../message/local-response.ts'
-import type { Peer } from '../transport/peer.ts'
+import type { Peer, PeerListener } from '../transport/peer.ts'
 import { nothingKept, type RepeatedRecord, recordRepeat } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
@@ -68,14 +68,16 @@ export class Offer implements SentText {
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
     const record = { host, path, query, status, cache, route, rule, bytesOut, kept: nothingKept() }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
-    const repeat = new RepeatedResponse(x.context, record, this.#repeatable, before, after)
-    x.context.recurring.keep(x.downstream.peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
+    const { peer } = x.downstream
+    const repeat = new RepeatedResponse(x.context, record, peer.listener, this.#repeatable, before, after)
+    x.context.recurring.keep(peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
   }
 }
 
 class RepeatedResponse implements Repeat {
   readonly #context: ExchangeContext
   readonly #record: RepeatedRecord
+  readonly #listener: PeerListener
   readonly #repeatable: Repeatable
   readonly #before: string
   readonly #after: string
@@ -83,12 +85,30 @@ class RepeatedResponse implements Repeat {
   #text = ''
 
   /** @param before and `after` the fields that change */
-  constructor(context: ExchangeContext, record: RepeatedRecord, repeatable: Repeatable, before: string, after: string) {
+  constructor(
+    context: ExchangeContext,
+    record: RepeatedRecord,
+    listener: PeerListener,
+    repeatable: Repeatable,
+    before: string,
+    after: string,
+  ) {
     this.#context = context
     this.#record = record
+    this.#listener = listener
     this.#repeatable = repeatable
     this.#before = before
     this.#after = after
+  }
+
+  get key(): string {
+    return this.#repeatable.key
+  }
+
+  isSame(other: Repeat): boolean {
+    if (!(other instanceof RepeatedResponse) || other.key !== this.key || other.#listener !== this.#listener)
+      return false
+    return other.#before === this.#before && other.#after === this.#after && saysTheSame(other.#record, this.#record)
   }
 
   again(peer: Peer): string | null {
@@ -104,6 +124,13 @@ class RepeatedResponse implements Repeat {
     recordRepeat(context, peer, this.#record, startedAt, wall)
     return this.#text
   }
+}
+
+/** In the log. */
+function saysTheSame(one: RepeatedRecord, other: RepeatedRecord): boolean {
+  for (const name of Object.keys(one) as (keyof RepeatedRecord)[])
+    if (name !== 'kept' && one[name] !== other[name]) return false
+  return true
 }
 
 /** In one piece, which it would be made into each time that it is written. */

@@ -32,6 +32,8 @@ export interface Repeatable {
    *   the same; null: it has to be found out anew what the response is
    */
   again(address: string, now: Milliseconds): readonly string[] | null
+  /** Another one with the same says the same, whenever it is asked. */
+  readonly key: string
 }
 
 /** Told of what a codec sends. */

@@ -11,6 +11,9 @@ export const HANG_TIMEOUT: Milliseconds = 600
 /** The same limit between a thread's start and its first heartbeat, since it loads its code in that time. */
 export const STARTUP_TIMEOUT: Milliseconds = 15_000
 
+/** Part of the limit from which on it is asked what a silent thread waits for: that takes some half a millisecond. */
+const ASKED_FROM = 1 / 6
+
 /** Wait for a CPU beyond this is not deducted. */
 const MAX_CPU_WAIT: Milliseconds = 15_000
 
@@ -21,16 +24,19 @@ export class HangDetector {
   readonly #timeout: Milliseconds
   #lastCount = 0
   #started = false
-  #lastBeatAt: Milliseconds = 0
   #checkedAt: Milliseconds = 0
-  /** The thread's CPU wait at the first check without a new heartbeat. */
+  /** Without a heartbeat, and without what it waited for a CPU. */
+  #silent: Milliseconds = 0
+  /** What was deducted. */
+  #waited: Milliseconds = 0
+  /** At the last check, where that was without a new heartbeat, too. */
   #cpuWaitBefore: Milliseconds | undefined
 
   /**
    * @param interval between two calls of {@link isHung}
    * @param heartbeats counted by the watched thread
-   * @param cpuWait total time the thread has waited for a CPU, where the system reports it; reads files, so it is
-   *   called only while no heartbeat arrives
+   * @param cpuWait total time the thread has waited for a CPU, where the system reports it; called at each check while
+   *   no heartbeat arrives, and only then, since it reads files
    * @param timeout see {@link HANG_TIMEOUT}
    */
   constructor(
@@ -47,33 +53,42 @@ export class HangDetector {
 
   /** Call when the thread has been started. */
   reset(now: Milliseconds): void {
-    this.#lastCount = this.#heartbeats()
     this.#started = false
-    this.#lastBeatAt = now
     this.#checkedAt = now
-    this.#cpuWaitBefore = undefined
+    this.#heard(this.#heartbeats())
   }
 
   isHung(now: Milliseconds): boolean {
-    // This check runs late, so the watched thread may have lacked CPU time as well: the delay does not count.
-    const late = now - this.#checkedAt - this.#interval
-    if (late > this.#interval) this.#lastBeatAt += late
+    const elapsed = now - this.#checkedAt
     this.#checkedAt = now
-
     const count = this.#heartbeats()
     if (count !== this.#lastCount) {
-      this.#lastCount = count
       this.#started = true
-      this.#lastBeatAt = now
-      this.#cpuWaitBefore = undefined
+      this.#heard(count)
       return false
     }
-    this.#cpuWaitBefore ??= this.#cpuWait()
-    const silent = now - this.#lastBeatAt
     const limit = this.#started ? this.#timeout : STARTUP_TIMEOUT
-    if (silent <= limit) return false
-    // A thread in an endless loop runs, and one in a blocking system call sleeps: neither waits for a CPU.
-    const waited = (this.#cpuWait() ?? 0) - (this.#cpuWaitBefore ?? 0)
-    return silent - Math.min(waited, MAX_CPU_WAIT) > limit
+    const known = this.#silent >= limit * ASKED_FROM ? this.#waitedSinceAsked() : undefined
+    // Where nothing says it and this check runs late, the watched thread may have lacked a CPU as well.
+    const wait = known ?? Math.max(0, elapsed - this.#interval)
+    const deducted = Math.min(wait, elapsed, MAX_CPU_WAIT - this.#waited)
+    this.#waited += deducted
+    this.#silent += elapsed - deducted
+    return this.#silent > limit
+  }
+
+  #heard(count: number): void {
+    this.#lastCount = count
+    this.#silent = 0
+    this.#waited = 0
+    this.#cpuWaitBefore = undefined
+  }
+
+  /** A thread in an endless loop runs, and one in a blocking system call sleeps: neither waits for a CPU. */
+  #waitedSinceAsked(): Milliseconds | undefined {
+    const before = this.#cpuWaitBefore
+    const total = this.#cpuWait()
+    this.#cpuWaitBefore = total
+    return before === undefined || total === undefined ? undefined : Math.max(0, total - before)
   }
 }

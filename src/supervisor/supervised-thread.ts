@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
-import { cpuWaitTime } from './cpu-wait.ts'
+import { CpuWait } from './cpu-wait.ts'
 import { HangDetector } from './hang-detector.ts'
 import { RestartBackOff } from './restart-back-off.ts'
 
@@ -50,10 +50,11 @@ export class SupervisedThread {
 
   constructor(options: SupervisedThreadOptions) {
     this.#options = options
+    const cpuWait = new CpuWait(options.name, () => options.time.monotonic())
     this.#hangDetector = new HangDetector(
       options.interval,
       () => options.block.beats(options.row),
-      () => cpuWaitTime(options.name),
+      () => cpuWait.total(),
       options.hangTimeout,
     )
   }

@@ -12,13 +12,29 @@ const PEER = peerOf(listener('http'))
 const head = (path: string, value = '', name = 'X-A') =>
   Buffer.from(`GET ${path} HTTP/1.1\r\nHost: page.test\r\n${name}: ${value}\r\n\r\n`)
 
-/** @param read whether somebody has looked at the value of the last field */
+/** @param read whether somebody has looked at the value of the last field @param said the same: one is enough */
 function keep(requests: RecurringRequests, bytes: Buffer, said: string, read = false, size = 2_600, peer = PEER): void {
   const parsed = new RequestHead()
   assert.equal(parsed.parse(bytes, 0, bytes.length, LIMITS), bytes.length)
   parsed.fields.valueAt(0)
   if (read) parsed.fields.valueAt(1)
-  requests.keep(peer, bytes, parsed.fields, { again: () => said }, size)
+  requests.keep(peer, bytes, parsed.fields, new Said(said), size)
+}
+
+class Said {
+  readonly key: string
+
+  constructor(key: string) {
+    this.key = key
+  }
+
+  again(): string {
+    return this.key
+  }
+
+  isSame(other: Said): boolean {
+    return other.key === this.key && this.key !== 'alone'
+  }
 }
 
 const find = (requests: RecurringRequests, bytes: Buffer, peer = PEER) =>
@@ -98,6 +114,26 @@ describe('requests that come again', () => {
     let left = 0
     for (let i = 0; i < 20_000; i++) if (find(requests, head(`/${i}`, '1')) !== null) left++
     assert.ok(left < 500, `${left} left`)
+  })
+
+  it('share what answers them, however many, as long as one of them is there', () => {
+    const requests = new RecurringRequests()
+    const large = 1024 * 1024
+    const named = (i: number) => head(`/a/${i}`, '1')
+    for (let i = 0; i < 1_000; i++) keep(requests, named(i), 'same', false, large)
+    let kept = 0
+    for (let i = 0; i < 1_000; i++) if (find(requests, named(i)) === 'same') kept++
+    assert.ok(kept > 900, `${kept} kept`)
+    // Of no use to anybody: they go one after the other, and what they share goes with the last one.
+    for (let i = 0; i < 8_000; i++) keep(requests, head(`/${i}`, '1'), String(i))
+    for (let i = 0; i < 1_000; i++) assert.equal(find(requests, named(i)), null)
+    kept = 0
+    for (let i = 0; i < 8_000; i++) if (find(requests, head(`/${i}`, '1')) !== null) kept++
+    assert.ok(kept > 500, `${kept} kept: the room of the large one is others' again`)
+    for (let i = 0; i < 3; i++) keep(requests, named(i), 'alone', false, large)
+    kept = 0
+    for (let i = 0; i < 3; i++) if (find(requests, named(i)) !== null) kept++
+    assert.equal(kept, 1)
   })
 
   it('are many of one shape and one line at most four times', () => {

@@ -94,6 +94,11 @@ describe('a cache beside a split', () => {
   const get = (path: string, headers: Readonly<Record<string, string>> = {}): Promise<RawResponse> =>
     client.request({ host: HOST, path, headers })
   const timesOf = (name: Name, path: string): number => asked.get(`${name} ${path}`) ?? 0
+  const admin = (path: string, body: object): Promise<Response> =>
+    fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/${path}`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}` } },
+      body: JSON.stringify(body),
+    })
   const nameOf = ({ text }: RawResponse): string => text.split(' ', 1)[0]!
 
   /** GET so often. @returns the Backends of which some came: turns go on through edits, so that their number may differ */
@@ -172,10 +177,7 @@ describe('a cache beside a split', () => {
     assert.deepEqual([timesOf('stable', path), timesOf('canary', path)], [3, 2])
     for (const body of [{ urls: [`http://${HOST}${path}`] }, { tags: ['all'] }, { route: 'shop' }]) {
       const before = [timesOf('stable', path), timesOf('canary', path)]
-      const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/cache/namespaces/default/purges`, {
-        ...{ method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}` } },
-        body: JSON.stringify(body),
-      })
+      const response = await admin('cache/namespaces/default/purges', body)
       assert.equal(response.status, 200, await response.text())
       await shares(path, 4)
       assert.deepEqual(
@@ -224,6 +226,33 @@ describe('a cache beside a split', () => {
     ])
     assert.deepEqual(await partsOf(path, 16), ['canary', 'stable'])
     assert.deepEqual([timesOf('stable', path), timesOf('canary', path)], [1, 1])
+    await splitsInto(EVEN)
+  })
+
+  it('is explained for the user that a request names, else for what most requests get', async () => {
+    const explained = async (path: string, user?: string): Promise<string | undefined> => {
+      const headers = user === undefined ? [] : [{ name: 'x-user', value: user }]
+      const response = await admin('explain', { url: `http://${HOST}${path}`, headers })
+      const { cache } = (await response.json()) as { cache: { key: string; verdict: string } }
+      return `${/backend default\/(\w+)/.exec(cache.key)?.[1]} ${cache.verdict}`
+    }
+    const path = page('users')
+    for (let user = 0; user < 8; user++) {
+      const name = nameOf(await get(path, { 'x-user': `user-${user}` }))
+      assert.equal(await explained(path, `user-${user}`), `${name} hit`)
+    }
+    await splitsInto([
+      { name: 'stable', weight: 1 },
+      { name: 'canary', weight: 2 },
+    ])
+    const turns = page()
+    assert.equal(await explained(turns), 'canary miss')
+    await shares(turns, 6)
+    assert.equal(await explained(turns), 'canary hit')
+    // It takes nobody's turn.
+    const before = await shares(turns, 3)
+    for (let i = 0; i < 2; i++) await explained(turns)
+    assert.deepEqual([before, await shares(turns, 3)], [before, before])
     await splitsInto(EVEN)
   })
 

@@ -42,6 +42,7 @@ export function repeatably(
 }
 
 class RepeatedHit implements Repeatable {
+  readonly key: string
   readonly #cache: CacheServices
   readonly #place: EntryPlace
   /** The record of variants that led there; null: none did. */
@@ -63,6 +64,7 @@ class RepeatedHit implements Repeatable {
     this.#cache = cache
     this.#place = place
     this.#record = record
+    this.key = `${namespace} ${textOf(place)} ${record === null ? '' : textOf(record)}`
     this.#namespace = namespace
     this.#numbers = { ...numbers }
   }
@@ -93,4 +95,8 @@ class RepeatedHit implements Repeatable {
     }
     return this.#added
   }
+}
+
+function textOf({ slot, record, serial }: EntryPlace): string {
+  return `${slot}.${record}.${serial}`
 }
