@@ -6,6 +6,7 @@ import type { GrantAnswer, GrantRequest } from '../auth/grant-store.ts'
 import type { TimerClock } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import { GrantDatabase } from '../store/grant-database.ts'
+import { mayWait } from '../store/owner-places.ts'
 
 export interface GrantRequestsOptions {
   readonly time: TimerClock
@@ -45,7 +46,7 @@ export class GrantRequests {
 
   accept(worker: number, id: number, request: GrantRequest): void {
     const { namespace } = request.owner
-    if (this.#queue.size >= MAX_WAITING.all || this.#queue.sizeOf(namespace) >= MAX_WAITING.namespace) {
+    if (!mayWait(this.#queue.sizeOf(namespace), this.#queue.size, MAX_WAITING)) {
       this.#options.answer(worker, id, { failure: 'too many requests wait for the store of refresh tokens' })
       return
     }

@@ -35,3 +35,18 @@ export class OwnerPlaces {
     else this.#owners.delete(owner)
   }
 }
+
+/**
+ * Whether one more call of an owner may wait, by the same rule: owners who together fill the line leave a place to each
+ * that has none in it.
+ *
+ * @param own that it has
+ * @param waiting of all
+ */
+export function mayWait(
+  own: number,
+  waiting: number,
+  most: { readonly namespace: number; readonly all: number },
+): boolean {
+  return own < Math.min(most.namespace, Math.max(1, most.all - waiting))
+}

@@ -16,6 +16,7 @@ import {
 } from '../auth/grant-store.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { FairGate, type GatedWork } from '../limit/fair-gate.ts'
+import { mayWait } from './owner-places.ts'
 import { RedisFault } from './redis/redis-fault.ts'
 import { RedisScript } from './redis/redis-script.ts'
 
@@ -182,7 +183,7 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async #turnOf(namespace: string): Promise<GatedWork> {
-    if (this.#gate.sizeOf(namespace) >= MAX_WAITING.namespace || this.#gate.waiting >= MAX_WAITING.all)
+    if (!mayWait(this.#gate.sizeOf(namespace), this.#gate.waiting, MAX_WAITING))
       throw new GrantStoreFailure('too many calls wait for Redis')
     const { promise, resolve } = Promise.withResolvers<void>()
     const work: GatedWork = { source: namespace, begin: resolve, interrupt() {} }

@@ -46,6 +46,26 @@ describe('the store of token issuers in Redis', { skip: NO_REDIS }, () => {
 
   describeGrantStore('that two replicas have', () => stores)
 
+  it('has a place in line for a namespace, however many calls of others wait', async () => {
+    const [store] = stores
+    const find = (namespace: string): Promise<string> =>
+      store.find({ ...OWNER, namespace }, 'f').then(
+        () => 'answered',
+        ({ message }: Error) => message,
+      )
+    assert.equal(await find('other'), 'answered')
+    server.pause()
+    try {
+      const many = ['a', 'b', 'c', 'd', 'e'].flatMap((namespace) => Array.from({ length: 600 }, () => find(namespace)))
+      const other = find('other')
+      server.resume()
+      assert.equal(await other, 'answered')
+      assert.ok((await Promise.all(many)).includes('too many calls wait for Redis'))
+    } finally {
+      server.resume()
+    }
+  })
+
   it('has nothing that does not end by itself, and no token', async () => {
     const [store] = stores
     const family = newFamily()

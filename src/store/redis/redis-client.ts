@@ -54,6 +54,9 @@ const MAX_REASONS = 4
  */
 const BUSY = 64 * 1_024
 
+/** So many times as long as replies take: a Redis that is far away is not silent. */
+const UNUSUAL = 4
+
 interface Call {
   readonly until: Milliseconds
   /** `#received`, when it began. */
@@ -77,6 +80,8 @@ export class RedisClient {
   #unsettled = 0
   /** Bytes of replies. */
   #received = 0
+  /** What a reply takes. */
+  #usual: Milliseconds = 0
   #stopTimer: (() => void) | null = null
   #stopDoubt: (() => void) | null = null
   readonly #dials: RedisDials
@@ -148,6 +153,7 @@ export class RedisClient {
           this.#unsettled--
           if (!this.#end(call)) return
           this.#circuit.succeeded()
+          if (this.#overlap !== undefined) this.#replied(call)
           resolve(reply)
         },
         (error: unknown) => {
@@ -232,19 +238,27 @@ export class RedisClient {
     }
   }
 
+  #replied(call: Call): void {
+    this.#usual += (this.#waitOf(call) - this.#usual) / 8
+  }
+
+  #waitOf({ until }: Call): Milliseconds {
+    return this.#edges.time.monotonic() - until + this.#bounds.deadline
+  }
+
   /** Dials beside the connection when nothing has come over it since a call began that waits for so long. */
   #doubtAfter(overlap: Milliseconds, pause = overlap): void {
     const { time } = this.#edges
-    const { deadline } = this.#bounds
     this.#stopDoubt = time.after(pause, () => {
       // Where the thread itself was late, replies may lie in the socket.
       this.#stopDoubt = time.nextTurn(() => {
         this.#stopDoubt = null
         const call = this.#calls.find(({ ended }, i) => i >= this.#first && !ended)
         if (call === undefined || !this.#circuit.closed) return
-        const waited = time.monotonic() - (call.until - deadline)
-        if (waited >= overlap && this.#received === call.received) this.#dials.begin('now')
-        this.#doubtAfter(overlap, waited >= overlap ? overlap : Math.ceil(overlap - waited))
+        const waited = this.#waitOf(call)
+        const patience = Math.max(overlap, this.#usual * UNUSUAL)
+        if (waited >= patience && this.#received === call.received) this.#dials.begin('now')
+        this.#doubtAfter(overlap, waited >= patience ? patience : Math.ceil(patience - waited))
       })
     })
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ContentChange } from '../../../src/policy/contents.ts'
@@ -204,6 +204,36 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
     server.resume()
     assert.match(await late, /^reply|^broken/)
     await eventually(() => assert.equal(way.connections, 1))
+  })
+
+  it('takes a Redis that is far away for one, and dials nothing beside it', { timeout: 60_000 }, async () => {
+    const server = await serverOf()
+    let dialled = 0
+    const far = createServer((near) => {
+      dialled++
+      const socket = connect(server.port, server.host)
+      for (const [from, to] of [
+        [near, socket],
+        [socket, near],
+      ] as const) {
+        from.on('error', () => {})
+        from.on('close', () => to.destroy())
+        from.on('data', (chunk) => void setTimeout(() => to.write(chunk), 100))
+      }
+    }).listen(0, '127.0.0.1')
+    await once(far, 'listening')
+    scope.after(() => void far.close())
+    const { port } = far.address() as AddressInfo
+    const { client, until } = clientOf(single({ host: '127.0.0.1', port }), {
+      ...BOUNDS,
+      deadline: 20_000,
+      overlap: 50,
+    })
+    await until('answers')
+    for (let i = 0; i < 8; i++) await kindOf(client.run(COUNT, ['a'], [1]))
+    const before = dialled
+    for (let i = 0; i < 10; i++) assert.match(await kindOf(client.run(COUNT, ['a'], [1])), /^reply/)
+    assert.ok(dialled - before < 10, `${dialled - before} dials beside 10 calls`)
   })
 
   it('is reached by a name', async () => {
