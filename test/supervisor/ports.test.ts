@@ -94,14 +94,20 @@ describe('the ports of the settings', () => {
 
   it('are those that there are, also of replicas that tell each other', async () => {
     const keyFile = '/etc/headgate-peers/key'
-    for (const what of ['signals', 'peers'])
-      await assert.rejects(claim({ [what]: { address: ':70000', ...(what === 'peers' && { keyFile }) } }), {
-        message: `${what}: ":70000" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`,
+    for (const what of ['signals', 'peers']) {
+      const verdict = validator.checkSettings({ [what]: { address: ':70000' } })
+      assert.deepEqual(verdict.ok ? [] : verdict.problems.map(({ path, message }) => [path.join('.'), message]), [
+        [`${what}.address`, 'the port is 65535 at most'],
+      ])
+      const name = { address: '999.0.0.1:9903', ...(what === 'peers' && { keyFile }) }
+      await assert.rejects(claim({ [what]: name }), {
+        message: `${what}: "999.0.0.1:9903" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`,
       })
+    }
     const { signals } = await claim({ peers: { address: '[::1]:9903', keyFile } })
     assert.ok(signals > 0)
     // Where they have no key nothing listens there.
-    assert.deepEqual((await claim({ peers: { address: ':70000' } })).failures, [])
+    assert.deepEqual((await claim({ peers: { address: '999.0.0.1:9903' } })).failures, [])
   })
 })
 
