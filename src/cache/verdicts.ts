@@ -65,7 +65,7 @@ export const STORE_REASONS = [
   /** RFC 9111 §3.5. */
   'Credentials',
   'SetCookie',
-  /** `Vary: *` (RFC 9111 §4.1). */
+  /** `Vary: *` (RFC 9111 §4.1), or a 304 that varies by more than the response that it confirms. */
   'VaryAny',
   /** A 206 that cannot be combined with others: several parts, or no range that can be understood. */
   'Partial',
@@ -81,6 +81,8 @@ export const STORE_REASONS = [
   'NoRoom',
   /** Purged while it was fetched. Decided by the store. */
   'Purged',
+  /** Another request is storing a response of this key, or has just done so. Decided by the store. */
+  'AnotherRequest',
 ] as const
 
 export type StoreReason = (typeof STORE_REASONS)[number]

@@ -18,6 +18,13 @@ interface TaskTimes {
   readonly waited: Milliseconds
 }
 
+export interface CpuWaitLook {
+  /** Monotonic. */
+  readonly at: Milliseconds
+  /** In all, until then. */
+  readonly waited: Milliseconds
+}
+
 /**
  * Of one thread. `schedstat` has a wait only once it is over, so a thread that is runnable and has not run lacked a CPU
  * for as long as it did not run. One that sleeps may do so for a helper that lacks a CPU, as of the garbage collector:
@@ -40,10 +47,11 @@ export class CpuWait {
 
   /**
    * A sum, of which only the difference between two calls means something; exact as far as these are near each other.
+   * The looks themselves may lack a CPU, so the time that passed between two of them is that of their results.
    *
    * @returns undefined where the system does not report it
    */
-  total(): Milliseconds | undefined {
+  look(): CpuWaitLook | undefined {
     const tasks = tasksOfProcess()
     const now = this.#monotonic()
     const elapsed = now - this.#at
@@ -60,7 +68,7 @@ export class CpuWait {
     this.#total += lacked(...own)
     if (own[1].runnable) this.#slept = 0
     else this.#sleeps(Math.max(0, ...[...tasks].map((task) => (WATCHED.test(task[1].name) ? 0 : lacked(...task)))))
-    return this.#total
+    return { at: now, waited: this.#total }
   }
 
   #sleeps(helpersLacked: Milliseconds): void {

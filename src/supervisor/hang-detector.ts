@@ -4,6 +4,7 @@
  * on an overloaded machine increases the load.
  */
 import type { Milliseconds } from '../lib/clock.ts'
+import type { CpuWaitLook } from './cpu-wait.ts'
 
 /** A thread without a heartbeat for this long, not counting its wait for a CPU, counts as hung. */
 export const HANG_TIMEOUT: Milliseconds = 600
@@ -20,7 +21,7 @@ const MAX_CPU_WAIT: Milliseconds = 15_000
 export class HangDetector {
   readonly #interval: Milliseconds
   readonly #heartbeats: () => number
-  readonly #cpuWait: () => Milliseconds | undefined
+  readonly #cpuWait: () => CpuWaitLook | undefined
   readonly #timeout: Milliseconds
   #lastCount = 0
   #started = false
@@ -29,8 +30,8 @@ export class HangDetector {
   #silent: Milliseconds = 0
   /** What was deducted. */
   #waited: Milliseconds = 0
-  /** At the last check, where that was without a new heartbeat, too. */
-  #cpuWaitBefore: Milliseconds | undefined
+  /** Of the last check, where that was without a new heartbeat, too. */
+  #lastLook: CpuWaitLook | undefined
 
   /**
    * @param interval between two calls of {@link isHung}
@@ -42,7 +43,7 @@ export class HangDetector {
   constructor(
     interval: Milliseconds,
     heartbeats: () => number,
-    cpuWait: () => Milliseconds | undefined,
+    cpuWait: () => CpuWaitLook | undefined,
     timeout: Milliseconds = HANG_TIMEOUT,
   ) {
     this.#interval = interval
@@ -68,27 +69,26 @@ export class HangDetector {
       return false
     }
     const limit = this.#started ? this.#timeout : STARTUP_TIMEOUT
-    const known = this.#silent >= limit * ASKED_FROM ? this.#waitedSinceAsked() : undefined
+    const before = this.#lastLook
+    const look = this.#silent >= limit * ASKED_FROM ? this.#cpuWait() : undefined
+    this.#lastLook = look
+    if (before !== undefined && look !== undefined) this.#passed(look.at - before.at, look.waited - before.waited)
     // Where nothing says it and this check runs late, the watched thread may have lacked a CPU as well.
-    const wait = known ?? Math.max(0, elapsed - this.#interval)
-    const deducted = Math.min(wait, elapsed, MAX_CPU_WAIT - this.#waited)
+    else this.#passed(elapsed, elapsed - this.#interval)
+    return this.#silent > limit
+  }
+
+  /** A thread in an endless loop runs, and one in a blocking system call sleeps: neither waits for a CPU. */
+  #passed(elapsed: Milliseconds, waited: Milliseconds): void {
+    const deducted = Math.max(0, Math.min(waited, elapsed, MAX_CPU_WAIT - this.#waited))
     this.#waited += deducted
     this.#silent += elapsed - deducted
-    return this.#silent > limit
   }
 
   #heard(count: number): void {
     this.#lastCount = count
     this.#silent = 0
     this.#waited = 0
-    this.#cpuWaitBefore = undefined
-  }
-
-  /** A thread in an endless loop runs, and one in a blocking system call sleeps: neither waits for a CPU. */
-  #waitedSinceAsked(): Milliseconds | undefined {
-    const before = this.#cpuWaitBefore
-    const total = this.#cpuWait()
-    this.#cpuWaitBefore = total
-    return before === undefined || total === undefined ? undefined : Math.max(0, total - before)
+    this.#lastLook = undefined
   }
 }

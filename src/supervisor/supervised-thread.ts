@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
-import { CpuWait } from './cpu-wait.ts'
+import { CpuWait, type CpuWaitLook } from './cpu-wait.ts'
 import { HangDetector } from './hang-detector.ts'
 import { RestartBackOff } from './restart-back-off.ts'
 
@@ -13,6 +13,8 @@ import { RestartBackOff } from './restart-back-off.ts'
  * A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end.
  */
 const TERMINATE_TIMEOUT: Milliseconds = 5_000
+/** For a CPU, beyond which it gets more time to exit. */
+const LEAST_WAIT: Milliseconds = 250
 
 export interface SupervisedThreadOptions {
   /** For log messages: `worker 2`, `control`. */
@@ -38,6 +40,7 @@ export interface SupervisedThreadOptions {
 export class SupervisedThread {
   readonly #options: SupervisedThreadOptions
   readonly #hangDetector: HangDetector
+  readonly #cpuWait: CpuWait
   readonly #backOff = new RestartBackOff()
   #worker: Worker | undefined
   #startedAt: Milliseconds = 0
@@ -50,11 +53,11 @@ export class SupervisedThread {
 
   constructor(options: SupervisedThreadOptions) {
     this.#options = options
-    const cpuWait = new CpuWait(options.name, () => options.time.monotonic())
+    this.#cpuWait = new CpuWait(options.name, () => options.time.monotonic())
     this.#hangDetector = new HangDetector(
       options.interval,
       () => options.block.beats(options.row),
-      () => cpuWait.total(),
+      () => this.#cpuWait.look(),
       options.hangTimeout,
     )
   }
@@ -96,9 +99,19 @@ export class SupervisedThread {
   terminate(cause: string): void {
     if (this.#worker === undefined || this.#terminationCause !== '') return
     this.#terminationCause = cause
-    const { time, onStuck } = this.#options
-    this.#cancelStuck = time.after(TERMINATE_TIMEOUT, onStuck)
+    this.#endsWithin(TERMINATE_TIMEOUT, this.#cpuWait.look())
     void this.#worker.terminate()
+  }
+
+  /** What it lacks a CPU for does not count, as long as it does run now and then. */
+  #endsWithin(left: Milliseconds, before: CpuWaitLook | undefined): void {
+    const { time, onStuck } = this.#options
+    this.#cancelStuck = time.after(left, () => {
+      const now = this.#cpuWait.look()
+      const waited = before === undefined || now === undefined ? 0 : Math.min(left, now.waited - before.waited)
+      if (waited < LEAST_WAIT) onStuck()
+      else this.#endsWithin(waited, now)
+    })
   }
 
   /** The thread is not restarted any more. Does not terminate it. */

@@ -49,7 +49,7 @@ class Watched {
     this.#detector = new HangDetector(
       INTERVAL,
       () => Atomics.load(this.beats, 0),
-      () => cpuWait.total(),
+      () => cpuWait.look(),
     )
     this.#detector.reset(performance.now())
   }

@@ -10,10 +10,17 @@ class WatchedThread {
   now = 1_000
   beats = 0
   cpuWait: number | undefined = 0
+  /** Of each third look at what it waits for: who looks waits for a CPU, too. */
+  lateness = 0
+  looks = 0
   readonly detector = new HangDetector(
     INTERVAL,
     () => this.beats,
-    () => this.cpuWait,
+    () => {
+      if (this.cpuWait === undefined) return undefined
+      const late = this.looks++ % 3 === 0 ? this.lateness : 0
+      return { at: this.now + late, waited: this.cpuWait + late }
+    },
   )
 
   constructor() {
@@ -63,6 +70,13 @@ describe('a thread without a heartbeat', () => {
     starved.beat()
     const last = starved.silentFor(60_000, 1)
     assert.ok(last > 10_000 && last < 20_000, `${last}`)
+  })
+
+  it('does not count as hung while it waits for a CPU and so does who looks', () => {
+    const thread = new WatchedThread()
+    thread.lateness = 450
+    thread.beat()
+    assert.equal(thread.silentFor(10_000, 1), -1)
   })
 
   it('counts as hung by its silence alone where the system does not report the CPU wait', () => {

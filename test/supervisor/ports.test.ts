@@ -86,22 +86,32 @@ describe('claiming ports', () => {
 
 describe('the ports of the settings', () => {
   const validator = createValidator(readSchemas())
-  const claim = (more: object) => {
-    const verdict = validator.checkSettings({ admin: { address: ':0' }, signals: { address: ':0' }, ...more })
-    assert.ok(verdict.ok, JSON.stringify(verdict))
-    return claimConfiguredPorts({ ...verdict.object, listeners: [] })
-  }
+  const settings = { admin: { address: ':0' }, signals: { address: ':0' } }
+  const verdict = validator.checkSettings(settings)
+  assert.ok(verdict.ok, JSON.stringify(verdict))
+  const { object } = verdict
+  const claim = (more: Partial<typeof object>) => claimConfiguredPorts({ ...object, ...more, listeners: [] })
+  const peersAt = (address: string, keyFile?: string) => ({
+    peers: { ...object.peers, address, ...(keyFile !== undefined && { keyFile }) },
+  })
 
   it('are those that there are, also of replicas that tell each other', async () => {
     const keyFile = '/etc/headgate-peers/key'
-    for (const what of ['signals', 'peers'])
-      await assert.rejects(claim({ [what]: { address: ':70000', ...(what === 'peers' && { keyFile }) } }), {
+    for (const what of ['signals', 'peers'] as const) {
+      const checked = validator.checkSettings({ ...settings, [what]: { address: ':70000' } })
+      assert.deepEqual(checked.ok ? [] : checked.problems.map(({ path, message }) => [path.join('.'), message]), [
+        [`${what}.address`, 'the port is 65535 at most'],
+      ])
+      const wrong =
+        what === 'peers' ? peersAt(':70000', keyFile) : { signals: { ...object.signals, address: ':70000' } }
+      await assert.rejects(claim(wrong), {
         message: `${what}: ":70000" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`,
       })
-    const { signals } = await claim({ peers: { address: '[::1]:9903', keyFile } })
+    }
+    const { signals } = await claim(peersAt('[::1]:9903', keyFile))
     assert.ok(signals > 0)
     // Where they have no key nothing listens there.
-    assert.deepEqual((await claim({ peers: { address: ':70000' } })).failures, [])
+    assert.deepEqual((await claim(peersAt(':70000'))).failures, [])
   })
 })
 

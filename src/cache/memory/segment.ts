@@ -39,6 +39,11 @@ const ENTRIES_A_TRY = 8
  * the reserve is made up for by the calls that follow.
  */
 const STEPS_A_UNIT = 1 / 2
+/**
+ * Where less than half of the reserve is left: as much as is needed where each eviction lets as many pass as it may, so
+ * that nothing is lost though all that is stored was hit of late.
+ */
+const SCARCE_STEPS_A_UNIT = 4
 const LEAST_STEPS = 128
 /** One that goes costs as much as so many that pass by. */
 const STEPS_AN_EVICTION = 4
@@ -216,7 +221,9 @@ export class Segment {
   #evictFor(units: number, taken: number, tenant: Tenant): void {
     const reserve = this.#reserve + Math.min(SLACK_UNITS, this.#reserve)
     const wanted = Math.min(units + reserve, this.#layout.segmentUnits)
-    const most = this.tenants.passed + Math.floor(taken * STEPS_A_UNIT) + LEAST_STEPS
+    const isScarce = this.#runs.free + this.#retired.units < this.#reserve / 2
+    const steps = Math.floor(taken * (isScarce ? SCARCE_STEPS_A_UNIT : STEPS_A_UNIT))
+    const most = this.tenants.passed + steps + LEAST_STEPS
     for (let evicted = 0; this.#runs.free + this.#retired.units < wanted; evicted++)
       if (this.tenants.passed + evicted * STEPS_AN_EVICTION >= most || !this.#evict(tenant)) return
   }

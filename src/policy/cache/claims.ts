@@ -12,7 +12,7 @@ import {
   type ResponseMemory,
 } from '../../cache/response-memory.ts'
 import { writeVariant } from '../../cache/vary.ts'
-import type { RequestDirectives, StoringRequest } from '../../cache/verdicts.ts'
+import type { RequestDirectives, StoreReason, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
@@ -50,11 +50,21 @@ export function placeOf(x: Exchange, rule: KeyRule, found: Lookup, { memory, pur
   return { memory, rule, primary, names, recordSerial, began: purges.newest, fields: x.request }
 }
 
-export function fillOf(begun: Begun): Fill | null {
-  if (typeof begun === 'string') return null
+/** Why nothing can be stored under a key now. */
+export type NoFill = Extract<StoreReason, 'NoRoom' | 'AnotherRequest'>
+
+/** @returns the claim; else why there is none */
+export function claimed(begun: Begun): Fill | NoFill {
+  if (begun === 'none') return 'NoRoom'
+  if (begun === 'found') return 'AnotherRequest'
   if (begun.type === 'fill') return begun
   begun.cancel()
-  return null
+  return 'AnotherRequest'
+}
+
+export function fillOf(begun: Begun): Fill | null {
+  const fill = claimed(begun)
+  return typeof fill === 'string' ? null : fill
 }
 
 /** What somebody is writing; null: nobody is any more. @param seen serial of what is there and of no use */
@@ -76,9 +86,9 @@ const NOTHING = new Uint8Array(0)
  * From the claim of a key to that of the key with more names: a record of them under the primary key leads to it.
  * `KEY` is the variant's then.
  *
- * @returns null: it has no room, or another one is fetching it
+ * @returns the claim; else why there is none
  */
-export function toVariant(fill: Fill, place: VariantPlace, names: readonly string[]): Fill | null {
+export function toVariant(fill: Fill, place: VariantPlace, names: readonly string[]): Fill | NoFill {
   beginVariant(place, names)
   const variant = claimNew(place)
   if (place.names === null) fill.record(namesRecord(place, names))
@@ -95,9 +105,9 @@ export function beginVariant({ primary, fields }: VariantPlace, names: readonly 
   writeVariant(KEY, names, fields)
 }
 
-/** Of what is in `KEY` and not stored. @returns null: the key is too long, there is no room, or another one has it */
-export function claimNew({ memory, rule }: VariantPlace): Fill | null {
-  return KEY.tooLong ? null : fillOf(memory.begin(KEY, rule.namespace, 0))
+/** Of what is in `KEY` and not stored. @returns the claim; else why there is none: no room also for a key too long */
+export function claimNew({ memory, rule }: VariantPlace): Fill | NoFill {
+  return KEY.tooLong ? 'NoRoom' : claimed(memory.begin(KEY, rule.namespace, 0))
 }
 
 /** Under the primary key, unless another one is about it. @param seen serial of what is there */
@@ -126,7 +136,7 @@ export function claimFor(names: readonly string[] | null, claim: Claim, place: V
   if (names === null || (known !== null && names.join() === known.join())) return claim
   if (known !== null && !known.every((name) => names.includes(name))) return null
   const fill = toVariant(claim.fill, place, names)
-  return fill === null ? null : { fill, key: keyCopy() }
+  return typeof fill === 'string' ? null : { fill, key: keyCopy() }
 }
 
 /** A request of which the key is in `KEY`. */
@@ -161,6 +171,8 @@ export interface Asking extends Claiming {
   collapsed: boolean
   /** What was missing of its range has been fetched for it. */
   filled: boolean
+  /** What was stored was purged: it is not found any more when the request looks again. */
+  purged: boolean
 }
 
 export function askingOf(x: Exchange, rule: KeyRule): Asking {
@@ -177,6 +189,7 @@ export function askingOf(x: Exchange, rule: KeyRule): Asking {
     failed: false,
     collapsed: false,
     filled: false,
+    purged: false,
   }
 }
 

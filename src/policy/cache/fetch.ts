@@ -32,11 +32,12 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import type { BodyTee, BodyWaker, LentSink } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
-import { fillOf, recordOf, toVariant, type VariantPlace } from './claims.ts'
+import { claimed, type NoFill, recordOf, toVariant, type VariantPlace } from './claims.ts'
 import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
 import { FillStep, type FillTarget } from './fill-step.ts'
 import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
+import { OF_THE_REQUEST } from './of-the-request.ts'
 import { PartMerges } from './part-merges.ts'
 import { type PartPlace, partIn, partOf } from './part-place.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
@@ -45,15 +46,6 @@ import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 const UNCACHEABLE_TIME: Milliseconds = 10_000
 /** Of a failure, which may be over sooner. */
 const FAILURE_TIME: Milliseconds = 1_000
-
-/** Why a response is not stored because of its request. */
-const OF_THE_REQUEST: ReadonlySet<StoreReason> = new Set<StoreReason>([
-  'RequestNoStore',
-  'RequestFields',
-  'RequestContent',
-  'Method',
-  'Credentials',
-])
 
 const NO_BYTES = new Uint8Array(0)
 const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
@@ -71,6 +63,8 @@ export class Fetch implements BodyTee, FillTarget {
   readonly #purges: Purges
   /** The claim of the key; null: another one has it, and nothing is stored unless it is free by the head. */
   #fill: Fill | null
+  /** Why there is none, where one was asked for last. */
+  #noFill: NoFill = 'NoRoom'
   /** Of the fields that choose the variant; null: none does. */
   #names: readonly string[] | null
   /** Where a claim is asked for again: the key of the request, or that of the whole. */
@@ -151,8 +145,8 @@ export class Fetch implements BodyTee, FillTarget {
     if (isPart) this.#part = newPart(part, place!, fields, this.request.sent, numbers)
     else if (place !== null) this.#claimWhole(place)
     this.#fill ??= this.#lateClaim()
-    if (this.#fill === null) return 'NoRoom'
-    if (vary.type === 'names' && !this.#toVariant(vary.names)) return 'NoRoom'
+    if (this.#fill === null) return this.#noFill
+    if (vary.type === 'names' && !this.#toVariant(vary.names)) return this.#noFill
     return this.#begin(head, numbers, tags, bytes)
   }
 
@@ -189,7 +183,13 @@ export class Fetch implements BodyTee, FillTarget {
 
   /** The request was sent without a claim, and its response can be stored all the same. */
   #lateClaim(): Fill | null {
-    return fillOf(this.#memory.begin(this.#key, this.request.rule.namespace, this.#seen))
+    return this.#claimed(claimed(this.#memory.begin(this.#key, this.request.rule.namespace, this.#seen)))
+  }
+
+  #claimed(fill: Fill | NoFill): Fill | null {
+    if (typeof fill !== 'string') return fill
+    this.#noFill = fill
+    return null
   }
 
   get #wholeKey(): WholeKey {
@@ -226,11 +226,11 @@ export class Fetch implements BodyTee, FillTarget {
       began,
       fields,
     }
-    if (this.#part === null) this.#fill = toVariant(this.#fill!, place, united)
+    if (this.#part === null) this.#fill = this.#claimed(toVariant(this.#fill!, place, united))
     else {
       const part = toPartVariant(this.#fill!, place, request.part!, united)
       this.#whole = part.whole
-      this.#fill = part.fill
+      this.#fill = this.#claimed(part.fill)
     }
     this.#names = united
     return this.#fill !== null
@@ -274,11 +274,11 @@ export class Fetch implements BodyTee, FillTarget {
       return { type: 'mismatch' }
     }
     const { head, verdict } = update
-    this.#services.cache.counts.judged(verdict.reason)
-    const isStored = this.#replaceHead(stale, update)
+    const reason = this.#replaceHead(stale, update)
+    this.#services.cache.counts.judged(reason)
     // It may be served once all the same: the origin has just confirmed it.
     const numbers = verdict.store ? verdict.numbers : { ...stale.numbers, received, born: received }
-    return { type: 'updated', head, numbers, stored: isStored }
+    return { type: 'updated', head, numbers, stored: reason === 'Stored' }
   }
 
   #update(stored: StoredHead, fields: Fields, received: Milliseconds): HeadUpdate | null {
@@ -317,24 +317,25 @@ export class Fetch implements BodyTee, FillTarget {
   }
 
   /** Copies the body of what is stored behind its new head, in as many turns as it takes. */
-  #replaceHead(stale: StaleResponse, { head, verdict, fields }: HeadUpdate): boolean {
+  #replaceHead(stale: StaleResponse, { head, verdict, fields }: HeadUpdate): StoreReason {
     this.#fill ??= this.#lateClaim()
-    if (this.#fill === null) return false
+    if (this.#fill === null) return this.#noFill
     const { names, origin } = this.request
     const tags = this.#services.tagsOf(origin, fields, presenceIn(fields))
     const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
     if (!verdict.store || tags === null || varies) {
       this.uncacheable()
-      return false
+      return verdict.store ? (tags === null ? 'TooLarge' : 'VaryAny') : verdict.reason
     }
-    if (this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes) !== 'Stored') return false
+    const reason = this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes)
+    if (reason !== 'Stored') return reason
     const { part } = this.request
     const kept = part === null ? null : partOf(HEAD.at(head, 0))
     if (kept !== null) this.#part = newPart(kept, part!, fields, this.request.sent, verdict.numbers)
     const fill = this.#fill
     this.#fill = null
-    return copyBody(fill, stale.hold.retain(), this.nextTurn, () => this.#end(fill, true))
+    return copyBody(fill, stale.hold.retain(), this.nextTurn, () => this.#end(fill, true)) ? 'Stored' : 'NoRoom'
   }
 
   // ---- as the target of a FillStep ----

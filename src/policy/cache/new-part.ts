@@ -6,7 +6,7 @@ import type { EntryKey, Fill } from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
-import { beginVariant, claimNew, keyCopy, recordNames, type VariantPlace } from './claims.ts'
+import { beginVariant, claimNew, keyCopy, type NoFill, recordNames, type VariantPlace } from './claims.ts'
 import { type PartPlace, writePart } from './part-place.ts'
 import type { KeyRule } from './request-key.ts'
 
@@ -52,7 +52,7 @@ export function toPartVariant(
   place: VariantPlace,
   { named, wholeSeen }: PartPlace,
   names: readonly string[],
-): { readonly fill: Fill | null; readonly whole: EntryKey } {
+): { readonly fill: Fill | NoFill; readonly whole: EntryKey } {
   beginVariant(place, names)
   const whole = keyCopy()
   writePart(named)

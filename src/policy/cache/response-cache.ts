@@ -127,6 +127,8 @@ export class ResponseCache {
     const found = this.#lookups.find(x, now)
     if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
     const { entry } = found
+    asking.purged ||= found.state === 'purged'
+    if (asking.purged && found.state === 'none') found.state = 'purged'
     try {
       if (entry === null) return this.#fetch(asking, found, 'NotStored')
       const verdict = judgeReuse(found.numbers, directives, now, VERDICT)

@@ -31,7 +31,8 @@ export function hitOf({ recalled, collapsed, filled }: Asking): CacheResult {
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'
   if (result === 'miss Partial') return 'partial'
-  if (entry === null) return names === null ? 'uri-miss' : 'vary-miss'
+  if (entry === null && names !== null) return result === 'miss Purged' ? 'miss' : 'vary-miss'
+  if (entry === null) return 'uri-miss'
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
     ? 'request'
     : 'stale'

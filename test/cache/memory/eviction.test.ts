@@ -63,6 +63,26 @@ describe('what the memory of responses keeps', () => {
       assert.ok(hits >= tinyLfu! * 0.98, `${hits} hits, W-TinyLFU ${tinyLfu}, room for ${room}`)
     })
 
+  it('loses nothing that is new though all that is stored was hit of late', () => {
+    const buffers = allocateCache(64 * 1_024 * 1_024, 1, [1, 2])!
+    const memory = new WorkerResponseMemory(buffers, 1, 0, setImmediate)
+    let objects = 0
+    while (sumCacheStatistics(buffers, 1).Evicted < 100) store(memory, `small ${objects++}`, 'x'.repeat(1_000))
+    for (let hits = 0; hits < 3; hits++)
+      for (let object = 0; object < objects; object++) {
+        memory.find(keyOf(`small ${object}`))
+        memory.leave()
+      }
+    const piece = Buffer.alloc(64 * 1_024, 'y')
+    for (let object = 0; object < 50; object++) {
+      const fill = beginFill(memory, `large ${object}`)
+      assert.ok(fill.head(headOf('head', 16 * piece.length)))
+      for (let i = 0; i < 16; i++) assert.ok(fill.write(piece, 0, piece.length), `${object}, ${i}`)
+      assert.ok(fill.end())
+    }
+    assert.equal(sumCacheStatistics(buffers, 1).NoRoom, 0)
+  })
+
   it('goes little by little where large bodies take the place of many small ones, so that no call takes long', () => {
     const buffers = allocateCache(64 * 1_024 * 1_024, 1, [1, 2])!
     const memory = new WorkerResponseMemory(buffers, 1, 0, setImmediate)
