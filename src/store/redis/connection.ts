@@ -45,9 +45,25 @@ export type RedisConnection = Redis | Cluster
  */
 export function connect(config: RedisConfig, turn: number, received: (bytes: number) => void): RedisConnection {
   const connection = connectionOf(config, turn)
-  if (connection instanceof Cluster) connection.on('+node', (node) => guardReplies(node, received))
-  else guardReplies(connection, received)
+  if (connection instanceof Cluster) {
+    connection.on('+node', (node) => guardReplies(node, received))
+    refreshSlots(connection)
+  } else guardReplies(connection, received)
   return connection
+}
+
+/**
+ * Instead of `slotsRefreshInterval` of ioredis 6.0, whose timer begins anew for ever where a connection is ended while
+ * an answer is waited for.
+ */
+function refreshSlots(cluster: Cluster): void {
+  cluster.once('ready', () => {
+    const timer = setInterval(() => {
+      if (cluster.status === 'ready') cluster.refreshSlotsCache()
+      else clearInterval(timer)
+    }, SLOTS_INTERVAL)
+    cluster.once('end', () => clearInterval(timer))
+  })
 }
 
 /** Puts a guard in front of the decoder, which is the first to read a connection. */
@@ -85,7 +101,6 @@ function connectionOf(config: RedisConfig, turn: number): RedisConnection {
         retryDelayOnTryAgain: 0,
         retryDelayOnMoved: 0,
         slotsRefreshTimeout: CONNECT_TIMEOUT,
-        slotsRefreshInterval: SLOTS_INTERVAL,
         shardedSubscribers: false,
         redisOptions: { ...common, socketTimeout: NODE_SILENCE },
       })
