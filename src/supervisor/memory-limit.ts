@@ -13,7 +13,7 @@ export interface MemoryLimit {
   readonly from: 'settings' | 'cgroup' | 'machine'
   /** `cache.memory` of the settings, bytes; 0: a share of the limit. */
   readonly cache: number
-  /** Whether the settings let the cache have files: a state directory, and `cache.files` not 0. */
+  /** Whether the cache may have files: there is a state directory, and `cache.files` is not 0. */
   readonly files: boolean
 }
 
@@ -24,9 +24,14 @@ type Read = (path: string) => string | undefined
 const V2_FILES = ['memory.max', 'memory.high']
 const V1_FILES = ['memory.limit_in_bytes']
 
-export async function memoryLimit(settingsFile: string | undefined, read: Read = readText): Promise<MemoryLimit> {
+/** @param hasState a flag names the state directory, whatever the settings say */
+export async function memoryLimit(
+  settingsFile: string | undefined,
+  read: Read = readText,
+  hasState = false,
+): Promise<MemoryLimit> {
   const text = settingsFile === undefined ? '' : (read(settingsFile) ?? '')
-  const { limit, ...cache } = await memorySettings(text)
+  const { limit, ...cache } = await memorySettings(text, hasState)
   if (limit > 0) return { bytes: limit, from: 'settings', ...cache }
   const machine = totalmem()
   const group = cgroupLimit(read)
@@ -46,23 +51,24 @@ interface MemorySettings {
  */
 async function memorySettings(
   text: string,
+  hasState: boolean,
 ): Promise<{ readonly limit: number; readonly cache: number; readonly files: boolean }> {
   // Loading the parser takes about 20 ms and 1 MB, which most settings files do not need here.
-  if (!/\b(memory|stateDirectory)\b/.test(text)) return NO_SETTINGS
+  const none = { limit: 0, cache: 0, files: hasState }
+  if (!/\b(memory|stateDirectory|files)\b/.test(text)) return none
   try {
     const { parse } = await import('yaml')
     const { limits, cache, stateDirectory } = (parse(text) as MemorySettings | null) ?? {}
     return {
       limit: bytesOf(limits?.memory),
       cache: bytesOf(cache?.memory),
-      files: typeof stateDirectory === 'string' && (cache?.files === undefined || bytesOf(cache.files) > 0),
+      files:
+        (hasState || typeof stateDirectory === 'string') && (cache?.files === undefined || bytesOf(cache.files) > 0),
     }
   } catch {
-    return NO_SETTINGS
+    return none
   }
 }
-
-const NO_SETTINGS = { limit: 0, cache: 0, files: false } as const
 
 function bytesOf(value: unknown): number {
   try {

@@ -42,7 +42,8 @@ const HEAP_FLAGS = ['--heap-growing-percent=30', '--expose-gc']
 export async function run({ command, entries = ENTRIES }: RunOptions): Promise<void> {
   for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
   const requested = command.workers || availableParallelism()
-  const limit = await memoryLimit(command.settings)
+  const hasState = command.overrides.some(({ path }) => path[0] === 'stateDirectory')
+  const limit = await memoryLimit(command.settings, undefined, hasState)
   const hasFiles = limit.files && command.source.type === 'folder'
   const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1, limit.cache, hasFiles)
   const { workers } = memory

@@ -104,6 +104,18 @@ describe('the memory limit', () => {
     ] as const)
       assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), expected, text)
   })
+  it('has room for the files of the cache where a flag names the state directory', async () => {
+    for (const [text, files] of [
+      ['', true],
+      ['limits: { memory: 512Mi }', true],
+      ['memory: [', true],
+      ['cache: { files: 1Gi }', true],
+      ['cache: { files: 0 }', false],
+      ['stateDirectory: /other\ncache: { files: 0 }', false],
+    ] as const)
+      assert.equal((await memoryLimit('/s.yaml', contained(text), true)).files, files, text)
+    assert.equal((await memoryLimit(undefined, contained(''), true)).files, true)
+  })
   it('is that of the group where the settings have no valid value', async () => {
     for (const text of [
       '',
