@@ -30,9 +30,9 @@ export type PurgeFault = { readonly fault: string }
 /** @returns what is wrong with it, as a sentence */
 export function purgeRecords(namespace: string, request: PurgeRequest): readonly PurgeRecord[] | PurgeFault {
   const { urls, prefixes, tags, route, rule, all, soft = false } = request
+  if (rule !== undefined && route === undefined) return { fault: 'A rule is one of a route: state the route as well.' }
   const kinds = [urls, prefixes, tags, route, all].filter((kind) => kind !== undefined)
   if (kinds.length !== 1) return { fault: 'State one of urls, prefixes, tags, route and all.' }
-  if (rule !== undefined && route === undefined) return { fault: 'A rule is one of a route: state the route as well.' }
   if (all === false) return { fault: 'all: false purges nothing.' }
   const base = { ...PLAIN, soft, namespace: namespaceLabel(namespace) }
   if (all !== undefined) return [{ ...base, kind: 'all' }]

@@ -108,6 +108,9 @@ function namesOf(
   what: 'purge' | 'show',
 ): Pick<CachePurgeCommand, 'namespace' | 'body'> {
   const { namespace, prefix, tag, route, rule, all, soft } = values
+  if (prefix !== undefined && urls.length === 0) throw new UsageError('Name the prefix: --prefix URL')
+  if (rule !== undefined && route === undefined)
+    throw new UsageError('--rule needs --route: names of rules are its own.')
   const names = { ...(urls.length > 0 && { [prefix === undefined ? 'urls' : 'prefixes']: urls }) }
   const chosen = {
     ...names,
@@ -117,9 +120,6 @@ function namesOf(
   }
   if (Object.keys(chosen).length !== 1)
     throw new UsageError(`Say one thing to ${what}: a URL, --prefix with a URL, --tag, --route or --all.`)
-  if (prefix !== undefined && urls.length === 0) throw new UsageError('Name the prefix: --prefix URL')
-  if (rule !== undefined && route === undefined)
-    throw new UsageError('--rule needs --route: names of rules are its own.')
   if (namespace === undefined && urls.length === 0)
     throw new UsageError('--namespace says whose objects: only a URL leads to them by its host.')
   return {

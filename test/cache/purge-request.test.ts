@@ -130,6 +130,11 @@ suite('requests to purge', () => {
       assert.ok(made.fault.length < 250)
     })
 
+  test('says of a rule alone that its route is missing', () => {
+    const made = purgeRecords('shop', { rule: 'images' })
+    assert.match('fault' in made ? made.fault : '', /state the route/)
+  })
+
   test('says whose hosts are meant', () => {
     assert.deepEqual(
       [...purgedHosts({ urls: ['https://A.example/', 'b.example/x', 'c d'] })],

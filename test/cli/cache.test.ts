@@ -329,4 +329,15 @@ describe('headgate cache', () => {
     it(`refuses: ${line}`, () => {
       assert.equal(parseCommand(line.split(' ')).name, 'usage')
     })
+
+  for (const [line, message] of [
+    ['cache purge --namespace shop --rule x', /^--rule needs --route/],
+    ['cache show --namespace shop --rule x', /^--rule needs --route/],
+    ['cache purge --prefix', /^Name the prefix: --prefix URL/],
+    ['cache purge', /^Say one thing to purge/],
+  ] as const)
+    it(`says what is missing: ${line}`, () => {
+      const command = parseCommand(line.split(' '))
+      assert.match(command.name === 'usage' ? command.message : '', message)
+    })
 })

@@ -211,14 +211,18 @@ function inside(): void {
   it('whose folder is removed, or is a file for a while, makes it anew', { timeout: 120_000 }, async (t) => {
     const disk = folder(t)
     const p = await place(t, disk)
+    // What is being written meanwhile makes it anew.
+    const remove = () => eventually(() => rmSync(join(disk, 'cache'), { recursive: true, force: true }))
     for (const path of pathsOf('before', 10)) await p.get(path)
     await filled(p, 'before')
-    rmSync(join(disk, 'cache'), { recursive: true })
+    await remove()
     for (const path of [...pathsOf('before', 10), ...pathsOf('during', 10), ...pathsOf('large', 3)]) await p.get(path)
     await filled(p, 'during')
     assert.deepEqual(p.said(), [])
-    rmSync(join(disk, 'cache'), { recursive: true })
-    writeFileSync(join(disk, 'cache'), '')
+    await eventually(async () => {
+      await remove()
+      writeFileSync(join(disk, 'cache'), '')
+    })
     for (const path of [...pathsOf('file', 10), ...pathsOf('large/file', 3)]) await p.get(path)
     await said(p, /see to \S+\/cache/)
     rmSync(join(disk, 'cache'))
