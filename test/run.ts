@@ -26,7 +26,7 @@ const MOST_AT_ONCE = Math.max(LEAST_AT_ONCE, Math.min(4 * availableParallelism()
 const IDLE = 0.25
 const LOOK_MS = 250
 /** Tests that bound how long something takes beside an attack that needs every CPU: one after the other, at the end. */
-const ALONE = /^test\/(feature\/reload|attack\/(costly-objects|noisy-tenant)|supervisor\/cpu-wait)\./
+const ALONE = /^test\/(feature\/(cache-files|reload)|attack\/(costly-objects|noisy-tenant)|supervisor\/cpu-wait)\./
 /**
  * Seconds that files took, by their path: the longest are started first, and before them what is new and may take long.
  * `npm test -- --record` writes it.
