@@ -10,6 +10,9 @@ import { PurgeLog } from '../../../src/shared-memory/purge-log.ts'
 import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
 import { aloneAs } from '../../../src/store/purge-store.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { eventually } from '../../feature/harness.ts'
+import { RedisServer, type Scope } from '../../lib/redis-server.ts'
+import { TcpProxy } from '../../lib/tcp-proxy.ts'
 
 export interface ReplicaRig {
   readonly log: PurgeLog
@@ -41,6 +44,26 @@ export const redisBy = (location: Omit<RedisLocation, 'keyPrefix'>): CacheSettin
 })
 
 export const redisAt = (address: string): CacheSettings => redisBy({ mode: 'Single', addresses: [address] })
+
+export interface Pair {
+  readonly server: RedisServer
+  readonly a: ReplicaRig
+  readonly b: ReplicaRig
+  /** The way of `b` to Redis. */
+  readonly proxy: TcpProxy
+}
+
+/** Two replicas with one Redis, which know of each other. */
+export async function pairOf(scope: Scope): Promise<Pair> {
+  const server = await RedisServer.of(scope)
+  const proxy = await TcpProxy.start(server.port)
+  scope.after(() => proxy.stop())
+  const a = replicaRig('a', redisAt(server.address))
+  const b = replicaRig('b', redisAt(proxy.address))
+  for (const { caches } of [a, b]) scope.after(() => caches.stop())
+  await eventually(async () => assert.equal((await a.purge('/first')).reached, 2))
+  return { server, proxy, a, b }
+}
 
 export function replicaRig(name: string, settings: CacheSettings, more: Partial<CacheRoomOptions> = {}): ReplicaRig {
   const log = new PurgeLog(PurgeLog.allocate(2), 2)

@@ -5,10 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { PurgeView } from '../../../src/admin/caches.ts'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { eventually, suiteScope } from '../../feature/harness.ts'
-import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
+import { NO_REDIS, type RedisServer } from '../../lib/redis-server.ts'
 import { cluster, until, untilClusterSays, watched } from '../../lib/redis-topology.ts'
-import { TcpProxy } from '../../lib/tcp-proxy.ts'
-import { type ReplicaRig, redisAt, redisBy, replicaRig } from './purge-rig.ts'
+import { pairOf, type ReplicaRig, redisBy, replicaRig } from './purge-rig.ts'
 
 const scope = suiteScope()
 /** The docs say 1.3 s; this is for a machine that is busy. */
@@ -155,13 +154,7 @@ describe('purges while Redis fails over', { skip: NO_REDIS, concurrency: 2 }, ()
 
 describe('a Redis that begins anew, empty', { skip: NO_REDIS }, () => {
   it('does not make the answer say that a purge acts everywhere: who was there may be there still', async () => {
-    const server = await RedisServer.of(scope)
-    const proxy = await TcpProxy.start(server.port)
-    scope.after(() => proxy.stop())
-    const a = replicaRig('a', redisAt(server.address))
-    const b = replicaRig('b', redisAt(proxy.address))
-    for (const { caches } of [a, b]) scope.after(() => caches.stop())
-    await eventually(async () => assert.equal((await a.purge('/first')).reached, 2))
+    const { server, proxy, a, b } = await pairOf(scope)
     // It looks each two seconds at who is there.
     await sleep(2_500)
     await proxy.cut()

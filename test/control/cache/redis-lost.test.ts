@@ -4,30 +4,17 @@ import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { eventually, suiteScope } from '../../feature/harness.ts'
-import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
-import { TcpProxy } from '../../lib/tcp-proxy.ts'
-import { type ReplicaRig, redisAt, replicaRig, takes } from './purge-rig.ts'
+import { NO_REDIS } from '../../lib/redis-server.ts'
+import { pairOf, takes } from './purge-rig.ts'
 
 const scope = suiteScope()
-
-async function two(): Promise<{ server: RedisServer; proxy: TcpProxy; a: ReplicaRig; b: ReplicaRig }> {
-  const server = await RedisServer.of(scope)
-  const proxy = await TcpProxy.start(server.port)
-  scope.after(() => proxy.stop())
-  const a = replicaRig('a', redisAt(server.address))
-  // The way of this one.
-  const b = replicaRig('b', redisAt(proxy.address))
-  for (const { caches } of [a, b]) scope.after(() => caches.stop())
-  await eventually(async () => assert.deepEqual((await a.purge('/first')).reached, 2))
-  return { server, proxy, a, b }
-}
 
 /** Of a machine that is busy; the quicker ones show what the gateway itself waits for. */
 const quick = (values: readonly number[]): number => values.toSorted((x, y) => x - y)[values.length >> 2]!
 
 describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
   it('acts by the first purge behind a lost connection within the goal', async (t) => {
-    const { proxy, a, b } = await two()
+    const { proxy, a, b } = await pairOf(scope)
     const took: number[] = []
     for (let i = 0; i < 9; i++) {
       proxy.drop()
@@ -38,7 +25,7 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
   })
 
   it('and behind an outage of some seconds, as soon as it is back', async (t) => {
-    const { server, a, b } = await two()
+    const { server, a, b } = await pairOf(scope)
     const took: number[] = []
     for (let i = 0; i < 3; i++) {
       await server.kill()
@@ -52,7 +39,7 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
   })
 
   it('dials without waiting for what a network has swallowed, and acts as soon as it is back', async (t) => {
-    const { proxy, a, b } = await two()
+    const { proxy, a, b } = await pairOf(scope)
     const took: number[] = []
     for (let i = 0; i < 8; i++) {
       proxy.swallow()
@@ -66,7 +53,7 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
   })
 
   it('is told as missing where nothing tells it that the connection is dead, and acts soon after it is not', async (t) => {
-    const { proxy, a, b } = await two()
+    const { proxy, a, b } = await pairOf(scope)
     const since = b.log.last
     proxy.swallow()
     const asked = performance.now()
@@ -88,7 +75,7 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
 
 describe('a replica that ends', { skip: NO_REDIS }, () => {
   it('in order is not waited for', async () => {
-    const { a, b } = await two()
+    const { a, b } = await pairOf(scope)
     await b.caches.stop()
     const begun = performance.now()
     const view = await a.purge('/left')

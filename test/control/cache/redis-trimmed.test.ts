@@ -4,9 +4,8 @@ import { describe, it } from 'node:test'
 import { PLAIN } from '../../../src/cache/purge-record.ts'
 import { HARD, KEPT } from '../../../src/cache/purges.ts'
 import { eventually, suiteScope } from '../../feature/harness.ts'
-import { NO_REDIS, RedisServer } from '../../lib/redis-server.ts'
-import { TcpProxy } from '../../lib/tcp-proxy.ts'
-import { type ReplicaRig, redisAt, replicaRig } from './purge-rig.ts'
+import { NO_REDIS, type RedisServer } from '../../lib/redis-server.ts'
+import { type Pair, pairOf } from './purge-rig.ts'
 
 const ENTRIES = 'hg:{purges}:entries'
 const NAMESPACES = 'hg:{purges}:namespaces'
@@ -14,28 +13,18 @@ const NAMESPACES = 'hg:{purges}:namespaces'
 describe('a replica that missed entries which Redis does not keep any more', { skip: NO_REDIS }, () => {
   const scope = suiteScope()
 
-  interface Two {
-    readonly server: RedisServer
-    readonly proxy: TcpProxy
-    readonly a: ReplicaRig
-    readonly b: ReplicaRig
+  interface CutOff extends Pair {
     /** Places of their logs from which on something is judged. */
     readonly since: readonly [number, number]
   }
 
-  async function cutOff(): Promise<Two> {
-    const server = await RedisServer.of(scope)
-    const proxy = await TcpProxy.start(server.port)
-    scope.after(() => proxy.stop())
-    const a = replicaRig('a', redisAt(server.address))
-    const b = replicaRig('b', redisAt(proxy.address))
-    for (const { caches } of [a, b]) scope.after(() => caches.stop())
-    await eventually(async () => assert.equal((await a.purge('/first')).reached, 2))
-    await proxy.cut()
-    return { server, proxy, a, b, since: [a.log.last, b.log.last] }
+  async function cutOff(): Promise<CutOff> {
+    const pair = await pairOf(scope)
+    await pair.proxy.cut()
+    return { ...pair, since: [pair.a.log.last, pair.b.log.last] }
   }
 
-  async function purgeMany({ a }: Two): Promise<void> {
+  async function purgeMany({ a }: Pair): Promise<void> {
     const urls = Array.from({ length: 20 }, (_, i) => `http://h/${i}`)
     for (const namespace of ['quiet', 'noisy']) {
       const outcome = await a.caches.purge(namespace, { urls })
