@@ -4,6 +4,7 @@
  * are purged, Redis is paused, restarted and spoiled, and workers and whole gateways are killed (`--calm`: only purges).
  * Exit code 1 when one body was wrong. Starts redis-server itself.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,6 +35,9 @@ if (missing !== undefined) {
   console.error(missing)
   process.exit(1)
 }
+
+/** Replicas that share it read what the other one has put into Redis. */
+const TICKETS = 'tickets'
 
 const scratch = mkdtempSync(join(tmpdir(), 'headgate-cache-soak-'))
 const clock = (): number => performance.now()
@@ -74,9 +78,14 @@ process.exit(counts.wrongs > 0 || counts.checked === 0 || failure !== undefined 
 async function soak(): Promise<void> {
   const tokenFile = join(scratch, 'token')
   writeFileSync(tokenFile, TOKEN, { mode: 0o600 })
-  const settings = { redis: { addresses: [redis.address] }, cache: { memory: values.memory } }
+  const settings = {
+    redis: { addresses: [redis.address] },
+    cache: { memory: values.memory },
+    tls: { sessionTicketKey: { secretName: TICKETS, namespace: 'default' } },
+  }
+  const all = manifests(origin.port, randomBytes(32).toString('base64'))
   for (const name of ['one', 'two']) {
-    const options = { name, folder: join(scratch, name), manifests: manifests(origin.port), settings, tokenFile }
+    const options = { name, folder: join(scratch, name), manifests: all, settings, tokenFile }
     const replica = await SoakGateway.on({ ...options, workers: Number(values.workers) })
     replicas.push(replica)
     await replica.run()
@@ -86,19 +95,19 @@ async function soak(): Promise<void> {
   const clients = Array.from({ length: Number(values.clients) }, () => new Client(world, replicas, counts, clock))
   const running = clients.map((client) => client.run(until))
   const chaos = { world, hosts: Object.keys(HOSTS), replicas, redis, clock, events, faults: !values.calm }
-  const all = [...running, run(chaos, until)]
-  for (const one of all) one.catch(() => (over = true))
+  const lanes = [...running, run(chaos, until)]
+  for (const lane of lanes) lane.catch(() => (over = true))
   const began = performance.now()
   while (!until()) {
     for (let waited = 0; waited < 100 && !until(); waited++) await delay(100)
     report(Math.round((performance.now() - began) / 1_000), counts)
   }
-  await Promise.allSettled(all)
+  await Promise.allSettled(lanes)
   report(Math.round((performance.now() - began) / 1_000), counts)
   console.log(`${JSON.stringify(events)}; at the origin: ${origin.requests} fetches, ${origin.validated} of them 304`)
   for (const line of counts.wrong) console.log(`WRONG ${line}`)
   console.log(`${counts.checked} bodies checked, ${counts.wrongs} wrong`)
-  await Promise.all(all)
+  await Promise.all(lanes)
 }
 
 function report(seconds: number, { checked, bytes, hits, requests, broken, failures, ...rest }: Counts): void {
@@ -110,7 +119,8 @@ function report(seconds: number, { checked, bytes, hits, requests, broken, failu
   )
 }
 
-function manifests(port: number): string {
+/** @param key of tickets, base64 */
+function manifests(port: number, key: string): string {
   const object = (kind: string, name: string, spec: object): string =>
     JSON.stringify({ apiVersion: 'headgate.dev/v1alpha1', kind, metadata: { name, namespace: 'default' }, spec })
   const routes = Object.entries(HOSTS).map(([host, store]) => {
@@ -119,5 +129,9 @@ function manifests(port: number): string {
     return object('Route', routeOf(host), { hostnames: [host], rules: [rule] })
   })
   const endpoints = [{ address: '127.0.0.1', port }]
-  return [object('Backend', 'origin', { endpoints }), ...routes].join('\n---\n')
+  const tickets = {
+    ...{ apiVersion: 'v1', kind: 'Secret', metadata: { name: TICKETS, namespace: 'default' } },
+    ...{ type: 'headgate.dev/session-ticket-key', data: { key } },
+  }
+  return [JSON.stringify(tickets), object('Backend', 'origin', { endpoints }), ...routes].join('\n---\n')
 }

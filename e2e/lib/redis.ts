@@ -3,8 +3,10 @@
  * and the settings that name them. It keeps nothing: a new pod is an empty store.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { makeCertificate, toPem } from '../../src/tls/certificate-maker.ts'
 import { apply, kubectl } from './kubernetes.ts'
+import { until } from './wait.ts'
 
 /** Any image whose entry point is `redis-server`, or a script that starts it. */
 const IMAGE = process.env.HEADGATE_E2E_REDIS_IMAGE ?? 'headgate-e2e-redis:debian'
@@ -20,6 +22,8 @@ export interface Redis {
   readonly values: Readonly<Record<string, string>>
   delete(): Promise<void>
   create(): Promise<void>
+  /** Until a connection to its Service is accepted: later than its pod is ready by what kube-proxy takes. */
+  accepts(): Promise<void>
 }
 
 export async function startRedis(namespace: string): Promise<Redis> {
@@ -60,10 +64,25 @@ export async function startRedis(namespace: string): Promise<Redis> {
       'settings.redis.tls.caSecretName': CA_SECRET,
     },
     create,
+    accepts: () => accepts(namespace),
     delete: async () => {
       await kubectl('delete', 'deployment', NAME, '-n', namespace, '--cascade=foreground', '--wait')
     },
   }
+}
+
+async function accepts(namespace: string): Promise<void> {
+  const address = await kubectl('get', 'service', NAME, '-n', namespace, '-o', 'jsonpath={.spec.clusterIP}')
+  const dial = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect({ host: address, port: PORT })
+      const end = (accepted: boolean): void => {
+        socket.destroy()
+        resolve(accepted)
+      }
+      socket.once('connect', () => end(true)).once('error', () => end(false))
+    })
+  await until('a connection to Redis', dial, { every: 5 })
 }
 
 const deployment = (namespace: string) => ({
