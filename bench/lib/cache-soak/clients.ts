@@ -95,7 +95,9 @@ export class Client {
     if (status === 200 && method === 'GET') this.#seen.set(seen, etag)
     if (/\bhit\b/.test(String(response.headers['cache-status']))) this.#counts.hits++
     const posted = Number(response.headers['x-version'])
-    const wrong = this.#judge(thing, variant, { status, etag, body, method, from, to, asked, replica, kind, posted })
+    const failed = /fwd-status=503/.test(String(response.headers['cache-status']))
+    const answer = { status, etag, body, method, from, to, asked, replica, kind, posted, failed }
+    const wrong = this.#judge(thing, variant, answer)
     if (wrong === undefined) return
     this.#counts.wrongs++
     if (this.#counts.wrong.length < MOST_WRONG) {
@@ -156,7 +158,9 @@ export class Client {
     if (status !== 200 && status !== 206 && status !== 304)
       return `status ${status}: ${body.latin1Slice(0, Math.min(100, body.length))}`
     const version = Number(/-(\d+)"$/.exec(etag)?.[1])
-    const floor = kind === 'no-cache' ? versionAt(thing, asked) : floorOf(replica, thing, asked)
+    // Where the origin fails, what is fresh is served although the client wants it validated (RFC 9111 §4.3.3).
+    const validated = kind === 'no-cache' && !answer.failed
+    const floor = validated ? versionAt(thing, asked) : floorOf(replica, thing, asked)
     const outdated = this.#world.outdated(thing, version, asked, floor)
     if (outdated !== undefined) return outdated
     if (etag !== this.#world.etag(thing, variant, version))
@@ -191,6 +195,8 @@ interface Judged {
   readonly kind: Kind
   /** The version that a POST made. */
   readonly posted: number
+  /** The origin has failed. */
+  readonly failed: boolean
 }
 
 /** From this time on, no older version is right. */
