@@ -65,17 +65,17 @@ export function encodeResponse(
   excluded: readonly string[],
   date: string,
 ): Buffer | null {
-  const usual = excluded.length === 0 ? encodeReceived(status, fields, date, true) : null
+  const usual = excluded.length === 0 ? encodeReceived(status, fields, date) : null
   return usual ?? encodeHead(status, fields, excluded, date)
 }
 
 /**
+ * Of what was given to {@link readHead} last, too.
+ *
  * @param now when it arrived, as IMF-fixdate
- * @param isRead {@link readHead} was given these fields last
  * @returns valid until the next call; null: it is not as usual
  */
-export function encodeReceived(status: number, fields: Fields, now: string, isRead = false): Buffer | null {
-  if (!isRead) readHead(fields)
+export function encodeReceived(status: number, fields: Fields, now: string): Buffer | null {
   const { count } = fields
   if (fields.added !== null || count > MAX_STORED_FIELDS) return null
   let stored = 0
