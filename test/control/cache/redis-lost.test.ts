@@ -46,7 +46,8 @@ describe('a replica that has lost Redis', { skip: NO_REDIS }, () => {
       await sleep(500 + i * 120)
       proxy.pass()
       took.push(await takes(a, [b], `/swallowed-${i}`))
-      await sleep(200)
+      // The one that asks, and the one that waits.
+      await eventually(() => assert.equal(proxy.connections, 2))
     }
     t.diagnostic(`first purge behind packets that were swallowed: ${took.map((ms) => ms.toFixed(0)).join(' ')} ms`)
     assert.ok(quick(took) < 200, `${took} ms`)
