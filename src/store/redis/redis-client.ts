@@ -114,7 +114,7 @@ export class RedisClient {
         if (connection !== this.#connection) return
         this.#received += bytes
         // It is not silent.
-        this.#dials.stop()
+        if (this.#dials.active) this.#dials.stop()
       },
     })
     this.#dials.begin('now')
