@@ -82,12 +82,7 @@ type Spec = Route['spec']
 type Stated = readonly [path: readonly (string | number)[], value: unknown]
 
 /** By the Route: what it enforces, else what the rule states, else what it states for all. */
-export function statedBy(
-  spec: Spec,
-  rule: Spec['rules'][number] | undefined,
-  i: number,
-  key: string,
-): Stated | undefined {
+function statedBy(spec: Spec, rule: Spec['rules'][number] | undefined, i: number, key: string): Stated | undefined {
   const places: readonly Stated[] = [
     [['policies', 'enforced'], spec.policies?.enforced],
     [['rules', i, 'policies'], rule?.policies],

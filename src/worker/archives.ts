@@ -12,8 +12,9 @@ import { RecordArchive } from '../store/archive/record-archive.ts'
 import type { Records } from '../store/archive/records.ts'
 import { RedisAccess } from '../store/redis/redis-access.ts'
 import { MAX_REDIS_BODY, NO_MEMORY, RedisRecords } from '../store/redis/redis-records.ts'
+import { type AccessReportEdges, accessReport } from './access-report.ts'
 
-export interface WorkerArchivesEdges {
+export interface WorkerArchivesEdges extends AccessReportEdges {
   readonly clock: TimerClock
   readonly random: Random
   /** That nobody can guess. */
@@ -27,10 +28,6 @@ export interface WorkerArchivesEdges {
   readonly maxPutBytes: number
   /** For the metrics. */
   readonly count: (archive: (typeof ARCHIVES)[number], outcome: ArchiveOutcome) => void
-  /** Redis cannot be asked, for the log. */
-  readonly problem: (message: string) => void
-  /** What was a problem is none any more. */
-  readonly recovered: (message: string) => void
 }
 
 /**
@@ -101,17 +98,10 @@ export class WorkerArchives {
   }
 
   #openRedis(): RedisOfArchive {
-    const { clock, random, randomBytes, contents, problem, recovered } = this.#edges
-    let away = false
-    const report = (level: 'info' | 'warn', message: string): void => {
-      if (level === 'warn') problem(`the cache: ${message}`)
-      // That it answers at first is nothing to be told.
-      else if (away) recovered(`the cache: ${message}`)
-      away = level === 'warn'
-    }
+    const { clock, random, randomBytes, contents, problem } = this.#edges
     // The other one says what is to be said.
     const edges = { contents, time: clock, random }
-    const lookups = new RedisAccess(LOOKUPS, { ...edges, report })
+    const lookups = new RedisAccess(LOOKUPS, { ...edges, report: accessReport('the cache', this.#edges) })
     const bulk = new RedisAccess(BULK, { ...edges, report: () => {} })
     for (const access of [lookups, bulk]) access.use(this.#location)
     const full = (): void =>

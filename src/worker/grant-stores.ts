@@ -6,18 +6,15 @@ import type { GrantStores } from '../policy/services.ts'
 import { RedisAccess } from '../store/redis/redis-access.ts'
 import { RedisGrantStore } from '../store/redis-grant-store.ts'
 import type { WorkerSettings } from '../thread/messages.ts'
+import { type AccessReportEdges, accessReport } from './access-report.ts'
 import { GrantClient } from './grant-client.ts'
 
-export interface WorkerGrantStoresEdges {
+export interface WorkerGrantStoresEdges extends AccessReportEdges {
   readonly clock: TimerClock
   readonly random: Random
   readonly contents: Contents
   /** To control. */
   ask(id: number, request: GrantRequest): void
-  /** Redis cannot be asked, for the log. */
-  problem(message: string): void
-  /** It can again. */
-  recovered(message: string): void
 }
 
 /** A client waits for its token, so longer than a request that is only counted; 16 calls are under way at a time. */
@@ -69,14 +66,8 @@ export class WorkerGrantStores implements GrantStores {
   }
 
   #openRedis(settings: NonNullable<WorkerSettings['redis']>): RedisOfGrants {
-    const { clock, random, contents, problem, recovered } = this.#edges
-    let away = false
-    const report = (level: 'info' | 'warn', message: string): void => {
-      const text = `the store of token issuers: ${message}`
-      if (level === 'warn') problem(text)
-      else if (away) recovered(text)
-      away = level === 'warn'
-    }
+    const { clock, random, contents } = this.#edges
+    const report = accessReport('the store of token issuers', this.#edges)
     const access = new RedisAccess(REDIS_BOUNDS, { contents, time: clock, random, report })
     access.use(settings)
     return { access, store: new RedisGrantStore(access, clock) }

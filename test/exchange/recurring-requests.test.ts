@@ -6,7 +6,7 @@ import type { Peer, PeerListener } from '../../src/transport/peer.ts'
 
 const LIMITS = { head: 8_192, headers: 100, uri: 2_048 }
 const listener = (name: string) => ({ name }) as PeerListener
-const peerOf = (one: PeerListener) => ({ listener: one, address: '192.0.2.1' }) as unknown as Peer
+const peerOf = (one: PeerListener) => ({ listener: one, address: '192.0.2.1' }) as Peer
 const PEER = peerOf(listener('http'))
 
 const head = (path: string, value = '', name = 'X-A') =>

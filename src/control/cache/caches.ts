@@ -1,6 +1,5 @@
 /** The room of the HTTP cache: purges, in this process and over all replicas, and what fills the cache ahead. */
 import type {
-  CacheReason,
   CacheRefusal,
   CacheRequests,
   LookupOutcome,
@@ -34,6 +33,7 @@ import { WorkerQuestions } from '../../thread/worker-questions.ts'
 import { answerLookup, type Found, lookedUp, lookupQuestion, readFound } from './lookups.ts'
 import { PurgeKeeper } from './purge-keeper.ts'
 import { purgeView } from './purge-view.ts'
+import { refusal } from './refusal.ts'
 import { type ReplicaAnswer, ReplicaQuestions, SharedAnswers } from './replica-questions.ts'
 import { ownStatistics, readStatistics, sumStatistics } from './replica-statistics.ts'
 import { type ServedRule, unknownNames } from './unknown-names.ts'
@@ -373,8 +373,4 @@ export class Caches implements CacheRequests {
 /** Nobody who was asked answers. */
 function silence({ detail }: Reach): CacheRefusal {
   return refusal(503, 'NotServing', 'No replica answers', detail)
-}
-
-function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {
-  return { ok: false, status, reason, title, detail }
 }

@@ -32,9 +32,9 @@ export function sumStatistics(each: readonly ReplicaStatistics[]): ReplicaStatis
     each.flatMap((one) => one.responses),
     ({ reason }) => reason,
   )
-  const numbers = Object.fromEntries(NUMBERS.map((name) => [name, each.reduce((sum, one) => sum + one[name], 0)]))
+  const numbers = NUMBERS.map((name) => [name, each.reduce((sum, one) => sum + one[name], 0)] as const)
   return {
-    ...(numbers as unknown as CacheNumbersView),
+    ...(Object.fromEntries(numbers) as Numbers),
     hitRatio: hitRatioOf(requests),
     requests,
     responses,
@@ -55,7 +55,7 @@ export function readStatistics(body: unknown): ReplicaStatistics | undefined {
   if (requests === undefined || responses === undefined || history === undefined) return undefined
   const problem = textOf(purges?.problem, MAX_TEXT)
   return {
-    ...(Object.fromEntries(numbers) as unknown as CacheNumbersView),
+    ...(Object.fromEntries(numbers) as Numbers),
     hitRatio: hitRatioOf(requests),
     requests,
     responses,
@@ -74,6 +74,7 @@ const NUMBERS = [
   'replaced',
   'refused',
 ] as const satisfies readonly (keyof CacheNumbersView)[]
+type Numbers = Record<(typeof NUMBERS)[number], number>
 const HISTORIES: readonly PurgeView['history'][] = ['Redis', 'Peers', 'File', 'None']
 const MAX_ROWS = 256
 const MAX_TEXT = 512

@@ -1,8 +1,9 @@
 /** Lists of URLs that fill the cache: those that were asked for here, and parts of those that other replicas drive. */
-import type { CacheReason, CacheRefusal, WarmUpBody, WarmUpOutcome } from '../../admin/caches.ts'
+import type { WarmUpBody, WarmUpOutcome } from '../../admin/caches.ts'
 import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { PeerReply } from '../../store/peers/peer-server.ts'
 import { type PartState, PeerWarmUp, readPart, readPartState } from './peer-warm-up.ts'
+import { refusal } from './refusal.ts'
 import type { ReplicaQuestions } from './replica-questions.ts'
 import { type OwnListener, WarmUp } from './warm-up.ts'
 import { WarmUpList, type WarmUpWork } from './warm-up-list.ts'
@@ -125,8 +126,4 @@ function forget(lists: Map<string, { readonly finished: boolean }>): void {
     if (lists.size <= KEPT) break
     if (finished) lists.delete(old)
   }
-}
-
-function refusal(status: CacheRefusal['status'], reason: CacheReason, title: string, detail: string): CacheRefusal {
-  return { ok: false, status, reason, title, detail }
 }

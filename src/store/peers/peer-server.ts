@@ -73,12 +73,6 @@ export class PeerServer {
     this.#listen()
   }
 
-  /** Undefined while it does not listen. */
-  get port(): number | undefined {
-    const address = this.#server.address()
-    return typeof address === 'object' && address !== null ? address.port : undefined
-  }
-
   /** Connections that are there stay. */
   useKeys(keys: readonly PeerKey[]): void {
     if (keys.length === 0) {

@@ -6,8 +6,11 @@ import type { TLSSocket } from 'node:tls'
 
 export type PeerMessage =
   | Hello
-  /** Records are known up to this place, and asked for behind it. */
-  | Welcome
+  /**
+   * Records are known up to this place, and asked for behind it; and whether it answers questions. A Headgate of before
+   * does not say it.
+   */
+  | { readonly type: 'welcome'; readonly position: number; readonly answers?: boolean }
   /** Records from a place on, each as `encodePurge` has it, in base64. */
   | { readonly type: 'records'; readonly first: number; readonly records: readonly string[] }
   /** Records up to this place act in the sender of this. */
@@ -17,14 +20,6 @@ export type PeerMessage =
   | { readonly type: 'answer'; readonly body: unknown }
   /** Instead of an answer: why there is none, as a clause. */
   | { readonly type: 'refusal'; readonly why: string }
-
-/** Records are known up to this place, and asked for behind it. */
-export interface Welcome {
-  readonly type: 'welcome'
-  readonly position: number
-  /** It answers questions. A Headgate of before does not say it. */
-  readonly answers?: boolean
-}
 
 /** Behind a `hello` that asks: one at a time. */
 export interface PeerQuestion {

@@ -77,7 +77,7 @@ export class PurgeMesh implements PurgeStore {
     this.#events = events
     this.#incarnation = String(random())
     this.#heard = new HeardPurges((record) => events.told(record))
-    port.usePurges(this.#heard, (message) => this.#report(message))
+    port.usePurges(this.#heard, (message) => events.failure(message))
     this.#stopLook = time.every(LOOK, () => this.#look())
     // The next control thread sees that it is not the first.
     events.began(Number.parseInt(hash('sha256', name).slice(0, 12), 16) || 1, 0, false)
@@ -208,9 +208,5 @@ export class PurgeMesh implements PurgeStore {
     const acked = Math.min(last, ...found.map(({ name }) => this.#ackedBy(name)))
     for (let place = Math.max(this.#everywhere, this.#floor) + 1; place <= acked; place++)
       this.#tell(this.#kept[place - this.#floor - 1]!, place)
-  }
-
-  #report(message: string | undefined): void {
-    if (!this.#stopped) this.#events.failure(message)
   }
 }
