@@ -4,24 +4,24 @@
  * thread is late.
  */
 import type { Milliseconds } from '../lib/clock.ts'
-import { TokenBucket } from '../lib/token-bucket.ts'
+import { type Rate, TokenBucket } from '../lib/token-bucket.ts'
 
 /** Bytes: some 1,600 URLs a second. A ring of the log has four times as much. */
-export const BYTES = { perSecond: 128 * 1_024, burst: 128 * 1_024 } as const
+export const BYTES: Rate = { perSecond: 128 * 1_024, burst: 128 * 1_024 }
 /**
  * Names that rules of other namespaces add to those remembered of a namespace, which are a few thousand: hours pass
  * until they have displaced one.
  */
-export const STRANGERS = { perSecond: 0.25, burst: 256 } as const
+export const STRANGERS: Rate = { perSecond: 0.25, burst: 256 }
 /** Beyond them all begin anew. */
 const MAX_NAMESPACES = 4_096
 
 export class PurgeBudget {
-  readonly #rate: typeof BYTES | typeof STRANGERS
+  readonly #rate: Rate
   readonly #buckets = new Map<number, TokenBucket>()
   #now: Milliseconds = 0
 
-  constructor(rate: typeof BYTES | typeof STRANGERS) {
+  constructor(rate: Rate) {
     this.#rate = rate
   }
 

@@ -176,7 +176,10 @@ function explainRouted(admitted: Admitted, question: ExplainQuestion, host: Expl
   if (linked === null) return refused(about, 'InternalError', 'its policies cannot be used; the log says why')
   const x: DryRun = {
     ...dryExchange(question, way, rule!, prefixLength, linked.policy),
-    part: () => likelyPart(x, rule!, tables, linked),
+    // Of its copy, as filters before the cache have left it.
+    part() {
+      return likelyPart(this, rule!, tables, linked)
+    },
   }
   if (tables.sessions) takeSessionCookies(x, x.request)
   const { filters, registry } = host

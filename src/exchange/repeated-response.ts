@@ -35,7 +35,7 @@ export function repeatOf(
 }
 
 /** Hears what was sent, and keeps it for the next request, once nobody reads this one any more. */
-export class Offer implements SentText {
+class Offer implements SentText {
   readonly #x: ProxyExchange
   readonly #status: number
   readonly #bytesOut: number

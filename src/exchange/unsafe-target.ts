@@ -8,9 +8,9 @@ import type { LinkedTables } from '../link/linked-tables.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { findEverywhere } from '../routing/find-host.ts'
 import type { Matched } from '../routing/match.ts'
-import { type Candidate, candidatesOf } from '../routing/path-candidates.ts'
+import { routeOf } from '../routing/match-layers.ts'
+import { candidatesOf, policyIndexOf } from '../routing/path-candidates.ts'
 import { servedBeginning } from '../routing/served-paths.ts'
-import * as L from '../snapshot/pack-layout.ts'
 import type { ProxyExchange, UnsafeTarget } from './exchange.ts'
 
 /** Namespaces besides its own; each costs a record in the log of purges, which must not be flooded. */
@@ -30,9 +30,9 @@ export function findUnsafeTargets(x: ProxyExchange, tables: LinkedTables, found:
   const hears = x.linked?.unsafeListener != null
   let targets: UnsafeTarget[] | null = null
   for (const candidate of candidatesOf(findEverywhere(tables.tables, x.host), x.path)) {
-    const filter = tables.policies[policyOf(candidate)]?.unsafeListener ?? null
+    const filter = tables.policies[policyIndexOf(candidate)]?.unsafeListener ?? null
     if (filter === null) continue
-    const { route } = tables.tables.rule(candidate.block, candidate.at, ruleOf(candidate))
+    const route = routeOf(tables.tables, candidate, candidate.index)
     const namespace = namespaceOf(route)
     if ((hears && namespace === own) || targets?.some((target) => namespaceOf(target.route) === namespace)) continue
     const stranger = namespace !== own && { served: servedBeginning(tables.tables, found, x.path) }
@@ -52,16 +52,6 @@ export function tellUnsafeTargets(x: ProxyExchange, targets: readonly UnsafeTarg
       x.context.unexpected(error)
     }
   }
-}
-
-function ruleOf({ block: { words }, at, index }: Candidate): number {
-  return words[at + words[at + L.VHOST_MATCHES_AT]! + index * L.MATCH_WORDS + L.MATCH_RULE]!
-}
-
-/** Without decoding the rule, since a path may have thousands. */
-function policyOf(candidate: Candidate): number {
-  const { block, at } = candidate
-  return block.words[at + block.words[at + L.VHOST_RULES_AT]! + ruleOf(candidate) * L.RULE_WORDS + L.RULE_POLICY]!
 }
 
 function namespaceOf(route: string): string {

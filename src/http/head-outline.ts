@@ -12,7 +12,7 @@ const HTAB = 0x09
 const COLON = 0x3a
 
 /** Fields; a head with more has no outline. */
-export const MAX_OUTLINED = 64
+const MAX_OUTLINED = 64
 /** Three offsets a field: of its name, of the colon, and of the CR behind its value. */
 const STRIDE = 3
 

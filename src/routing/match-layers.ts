@@ -101,7 +101,8 @@ function note({ place }: Layer, index: number): true {
   return true
 }
 
-function matchAt({ block, at }: VirtualHostPlace, index: number): number {
+/** Offset of a match, in words. */
+export function matchAt({ block, at }: VirtualHostPlace, index: number): number {
   return at + block.words[at + L.VHOST_MATCHES_AT]! + index * L.MATCH_WORDS
 }
 
@@ -161,7 +162,8 @@ function compareCreated(a: number, b: number): number {
   return a === b ? 0 : a < b ? -1 : 1
 }
 
-function routeOf(tables: RouteTables, place: VirtualHostPlace, index: number): string {
+/** `namespace/name` of the Route of a match. */
+export function routeOf(tables: RouteTables, place: VirtualHostPlace, index: number): string {
   return tables.rule(place.block, place.at, place.block.words[matchAt(place, index) + L.MATCH_RULE]!).route
 }
 

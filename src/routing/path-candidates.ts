@@ -2,11 +2,10 @@
 import type { BlockView } from '../snapshot/block-view.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import type { VirtualHostPlace } from '../snapshot/route-tables.ts'
+import { matchAt } from './match-layers.ts'
 import { Candidates, findKey, PathScan } from './path-scan.ts'
 
-export interface Candidate {
-  readonly block: BlockView
-  readonly at: number
+export interface Candidate extends VirtualHostPlace {
   readonly index: number
 }
 
@@ -43,4 +42,12 @@ function* chainOf(block: BlockView, at: number, first: number): Generator<Candid
   const matches = at + block.words[at + L.VHOST_MATCHES_AT]!
   for (let next = first; next !== 0; next = block.words[matches + (next - 1) * L.MATCH_WORDS + L.MATCH_NEXT]!)
     yield { block, at, index: next - 1 }
+}
+
+/** Index of the policy set of its rule, which is not decoded: a path may have thousands. */
+export function policyIndexOf(candidate: Candidate): number {
+  const { block, at, index } = candidate
+  const { words } = block
+  const rule = words[matchAt(candidate, index) + L.MATCH_RULE]!
+  return words[at + words[at + L.VHOST_RULES_AT]! + rule * L.RULE_WORDS + L.RULE_POLICY]!
 }

@@ -64,6 +64,11 @@ describe('a cache beside a split', () => {
       ...{ name: 'plain', matches: [{ path: { value: '/plain' } }], backendRefs: refs },
       splitAffinity: { by: ['header:x-user'], cookie: { name: 'part' } },
     },
+    {
+      ...{ name: 'edited', matches: [{ path: { value: '/edited' } }], backendRefs: refs },
+      splitAffinity: { by: ['header:x-user'] },
+      policies: { requestHeaders: { set: [{ name: 'x-user', value: '%{header:x-name}' }] }, cache: {} },
+    },
     { name: 'post', matches: [{ method: 'POST' }], backendRefs: [{ name: 'stable' }] },
   ]
   const manifests = (refs: readonly Ref[], existing: readonly Name[] = BACKENDS) =>
@@ -237,8 +242,8 @@ describe('a cache beside a split', () => {
   })
 
   it('is explained for the user that a request names, else for what most requests get', async () => {
-    const explained = async (path: string, user?: string): Promise<string | undefined> => {
-      const headers = user === undefined ? [] : [{ name: 'x-user', value: user }]
+    const explained = async (path: string, user?: string, name = 'x-user'): Promise<string | undefined> => {
+      const headers = user === undefined ? [] : [{ name, value: user }]
       const response = await admin('explain', { url: `http://${HOST}${path}`, headers })
       const { cache } = (await response.json()) as { cache: { key: string; verdict: string } }
       return `${/backend default\/(\w+)/.exec(cache.key)?.[1]} ${cache.verdict}`
@@ -247,6 +252,12 @@ describe('a cache beside a split', () => {
     for (let user = 0; user < 8; user++) {
       const name = nameOf(await get(path, { 'x-user': `user-${user}` }))
       assert.equal(await explained(path, `user-${user}`), `${name} hit`)
+    }
+    // By the user that a filter before the cache makes of the request.
+    const edited = page('edited')
+    for (let user = 0; user < 8; user++) {
+      const name = nameOf(await get(edited, { 'x-name': `user-${user}` }))
+      assert.equal(await explained(edited, `user-${user}`, 'x-name'), `${name} hit`)
     }
     await splitsInto([
       { name: 'stable', weight: 1 },

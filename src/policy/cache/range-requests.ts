@@ -97,7 +97,8 @@ export class RangeRequests {
   decide(asking: Asking, found: Lookup): Decision | null {
     // What is for this request alone is fetched as it is.
     if (asking.round >= MAX_ROUNDS || asking.directives.noCache) return null
-    if (!mayCollapse(this.#requests.storing(asking.x, asking.content))) return null
+    asking.storing ??= this.#requests.storing(asking.x, asking.content)
+    if (!mayCollapse(asking.storing)) return null
     const under = wholeUnderWay(this.#memory, found.part!, asking.rule)
     if (under !== null)
       return under.held === null

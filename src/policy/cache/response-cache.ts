@@ -164,7 +164,7 @@ export class ResponseCache {
       entry,
       numbers: found.numbers,
       age,
-      now: this.#services.clock.wall(),
+      now: found.now,
       status: { ttl, collapsed, ...(asking.filled ? PARTIAL : NOTHING), ...detailOf(x, result, this.#cache) },
       hold: held === null ? null : new SharedHold(held),
       fetch: null,
