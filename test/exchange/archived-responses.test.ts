@@ -218,6 +218,39 @@ describe('a stale response in an archive', () => {
   })
 })
 
+describe('a HEAD of a stale response in an archive', () => {
+  const BODY = 'a long body\n'.repeat(30_000)
+  const HEAD = { 'cache-control': 'max-age=1', 'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT' }
+
+  for (const store of ['Tiered', 'Redis'] as const)
+    for (const [what, has] of [
+      ['that is whole', () => true],
+      ['of which a piece is gone', (index: number) => index < 2],
+    ] as const)
+      it(`${what} gives nobody its own body, which is empty, for that of a GET (${store})`, async (t) => {
+        const w = world(t, { store })
+        w.answer = (request) => request.respond(200, BODY, HEAD)
+        await w.get(0)
+        await w.put(1)
+        for (const gateway of w.replicas) await gateway.pass(2_000)
+        w.records.hasPiece = has
+        w.answer = () => {}
+        const head = w.get(1, '/a', {}, { method: 'HEAD' })
+        await w.replicas[1].until(() => w.asked.length === 2, 'the HEAD at the origin')
+        // What the archive has, or has not, is in the memory by now.
+        for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate)
+        w.asked[1]!.respond(200, BODY, HEAD)
+        assert.equal((await head).status, 200)
+        w.answer = (request) => request.respond(200, BODY, HEAD)
+        w.records.hasPiece = () => true
+        for (const replica of [1, 0] as const) {
+          const got = await w.get(replica)
+          assert.ok(got.complete && got.body === BODY, `${got.body.length} of ${BODY.length} bytes, ${statusOf(got)}`)
+        }
+        await over(w)
+      })
+})
+
 describe('a stale response in an archive that has changed', () => {
   it('is replaced with its body, for all replicas', async (t) => {
     for (const store of ['Tiered', 'Redis']) {

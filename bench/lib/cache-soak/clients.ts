@@ -101,7 +101,8 @@ export class Client {
     if (wrong === undefined) return
     this.#counts.wrongs++
     if (this.#counts.wrong.length < MOST_WRONG) {
-      const told = `${response.headers['cache-status']}, age ${response.headers.age}, ${status}, etag ${etag}`
+      const { age, 'content-length': length, 'cache-status': cache } = response.headers
+      const told = `${cache}, age ${age}, ${status}, etag ${etag}, length ${length}`
       this.#counts.wrong.push(`${replica.name} ${kind} ${thing.host}${thing.path} ${variant}: ${wrong} (${told})`)
     }
   }

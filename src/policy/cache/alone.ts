@@ -13,6 +13,14 @@ export interface Alone {
   readonly stores: boolean
 }
 
+/**
+ * What answers it is nobody else's, whatever it has waited for before. A HEAD has no body: that would be stored as the
+ * whole of a GET (RFC 9110 §9.3.2).
+ */
+export function storesNothing({ x, directives }: Pick<Asking, 'x' | 'directives'>): boolean {
+  return directives.noStore || x.method === 'HEAD'
+}
+
 /** @returns null: others wait for what it fetches */
 export function reasonAlone(
   asking: Asking,
@@ -21,8 +29,7 @@ export function reasonAlone(
   requests: FetchRequests,
 ): Alone | null {
   const { x, directives, content, round, failed } = asking
-  if (directives.noStore) return { result: 'bypass RequestNoStore', stores: false }
-  if (x.method === 'HEAD') return { stores: false }
+  if (storesNothing(asking)) return { ...(directives.noStore && { result: 'bypass RequestNoStore' }), stores: false }
   if (part === null && entry === null && x.request.has('range')) return { result: 'bypass Range', stores: false }
   if (state === 'uncacheable') return { stores: true }
   if (round >= MAX_ROUNDS || (failed && round > 1)) return { result: 'miss NotShared', stores: true }

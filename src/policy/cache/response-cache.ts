@@ -12,7 +12,7 @@ import type { Exchange } from '../exchange.ts'
 import type { RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
-import { reasonAlone } from './alone.ts'
+import { reasonAlone, storesNothing } from './alone.ts'
 import { fetchInBackground } from './background-fetch.ts'
 import { bypassOf, MAX_CONTENT } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
@@ -342,7 +342,7 @@ export class ResponseCache {
     if (!this.#keys.write(x, rule, asking.content)) return undefined
     const found = this.#lookups.find(x, this.#services.clock.wall())
     try {
-      return this.#forward(asking, found, result, 'later')
+      return this.#forward(asking, found, result, storesNothing(asking) ? 'never' : 'later')
     } finally {
       this.#cache.memory.leave()
     }
