@@ -32,54 +32,41 @@ export interface BodyCut {
   why: string | null
 }
 
+/** What is read of an entry. */
+export interface EntryRead {
+  /** Released at the end. */
+  readonly held: SharedHold
+  /** The first byte. */
+  readonly from: number
+  /** Behind the last one; -1: where the body ends. */
+  readonly to: number
+  /** What writes it, and has been followed by nobody yet; null: it is whole. */
+  readonly fetch: FillUnderWay | null
+  /** Null: where it is cut, the fetch of another request has failed. */
+  readonly cut: BodyCut | null
+  readonly nextTurn: (run: () => void) => void
+}
+
 export class EntryBody implements BodySource {
   readonly length: number | undefined
-  readonly #held: SharedHold
-  readonly #from: number
-  readonly #to: number
-  readonly #fetch: FillUnderWay | null
-  readonly #cut: BodyCut | null
-  readonly #nextTurn: (run: () => void) => void
+  readonly #read: EntryRead
 
-  /**
-   * @param held released at the end
-   * @param from first byte
-   * @param to behind the last one; -1: where the body ends
-   * @param fetch what writes it, and has been followed by nobody yet; null: it is whole
-   * @param cut null: where it is cut, the fetch of another request has failed
-   */
-  constructor(
-    held: SharedHold,
-    from: number,
-    to: number,
-    fetch: FillUnderWay | null,
-    nextTurn: (run: () => void) => void,
-    cut: BodyCut | null = null,
-  ) {
-    const end = to === -1 ? held.entry.bodyBytes : to
-    this.length = end === -1 ? undefined : end - from
-    this.#held = held
-    this.#from = from
-    this.#to = to
-    this.#fetch = fetch
-    this.#nextTurn = nextTurn
-    this.#cut = cut
+  constructor(read: EntryRead) {
+    const end = read.to === -1 ? read.held.entry.bodyBytes : read.to
+    this.length = end === -1 ? undefined : end - read.from
+    this.#read = read
   }
 
   start(sink: BodySink): BodyControl {
-    const reader = new EntryReader(this.#held, this.#from, this.#to, this.#fetch, this.#nextTurn, this.#cut, sink)
+    const reader = new EntryReader(this.#read, sink)
     reader.resume()
     return reader
   }
 }
 
 class EntryReader implements BodyControl {
-  readonly #held: SharedHold
-  readonly #to: number
-  readonly #fetch: FillUnderWay | null
-  readonly #cut: BodyCut | null
+  readonly #read: EntryRead
   readonly #sink: BodySink
-  readonly #nextTurn: (run: () => void) => void
   #at: number
   #over = false
   /** It goes on in the next turn. */
@@ -87,23 +74,11 @@ class EntryReader implements BodyControl {
   /** The sink takes no more for now. */
   #full = false
 
-  constructor(
-    held: SharedHold,
-    from: number,
-    to: number,
-    fetch: FillUnderWay | null,
-    nextTurn: (run: () => void) => void,
-    cut: BodyCut | null,
-    sink: BodySink,
-  ) {
-    this.#held = held
-    this.#at = from
-    this.#to = to
-    this.#fetch = fetch
-    this.#nextTurn = nextTurn
-    this.#cut = cut
+  constructor(read: EntryRead, sink: BodySink) {
+    this.#read = read
+    this.#at = read.from
     this.#sink = sink
-    fetch?.follow(() => {
+    read.fetch?.follow(() => {
       if (!this.#full) this.#pump()
     })
   }
@@ -116,8 +91,8 @@ class EntryReader implements BodyControl {
   abort(): void {
     if (this.#over) return
     this.#over = true
-    this.#fetch?.cancel()
-    this.#held.release()
+    this.#read.fetch?.cancel()
+    this.#read.held.release()
   }
 
   #pump(): void {
@@ -133,23 +108,25 @@ class EntryReader implements BodyControl {
 
   #goOn(): void {
     this.#waits = true
-    this.#nextTurn(() => {
+    this.#read.nextTurn(() => {
       this.#waits = false
       this.#pump()
     })
   }
 
   #move(): void {
+    const { fetch, to } = this.#read
+    const { entry } = this.#read.held
     for (let given = 0; !this.#over && !this.#full; ) {
-      const state = this.#fetch === null ? 'whole' : this.#fetch.state
-      const { written, bodyBytes, gone } = this.#held.entry
-      const end = this.#to === -1 ? bodyBytes : this.#to
-      if (end !== -1 && this.#at >= end && (this.#to !== -1 || state !== 'filling')) return this.#end()
+      const state = fetch === null ? 'whole' : fetch.state
+      const { written, bodyBytes, gone } = entry
+      const end = to === -1 ? bodyBytes : to
+      if (end !== -1 && this.#at >= end && (to !== -1 || state !== 'filling')) return this.#end()
       const left = Math.min(written, end === -1 ? written : end) - this.#at
       if (left > 0) {
         if (given >= PIECE) return this.#goOn()
         const piece = Buffer.allocUnsafe(Math.min(PIECE - given, left))
-        const copied = this.#held.entry.copyBody(this.#at, piece, 0, piece.length)
+        const copied = entry.copyBody(this.#at, piece, 0, piece.length)
         if (copied === 0) return this.#lost()
         this.#at += copied
         given += copied
@@ -160,7 +137,7 @@ class EntryReader implements BodyControl {
       if (state === 'waiting' || state === 'filling') return
       // Nothing more comes, and its end has not: what is whole has a length, so without one it is not whole either, and
       // an end here would be a wrong body.
-      return this.#fail('UpstreamTruncated', this.#cut?.why ?? undefined)
+      return this.#fail('UpstreamTruncated', this.#read.cut?.why ?? undefined)
     }
   }
 

@@ -274,5 +274,6 @@ export class RangeRequests {
 }
 
 function bodyOf({ held, first, last, part, fetch }: Piece, nextTurn: FetchServices['nextTurn']): BodySource {
-  return new EntryBody(new SharedHold(held), first - part.first, last + 1 - part.first, fetch, nextTurn)
+  const at = { from: first - part.first, to: last + 1 - part.first }
+  return new EntryBody({ held: new SharedHold(held), ...at, fetch, cut: null, nextTurn })
 }

@@ -146,10 +146,10 @@ const ofWhole = (complete: number): Part => ({ first: 0, last: complete - 1, com
 
 /** @param to behind the last byte; -1: the end */
 function bodyOf(served: ServedEntry, from: number, to: number): Uint8Array | BodySource {
-  const { entry, hold, fetch, cut } = served
+  const { entry, hold, fetch, cut = null } = served
   if (hold !== null) {
     const { timers } = served.services
-    return new EntryBody(hold, from, to, fetch, (run) => void timers.nextTurn(run), cut)
+    return new EntryBody({ held: hold, from, to, fetch, cut, nextTurn: (run) => void timers.nextTurn(run) })
   }
   const end = to === -1 ? entry.bodyBytes : to
   const text = end - from <= TEXT ? entry.bodyText(from, end - from) : null

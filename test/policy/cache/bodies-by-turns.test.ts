@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { allocateCache } from '../../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../../src/cache/memory/worker-response-memory.ts'
-import type { Fill } from '../../../src/cache/response-memory.ts'
+import type { Fill, HeldEntry } from '../../../src/cache/response-memory.ts'
 import type { BodySink, LentSink } from '../../../src/message/body.ts'
 import { EntryBody, SharedHold } from '../../../src/policy/cache/entry-body.ts'
 import { FillStep, type FillTarget } from '../../../src/policy/cache/fill-step.ts'
@@ -71,6 +71,9 @@ class Client implements LentSink {
   }
 }
 
+const entryBody = (entry: HeldEntry): EntryBody =>
+  new EntryBody({ held: new SharedHold(entry), from: 0, to: -1, fetch: null, cut: null, nextTurn: setImmediate })
+
 describe('the body of an entry', () => {
   it('goes in pieces of a turn, however much the client takes at once', async () => {
     const stored = memory()
@@ -78,7 +81,7 @@ describe('the body of an entry', () => {
     const held = stored.find(keyOf('a'))!.hold()!
     stored.leave()
     const client: Client & BodySink = new Client()
-    new EntryBody(new SharedHold(held), 0, -1, null, setImmediate).start(client)
+    entryBody(held).start(client)
     const most = await client.untilEnd()
     assert.ok(most <= MOST, `${most} bytes in one turn`)
     assert.ok(client.bytes.equals(BODY))
@@ -91,7 +94,7 @@ describe('the body of an entry', () => {
     const held = stored.find(keyOf('a'))!.hold()!
     stored.leave()
     const client = new Client()
-    const control = new EntryBody(new SharedHold(held), 0, -1, null, setImmediate).start(client)
+    const control = entryBody(held).start(client)
     control.abort()
     await nextTurn()
     await nextTurn()
