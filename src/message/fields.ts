@@ -37,10 +37,8 @@ const ALL = -1
  * @param name in any case
  */
 export function looseName(name: string): string {
-  return IS_LOOSE.test(name) ? name : name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-')
+  return /^[a-z0-9-]*$/.test(name) ? name : name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-')
 }
-
-const IS_LOOSE = /^[a-z0-9-]*$/
 
 const HYPHEN = 0x2d
 

@@ -229,8 +229,8 @@ export class Segment {
   }
 
   /**
-   * Evicts until one run is long enough, where memory is in pieces. Nothing more goes while a reader keeps what has gone
-   * from being free: it would not be free before that, and all would go, whoever they are of, for nothing.
+   * Evicts until one run is long enough, where memory is in pieces. Nothing more goes while a reader keeps what went
+   * from being free: it would not be free before that, and everything would go for nothing, others' entries too.
    */
   #gather(units: number, tenant: Tenant): void {
     this.#makeRoom(units, tenant)
