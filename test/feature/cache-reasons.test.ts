@@ -23,11 +23,16 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), TOKEN, { mode: 0o600 })
     const redis = await RedisServer.of(scope)
-    rig = await CacheRig.start(scope, { [STANDARD]: {}, [TIERED]: { store: 'Tiered' }, [SMALL]: { maxObjectBytes: 100 } }, () => '', {
-      admin: { tokenFile: join(folder, 'token') },
-      redis: { addresses: [redis.address] },
-      cache: { debugCIDRs: ['127.0.0.0/8'] },
-    })
+    rig = await CacheRig.start(
+      scope,
+      { [STANDARD]: {}, [TIERED]: { store: 'Tiered' }, [SMALL]: { maxObjectBytes: 100 } },
+      () => '',
+      {
+        admin: { tokenFile: join(folder, 'token') },
+        redis: { addresses: [redis.address] },
+        cache: { debugCIDRs: ['127.0.0.0/8'] },
+      },
+    )
   })
 
   const admin = (path: string, init: RequestInit = {}): Promise<Response> =>

@@ -213,7 +213,11 @@ export class Caches implements CacheRequests {
       view: {
         ...view,
         unknown,
-        detail: [...unknown, ...(unknown.length > 0 && namespace !== undefined ? [ALL_THE_SAME] : []), view.detail].join(' '),
+        detail: [
+          ...unknown,
+          ...(unknown.length > 0 && namespace !== undefined ? [ALL_THE_SAME] : []),
+          view.detail,
+        ].join(' '),
       },
     }
   }
