@@ -44,7 +44,7 @@ function contentOf({ configMapName, key }: NonNullable<ErrorPage['bodyRef']>, na
   return contentId({ kind: 'ConfigMap', namespace, name: configMapName, key })
 }
 
-/** Besides ranges, rejects references outside of Routes: the settings have no namespace in which to find a ConfigMap. */
+/** Ranges, and references outside of Routes: the settings have no namespace in which to find a ConfigMap. */
 export function checkPages(pages: readonly ErrorPage[], place: PolicyPlace): readonly PolicyProblem[] {
   return pages.flatMap(({ codes, bodyRef }, i) => {
     const problems: PolicyProblem[] = codes.flatMap((code, j) => {
