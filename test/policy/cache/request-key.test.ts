@@ -67,7 +67,14 @@ describe('who a key is of', () => {
   })
 
   it('RFC 9111 §3.5: nobody where the credential has neither subject nor consumer nor certificate', () => {
-    const unnamed = [{}, { iss: 'https://id.example' }, { sub: '' }, { sub: ['alice'] }, { sub: null, name: 'alice' }, { sub: 2 ** 53 }]
+    const unnamed = [
+      {},
+      { iss: 'https://id.example' },
+      { sub: '' },
+      { sub: ['alice'] },
+      { sub: null, name: 'alice' },
+      { sub: 2 ** 53 },
+    ]
     for (const claims of unnamed) {
       assert.ok(hasCredential(client({ claims })))
       assert.equal(keyOf(['claim:sub'], { claims }).named, false, JSON.stringify(claims))
@@ -77,7 +84,17 @@ describe('who a key is of', () => {
   })
 
   it('a claim in it is that of one issuer, and of its type', () => {
-    const values: unknown[] = ['a,b', ['a', 'b'], ['a,b'], ['a', { x: 1 }, 'b'], { id: 1 }, { id: 2 }, [{ id: 1 }], true, 'true']
+    const values: unknown[] = [
+      'a,b',
+      ['a', 'b'],
+      ['a,b'],
+      ['a', { x: 1 }, 'b'],
+      { id: 1 },
+      { id: 2 },
+      [{ id: 1 }],
+      true,
+      'true',
+    ]
     values.push(1, '1', [], {}, '', '"1"', '["a","b"]')
     const clients = [...values, undefined].map((tenant) => ({ iss: 'https://id.example', tenant }))
     clients.push({ iss: 'https://other.example', tenant: 'a,b' })
