@@ -301,8 +301,8 @@ export function writeSelector(writer: KeyWriter, name: string, values: readonly 
 }
 
 /**
- * A claim as it stands in the token: `"a,b"`, `["a", "b"]` and `["a,b"]` are three, as an origin that reads the token may
- * see them, and one value by two issuers is two.
+ * A claim as it stands in the token: `"a,b"`, `["a", "b"]` and `["a,b"]` are three, as an origin that reads the token
+ * may see them, and one value by two issuers is two.
  *
  * @param value undefined: the claim is absent
  */
