@@ -30,11 +30,13 @@ import {
 } from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { judgeHead } from '../../cache/validation.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { DryExchange } from '../exchange.ts'
+import type { FetchRequest } from './fetch-contract.ts'
 import { patienceFor } from './fetch-rest.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
@@ -136,10 +138,7 @@ export class Recalls {
     const hit = await this.#archive.find({
       namespace: rule.namespace,
       primary,
-      variantOf(vary) {
-        const names = namesOf(vary)
-        return names === null ? undefined : variantKey(primary, names, fields)
-      },
+      variantOf: variantsFor(primary, fields),
     })
     if (hit.type === 'away') return AWAY
     const { ticket } = hit
@@ -213,6 +212,26 @@ export class Recalls {
     }
     held.release()
     return null
+  }
+
+  /**
+   * What the archive has of a GET goes, with all its variants, where the 200 to a HEAD is about another response (RFC
+   * 9111 §4.3.5): other replicas, and this one when it begins anew, would find it fresh.
+   *
+   * @param newer a copy, of the HEAD
+   */
+  async probe({ rule, key, primaryLength, storing, sent }: FetchRequest, newer: Fields): Promise<void> {
+    const primary = key.bytes.subarray(0, primaryLength)
+    const { namespace } = rule
+    const answer = await this.#archive.find({ namespace, primary, variantOf: variantsFor(primary, storing.fields.copy()) })
+    if (answer.type !== 'found') return
+    const response = decodeArchived(answer.head, rule.namespaceLabel)
+    if (response === null || HEAD.at(response.head, 0).status !== 200) return
+    const numbers = numbersOf(response)
+    // What came after it was sent says more than it does.
+    if (numbers.received > sent) return
+    const verdict = judgeHead(HEAD, numbers, answer.bodyBytes, newer, this.#clock.wall())
+    if (verdict === 'Mismatch') await this.#archive.remove({ namespace, primary })
   }
 
   /** The end of a fill, whose response is put. @param names of the fields that choose the variant; null: none does */
@@ -305,6 +324,14 @@ function isSame(hit: ArchiveHit, response: ArchivedResponse, { head, bodyBytes, 
 
 function hasTag({ head }: ArchivedResponse): boolean {
   return HEAD.at(head, 0).etag !== undefined
+}
+
+/** @param fields of the request, whose values choose the variant */
+function variantsFor(primary: Uint8Array, fields: Fields): (vary: Uint8Array) => Uint8Array | undefined {
+  return (vary) => {
+    const names = namesOf(vary)
+    return names === null ? undefined : variantKey(primary, names, fields)
+  }
 }
 
 /** @returns undefined: it is too long */
