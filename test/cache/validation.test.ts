@@ -44,7 +44,8 @@ describe('a 304 to a validation', () => {
 
   it('RFC 9111 §4.3.3: updates what was asked for where it names no validator', () => {
     for (const stored of [['ETag: "a"'], [CHANGED], ['ETag: "a"', CHANGED], []])
-      for (const newer of [[], ['X-A: 1'], ['Last-Modified: broken']]) assert.equal(notModified(stored, newer), 'Update')
+      for (const newer of [[], ['X-A: 1'], ['Last-Modified: broken']])
+        assert.equal(notModified(stored, newer), 'Update')
   })
 
   it('RFC 9111 §4.3.4: of several tags each is about what is stored, or nothing is updated', () => {

@@ -287,9 +287,11 @@ function mayStore(stored: Stored): boolean {
   // "the response contains at least one of", a lifetime, public or a status with heuristics; ours: of the last what asks
   // to be validated
   const lifetime = stored.lifetime()
-  const asks = HEURISTIC.includes(status) && ['no-cache', 'must-revalidate', 'proxy-revalidate'].some((name) =>
-    name === 'no-cache' ? control.unqualified(name) : control.of(name).length > 0,
-  )
+  const asks =
+    HEURISTIC.includes(status) &&
+    ['no-cache', 'must-revalidate', 'proxy-revalidate'].some((name) =>
+      name === 'no-cache' ? control.unqualified(name) : control.of(name).length > 0,
+    )
   if (lifetime === undefined && !stored.isPublic && !asks) return false
   if (lifetime === undefined && !stored.validator) return false
   // Ours: an operator's 0.

@@ -223,7 +223,11 @@ export class Recalls {
   async probe({ rule, key, primaryLength, storing, sent }: FetchRequest, newer: Fields): Promise<void> {
     const primary = key.bytes.subarray(0, primaryLength)
     const { namespace } = rule
-    const answer = await this.#archive.find({ namespace, primary, variantOf: variantsFor(primary, storing.fields.copy()) })
+    const answer = await this.#archive.find({
+      namespace,
+      primary,
+      variantOf: variantsFor(primary, storing.fields.copy()),
+    })
     if (answer.type !== 'found') return
     const response = decodeArchived(answer.head, rule.namespaceLabel)
     if (response === null || HEAD.at(response.head, 0).status !== 200) return
