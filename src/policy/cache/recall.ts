@@ -238,15 +238,24 @@ export class Recalls {
     if (verdict === 'Mismatch') await this.#archive.remove({ namespace, primary })
   }
 
-  /** The end of a fill, whose response is put. @param names of the fields that choose the variant; null: none does */
-  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): void {
+  /**
+   * The end of a fill, whose response is put.
+   *
+   * @param names of the fields that choose the variant; null: none does
+   * @returns false: there is no place for it in the memory, where it was to be
+   */
+  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): boolean {
     // Without a history nobody can say later what was purged since.
     const held = keep.place.history === 0 ? null : fill.hold()
-    fill.end(this.#tiered)
-    if (held === null) return
-    if (held.bodyBytes === -1 || held.written !== held.bodyBytes) return held.release()
+    const stored = fill.end(this.#tiered) || !this.#tiered
+    if (held === null) return stored
+    if (held.bodyBytes === -1 || held.written !== held.bodyBytes) {
+      held.release()
+      return stored
+    }
     if (!this.#tiered) this.#forget(held)
     void this.#put(held, names, keep).finally(() => held.release())
+    return stored
   }
 
   /** What was kept for its validation is out of date now. */
