@@ -41,7 +41,10 @@ class ProbedArchive {
   /** The client does not wait for the archive. */
   onProbe(status: number, fields: Fields): void {
     this.#memory?.onProbe(status, fields)
-    if (status === 200) void this.#recalls.probe(this.#request, fields.copy())
+    if (status !== 200) return
+    const { rule, key, primaryLength, storing, sent } = this.#request
+    const primary = { bytes: key.bytes.subarray(0, primaryLength), length: primaryLength }
+    void this.#recalls.probe({ rule, primary, fields: storing.fields.copy() }, fields.copy(), sent)
   }
 
   release(): void {

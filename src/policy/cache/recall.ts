@@ -36,7 +36,6 @@ import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { DryExchange } from '../exchange.ts'
-import type { FetchRequest } from './fetch-contract.ts'
 import { patienceFor } from './fetch-rest.ts'
 import type { Lookup } from './lookup.ts'
 import { KEY, type KeyRule } from './request-key.ts'
@@ -218,16 +217,16 @@ export class Recalls {
    * What the archive has of a GET goes, with all its variants, where the 200 to a HEAD is about another response (RFC
    * 9111 §4.3.5): other replicas, and this one when it begins anew, would find it fresh.
    *
-   * @param newer a copy, of the HEAD
+   * @param newer of the response
+   * @param sent when the HEAD was
    */
-  async probe({ rule, key, primaryLength, storing, sent }: FetchRequest, newer: Fields): Promise<void> {
-    const primary = key.bytes.subarray(0, primaryLength)
+  async probe(
+    { rule, primary: { bytes: primary }, fields }: Pick<RecallRequest, 'rule' | 'primary' | 'fields'>,
+    newer: Fields,
+    sent: Milliseconds,
+  ): Promise<void> {
     const { namespace } = rule
-    const answer = await this.#archive.find({
-      namespace,
-      primary,
-      variantOf: variantsFor(primary, storing.fields.copy()),
-    })
+    const answer = await this.#archive.find({ namespace, primary, variantOf: variantsFor(primary, fields) })
     if (answer.type !== 'found') return
     const response = decodeArchived(answer.head, rule.namespaceLabel)
     if (response === null || HEAD.at(response.head, 0).status !== 200) return
