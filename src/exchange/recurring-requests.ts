@@ -8,6 +8,7 @@
  */
 import { HeadOutline } from '../http/head-outline.ts'
 import type { Fields } from '../message/fields.ts'
+import type { RepeatedBytes, TakeBuffer } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 
 /** Of requests: sets of some of the same hash, among which those that differ in a value that is read. */
@@ -25,8 +26,8 @@ const MOST_READ = 1_024
 
 /** What answers a request that has come again. */
 export interface Repeat {
-  /** @returns head and body, a character for each byte; null: it does not any more, and the request is to be read */
-  again(peer: Peer): string | null
+  /** @returns head and body; null: it does not any more, and the request is to be read */
+  again(peer: Peer, take: TakeBuffer): RepeatedBytes | string | null
   /** Another one with the same is likely to be {@link isSame}. */
   readonly key: string
   /** Whether one is enough for both: of requests that differ in fields that nobody reads, or in names. */

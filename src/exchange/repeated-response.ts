@@ -8,7 +8,8 @@
  */
 import { pairLines } from '../http/field-lines.ts'
 import type { Fields } from '../message/fields.ts'
-import type { Repeatable, SentText } from '../message/local-response.ts'
+import type { BodyPlace, Repeatable, SentText } from '../message/local-response.ts'
+import type { RepeatedBytes, TakeBuffer } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import { nothingKept, type RepeatedRecord, recordRepeat } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -17,8 +18,11 @@ import type { Repeat } from './recurring-requests.ts'
 
 /** Names and values of the fields that the repeatable adds. */
 const ADDED = 4
-/** Characters of head and body. */
+/** Characters of head and body, where both are text. */
 const MAX_TEXT = 8 * 1024
+/** Bytes before a body that is no text, and those of them by which its head may grow with its age. */
+const HEAD_ROOM = 4 * 1024
+const GROWTH = 64
 
 /**
  * @param bytesOut of the body
@@ -44,6 +48,8 @@ class Offer implements SentText {
   readonly #lines: string
   readonly #head: Buffer
   #text = ''
+  /** Sent as bytes, each time from where it is stored. */
+  #body = false
 
   constructor(x: ProxyExchange, status: number, bytesOut: number, repeatable: Repeatable, added: readonly string[]) {
     this.#x = x
@@ -54,22 +60,23 @@ class Offer implements SentText {
     this.#head = x.incoming.fields.unread
   }
 
-  sent(text: string): void {
-    this.#text = text
+  sent(head: string, body: string | undefined): void {
+    this.#body = body === undefined && this.#bytesOut > 0
+    this.#text = body === undefined ? head : head + body
   }
 
   /** Behind the end of the exchange. */
   keep(): void {
     const [text, lines, bytesOut, status] = [this.#text, this.#lines, this.#bytesOut, this.#status]
     // Ours are behind all that is stored.
-    const at = text.lastIndexOf(lines, text.length - bytesOut - lines.length)
-    if (text.length > MAX_TEXT || at < 2 || text[at - 1] !== '\n') return
+    const at = text.lastIndexOf(lines, text.length - (this.#body ? 0 : bytesOut) - lines.length)
+    if (text.length > (this.#body ? HEAD_ROOM - GROWTH : MAX_TEXT) || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
     const record = { host, path, query, status, cache, route, rule, bytesOut, kept: nothingKept() }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const { peer } = x.downstream
-    const repeat = new RepeatedResponse(x.context, record, peer.listener, this.#repeatable, before, after)
+    const repeat = new RepeatedResponse(x.context, record, peer.listener, this.#repeatable, before, after, this.#body)
     x.context.recurring.keep(peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
   }
 }
@@ -81,10 +88,12 @@ class RepeatedResponse implements Repeat {
   readonly #repeatable: Repeatable
   readonly #before: string
   readonly #after: string
+  readonly #body: boolean
+  readonly key: string
   #added: readonly string[] | null = null
   #text = ''
 
-  /** @param before and `after` the fields that change */
+  /** @param before and `after` the fields that change @param body it is not in the text behind them */
   constructor(
     context: ExchangeContext,
     record: RepeatedRecord,
@@ -92,6 +101,7 @@ class RepeatedResponse implements Repeat {
     repeatable: Repeatable,
     before: string,
     after: string,
+    body: boolean,
   ) {
     this.#context = context
     this.#record = record
@@ -99,10 +109,8 @@ class RepeatedResponse implements Repeat {
     this.#repeatable = repeatable
     this.#before = before
     this.#after = after
-  }
-
-  get key(): string {
-    return this.#repeatable.key
+    this.#body = body
+    this.key = `${record.status} ${repeatable.key}`
   }
 
   isSame(other: Repeat): boolean {
@@ -111,20 +119,49 @@ class RepeatedResponse implements Repeat {
     return other.#before === this.#before && other.#after === this.#after && saysTheSame(other.#record, this.#record)
   }
 
-  again(peer: Peer): string | null {
+  again(peer: Peer, take: TakeBuffer): RepeatedBytes | string | null {
     const context = this.#context
     const startedAt = context.timers.touch()
     const wall = context.clock.wall()
-    const added = this.#repeatable.again(peer.address, wall)
+    const place = this.#body ? PLACE.of(take) : null
+    const added = this.#repeatable.again(peer.address, wall, place)
     if (added === null) return null
     if (added !== this.#added) {
       this.#added = added
       this.#text = flat(`${this.#before}${pairLines(added)}${this.#after}`)
     }
     recordRepeat(context, peer, this.#record, startedAt, wall)
-    return this.#text
+    return place === null ? this.#text : place.behind(this.#text)
   }
 }
+
+/** One response with a body as bytes: the body stands at one place, and its head before it. */
+class Place implements BodyPlace, RepeatedBytes {
+  readonly at = HEAD_ROOM
+  buffer: Buffer = Buffer.alloc(0)
+  start = HEAD_ROOM
+  end = HEAD_ROOM
+  #take: TakeBuffer = Buffer.allocUnsafe
+
+  of(take: TakeBuffer): this {
+    this.#take = take
+    return this
+  }
+
+  take(bytes: number): Buffer {
+    this.end = HEAD_ROOM + bytes
+    this.buffer = this.#take(this.end)
+    return this.buffer
+  }
+
+  behind(head: string): this {
+    this.start = HEAD_ROOM - head.length
+    this.buffer.latin1Write(head, this.start)
+    return this
+  }
+}
+
+const PLACE = new Place()
 
 /** In the log. */
 function saysTheSame(one: RepeatedRecord, other: RepeatedRecord): boolean {

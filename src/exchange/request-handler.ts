@@ -12,7 +12,9 @@ import type {
   DownstreamHandler,
   IncomingRequest,
   RefusedRequest,
+  RepeatedBytes,
   RequestHandler,
+  TakeBuffer,
 } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import { recordRefusal } from './access-record.ts'
@@ -45,11 +47,11 @@ export class ProxyRequestHandler implements RequestHandler {
     return x
   }
 
-  repeat(peer: Peer, bytes: Uint8Array, length: number): string | null {
+  repeat(peer: Peer, bytes: Uint8Array, length: number, take: TakeBuffer): RepeatedBytes | string | null {
     const { recurring } = this.#context
-    const text = recurring.find(peer, bytes, length)?.again(peer)
-    if (text === null) recurring.lapsed()
-    return text ?? null
+    const response = recurring.find(peer, bytes, length)?.again(peer, take)
+    if (response === null) recurring.lapsed()
+    return response ?? null
   }
 
   /**

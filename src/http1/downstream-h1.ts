@@ -13,6 +13,7 @@ import { abortSocket } from '../socket/abort-socket.ts'
 import { LingeringClose } from '../socket/lingering-close.ts'
 import type { OpenConnection, ServerContext } from '../socket/server-context.ts'
 import { SocketDuplex } from '../socket/socket-duplex.ts'
+import { takeWriteBuffer } from '../socket/write-buffers.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
@@ -88,9 +89,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (requests.repeat === undefined || draining || this.peer.listener.leaving || !this.#writer.room) return false
     // What it is compared with came within the limits, values that are not compared aside.
     if (length > options.limits.head) return false
-    const text = requests.repeat(this.peer, bytes, length)
-    if (text === null) return false
-    this.#writer.repeat(text)
+    const response = requests.repeat(this.peer, bytes, length, takeWriteBuffer)
+    if (response === null) return false
+    this.#writer.repeat(response)
     timers.arm(this, timers.now + options.keepAlive)
     return true
   }

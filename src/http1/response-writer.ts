@@ -11,8 +11,8 @@ import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import { ACCEPT_FIELD, acceptOf, WEBSOCKET } from '../message/websocket-handshake.ts'
 import { unsentBytes } from '../socket/unsent-bytes.ts'
-import { writeCopy } from '../socket/write-buffers.ts'
-import type { ResponseProgress } from '../transport/downstream.ts'
+import { returnWriteBuffer, writeCopy } from '../socket/write-buffers.ts'
+import type { RepeatedBytes, ResponseProgress } from '../transport/downstream.ts'
 
 /**
  * Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is
@@ -166,13 +166,13 @@ export class ResponseWriter implements ResponseProgress {
   }
 
   complete(response: CompleteResponse): void {
-    const { body, text } = response
+    const { body, text, sent } = response
     const length = text === undefined ? (body?.length ?? 0) : text.length
     this.head({ status: response.status, fields: response.fields, bodyLength: length })
+    if (sent !== undefined && this.keepAlive && (this.#framing === BY_LENGTH || response.status === 304))
+      sent.sent(this.#text, text)
     if (text !== undefined) this.#append(text)
     else if (body !== null) this.body(asBuffer(body), 0, length)
-    const whole = this.#headHeld && this.keepAlive && this.#framing === BY_LENGTH && this.#owed === 0
-    if (response.sent !== undefined && whole) response.sent.sent(this.#text)
     this.end(null)
   }
 
@@ -186,8 +186,10 @@ export class ResponseWriter implements ResponseProgress {
   }
 
   /** All of a response that was sent before: see `SentText`. */
-  repeat(text: string): void {
-    this.#socket.write(text, 'latin1')
+  repeat(response: RepeatedBytes | string): void {
+    if (typeof response === 'string') return void this.#socket.write(response, 'latin1')
+    const { buffer, start, end } = response
+    this.#socket.write(buffer.subarray(start, end), () => returnWriteBuffer(buffer))
   }
 
   retract(): boolean {

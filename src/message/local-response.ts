@@ -28,18 +28,31 @@ export interface Repeatable {
    *
    * @param address of the client
    * @param now wall clock
+   * @param body where the body is to be put, if the response is given; null: it is not needed
    * @returns flat, name, value, …: the fields that stand behind the stored ones, the same object as long as they are
    *   the same; null: it has to be found out anew what the response is
    */
-  again(address: string, now: Milliseconds): readonly string[] | null
+  again(address: string, now: Milliseconds, body: BodyPlace | null): readonly string[] | null
   /** Another one with the same says the same, whenever it is asked. */
   readonly key: string
 }
 
+/** Memory for a body that is about to be sent. */
+export interface BodyPlace {
+  /** Where the first byte goes in what {@link take} gives. */
+  readonly at: number
+  /** @param bytes of the body */
+  take(bytes: number): Buffer
+}
+
 /** Told of what a codec sends. */
 export interface SentText {
-  /** @param text head and body of a response on a connection that goes on, each character a byte */
-  sent(text: string): void
+  /**
+   * Of a response on a connection that goes on, each character a byte.
+   *
+   * @param body undefined: it is sent as bytes, or there is none
+   */
+  sent(head: string, body: string | undefined): void
 }
 
 /** One whose body is in memory as a whole. */
@@ -47,7 +60,7 @@ export interface CompleteResponse extends LocalResponse {
   readonly body: Uint8Array | null
   /** In place of the body: a character for each of its bytes. */
   readonly text?: string
-  /** Called by a codec that writes text, where all of the response is one. */
+  /** Called by a codec that writes heads as text, where all that is stated is sent. */
   readonly sent?: SentText
 }
 

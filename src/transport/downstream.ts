@@ -108,6 +108,16 @@ export interface RefusedRequest {
   readonly target: string
 }
 
+export type TakeBuffer = (bytes: number) => Buffer
+
+/** Bytes to be sent. One object is used again and again: it must be read before anything else is asked for. */
+export interface RepeatedBytes {
+  /** All that was taken. */
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 /** Handles the requests of a listener's connections. */
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
@@ -116,9 +126,10 @@ export interface RequestHandler {
    * nothing has changed that led to its response. It is logged and counted. For codecs of HTTP/1.1.
    *
    * @param bytes of which the first `length` are all that came behind the request before
-   * @returns head and body, a character for each byte, on a connection that goes on; null: it is to be read
+   * @param take gives memory of so many bytes or more for the response, which is the caller's again with it
+   * @returns head and body, a character for each byte or as bytes, on a connection that goes on; null: it is to be read
    */
-  repeat?(peer: Peer, bytes: Uint8Array, length: number): string | null
+  repeat?(peer: Peer, bytes: Uint8Array, length: number, take: TakeBuffer): RepeatedBytes | string | null
   /** A request that never became an exchange is logged and counted. @returns the response to send */
   refused(peer: Peer, error: GatewayError, request: RefusedRequest): CompleteResponse
   connectionOpened(listener: PeerListener): void

@@ -59,7 +59,7 @@ export class Listeners {
     this.#host = host
     const requests: RequestHandler = {
       begin: (downstream, request) => host.requests.begin(downstream, request),
-      repeat: (peer, bytes, length) => host.requests.repeat?.(peer, bytes, length) ?? null,
+      repeat: (peer, bytes, length, take) => host.requests.repeat?.(peer, bytes, length, take) ?? null,
       refused: (peer, error, request) => host.requests.refused(peer, error, request),
       connectionOpened(listener) {
         host.countConnection(1)

@@ -38,7 +38,7 @@ class Said {
 }
 
 const find = (requests: RecurringRequests, bytes: Buffer, peer = PEER) =>
-  requests.find(peer, bytes, bytes.length)?.again(peer) ?? null
+  requests.find(peer, bytes, bytes.length)?.again(peer, Buffer.allocUnsafe) ?? null
 
 describe('requests that come again', () => {
   it('are found whatever is in a field that nobody has read, and by what was read', () => {

@@ -48,11 +48,11 @@ export class InProcess extends TestPlane {
           this.onPeer(downstream.peer)
           return this.plane.handler.begin(downstream, request)
         },
-        repeat: (peer, bytes, length) => {
+        repeat: (peer, bytes, length, take) => {
           if (options.repeats === false) return null
-          const text = this.plane.handler.repeat(peer, bytes, length)
-          if (text !== null) this.repeats++
-          return text
+          const response = this.plane.handler.repeat(peer, bytes, length, take)
+          if (response !== null) this.repeats++
+          return response
         },
         refused: (peer, error, request) => this.plane.handler.refused(peer, error, request),
         connectionOpened: (listener) => this.plane.handler.connectionOpened(listener),

@@ -81,7 +81,23 @@ const ASKED: readonly (readonly [bytes: string, ...methods: string[]])[] = [
   [`POST /a HTTP/1.1\r\nHost: page.test\r\nContent-Length: 0\r\n\r\n`, 'POST'],
   [get('http://page.test/a'), 'GET'],
   [get('/gone'), 'GET'],
+  [get('/c'), 'GET'],
+  [get('/c', `If-None-Match: W/"${ANY}", "9"\r\nUser-Agent: ${ANY}\r\n`), 'GET'],
+  [get('/d', `If-None-Match: "${ANY}"\r\nIf-Modified-Since: ${ANY}\r\n`), 'GET'],
+  [get('/a', `If-Modified-Since: Fri, 15 Jan 2027 08:0${ANY}:00 GMT\r\n`), 'GET'],
+  [get('/a', `If-Modified-Since: Friday, 15-Jan-27 08:0${ANY}:00 GMT\r\n`), 'GET'],
+  [get('/b', `If-Modified-Since: Fri Jan 15 08:0${ANY}:00 2027\r\n`), 'GET'],
+  [get('/a', `If-Modified-Since: Fri, 15 Jan 2027 08:0${ANY}:00 ${ANY}MT\r\n`), 'GET'],
+  [get('/a', `If-None-Match: *\r\nX-One: ${ANY}\r\n`), 'GET'],
+  [get('/a', `If-None-Match: "0"\r\nIf-None-Match: "${ANY}"\r\n`), 'GET'],
+  [get('/a', `If-Match: "${ANY}"\r\n`), 'GET'],
+  [get('/b', `Range: bytes=0-${ANY}\r\nIf-None-Match: "${ANY}"\r\n`), 'GET'],
 ]
+
+/** Bytes of bodies, some of which are given again as text, some as bytes, and some not at all. */
+const LENGTHS: Readonly<Record<string, number>> = { '/b': 9_000, '/c': 60_000, '/d': 70_000 }
+/** Most of what is asked again and again is of these. */
+const HOT = [0, 1, 2, 3, 8, 35, 36, 37, 38]
 
 const CONTROLS = ['max-age=60', 'max-age=2', 'max-age=2, stale-while-revalidate=30', 'no-store', 's-maxage=5', '']
 /** Of the second client alone. */
@@ -129,7 +145,7 @@ async function startOrigin(t: TestContext): Promise<Origin> {
       ...(control === '' ? {} : { 'cache-control': fill ? 'max-age=600' : control }),
       ...(vary === '' ? {} : { vary }),
     })
-    response.end(`${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : 900)}`)
+    response.end(`${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : (LENGTHS[request.url!] ?? 900))}`)
   })
   const origin: Origin = { port, version: 0, control: CONTROLS[0]!, vary: '', wall: 1_800_000_000_000 }
   return origin
@@ -273,7 +289,7 @@ async function course(t: TestContext, seed: number): Promise<number> {
     }
   }
   for (let step = 0; step < STEPS; step++) {
-    const hot = below(4)
+    const hot = HOT[below(HOT.length)]!
     await ask(`step ${step}, before`, hot, 4)
     const event = below(11)
     await happen(event)

@@ -24,12 +24,13 @@ interface World {
   readonly upstream: number
   /** Of the origin: fields of its next responses, and what it was asked. */
   fields: OutgoingHttpHeaders
+  body: string
   readonly asked: string[]
   /** Bytes of a GET. */
   get(path?: string, more?: string): Promise<RawResponse>
 }
 
-/** Of the longest that are given again. */
+/** Of the longest that are given again as text. */
 const BODY = 'x'.repeat(3_900)
 /** Whose responses are more than sockets hold. */
 const REQUESTS = 6_000
@@ -43,7 +44,7 @@ async function world(
   const asked: string[] = []
   const serve = (request: IncomingMessage): string => {
     asked.push(request.url!)
-    return `${request.url} number ${asked.length} ${BODY}`
+    return `${request.url} number ${asked.length} ${w.body}`
   }
   const { port } = await httpBackend(t, (request, response) => {
     response.writeHead(200, w.fields)
@@ -58,6 +59,7 @@ async function world(
     client,
     upstream: port,
     fields: { 'cache-control': 'max-age=600' },
+    body: BODY,
     asked,
     get: (path = '/a', more = '') => client.send(bytesOf(path, more)).response(),
   }
@@ -146,6 +148,78 @@ describe('a hit that is given again', () => {
     assert.equal(w.gateway.repeats, repeats)
   })
 
+  it('is a 304 where the client has it, and the whole where it has another one', async (t) => {
+    const w = await world(t)
+    const changed = 'Fri, 01 Jan 2027 00:00:00 GMT'
+    w.fields = { 'cache-control': 'max-age=600', etag: '"1"', 'last-modified': changed, 'x-field': 'y' }
+    // One that is longer than what is given again of bodies: nothing of it is sent.
+    w.body = 'x'.repeat(100_000)
+    await w.get()
+    const { repeats } = w.gateway
+    for (const [more, status] of [
+      ['If-None-Match: "1"\r\n', 304],
+      [`If-None-Match: W/"1", "7"\r\nIf-Modified-Since: ${changed}\r\n`, 304],
+      [`If-Modified-Since: ${changed}\r\nUser-Agent: {n}\r\n`, 304],
+    ] as const) {
+      const before = w.gateway.repeats
+      const ask = (n: number) => w.get('/a', more.replace('{n}', String(n)))
+      const first = await ask(0)
+      assert.equal(first.status, status)
+      assert.equal(first.header('etag'), '"1"')
+      for (let i = 1; i < 5; i++) assert.deepEqual(ageless(await ask(i)), ageless(first))
+      assert.equal(w.gateway.repeats, before + 3)
+      const [one, other] = w.gateway.log().slice(-2)
+      const said = (line: typeof one) => ({ ...line, time: 0, id: 0, duration: 0 })
+      assert.deepEqual(said(other), said(one))
+      assert.deepEqual([one!.status, one!.bytesOut, one!.cache], [304, 0, 'hit Memory'])
+    }
+    for (const more of [
+      'If-None-Match: "2"\r\n',
+      `If-None-Match: "2"\r\nIf-Modified-Since: ${changed}\r\n`,
+      'If-Modified-Since: Thu, 31 Dec 2026 23:59:59 GMT\r\nUser-Agent: 1\r\n',
+    ])
+      assert.equal((await w.get('/a', more)).status, 200)
+    assert.equal(w.gateway.repeats, repeats + 9)
+    assert.equal(w.asked.length, 1)
+    assert.equal(w.gateway.bytesOut, w.gateway.log().reduce((sum, { bytesOut }) => sum + Number(bytesOut), 0))
+  })
+
+  it('ends where what is stored has another tag', async (t) => {
+    const w = await world(t)
+    w.fields = { 'cache-control': 'max-age=600', etag: '"1"' }
+    await w.get()
+    for (let i = 0; i < 4; i++) assert.equal((await w.get('/a', 'If-None-Match: "1"\r\n')).status, 304)
+    assert.equal(w.gateway.repeats, 2)
+    w.fields = { 'cache-control': 'max-age=600', etag: '"2"' }
+    w.gateway.purges.append({ ...PLAIN, kind: 'all', namespace: namespaceLabel('default') })
+    assert.match((await w.get('/a', 'If-None-Match: "1"\r\n')).text, /number 2/)
+    assert.equal((await w.get('/a', 'If-None-Match: "2"\r\n')).status, 304)
+  })
+
+  it('has a body of up to 64 KiB, which is copied from where it is stored', async (t) => {
+    const w = await world(t)
+    for (const length of [4_097, 20_000, 65_400]) {
+      w.body = Buffer.alloc(length, '0123456789abcdef', 'latin1').toString('latin1')
+      const path = `/${length}`
+      await w.get(path)
+      const first = await w.get(path)
+      const again = await repeated(w, path)
+      assert.deepEqual(ageless(again), ageless(first))
+      const line = w.gateway.log().at(-1)!
+      assert.equal(line.bytesOut, again.body.length)
+      // Many at once, whose clients take them later than they are given.
+      const clients = await Promise.all(Array.from({ length: 8 }, () => w.gateway.connect()))
+      t.after(() => clients.forEach((client) => void client.reset()))
+      const { repeats } = w.gateway
+      for (let i = 0; i < 5; i++) {
+        for (const client of clients) client.send(bytesOf(path))
+        for (const client of clients) assert.equal((await client.response()).text, first.text)
+      }
+      assert.equal(w.gateway.repeats, repeats + 40)
+    }
+    assert.equal(w.asked.length, 3)
+  })
+
   it('comes in its turn among requests that are sent together or in pieces', async (t) => {
     const w = await world(t)
     const { text } = await repeated(w)
@@ -223,8 +297,13 @@ describe('a hit that is given again', () => {
     const plain = await world(t)
     await isRead(plain, '/a', 'Cache-Control: max-age=100\r\n')
     await isRead(plain, '/a', 'Range: bytes=0-1\r\n')
-    await isRead(plain, '/a', 'If-None-Match: "other"\r\n')
+    await isRead(plain, '/a', 'If-Match: "other"\r\n')
+    await isRead(plain, '/a', 'If-None-Match: "other"\r\nRange: bytes=0-1\r\n')
+    // Its year of two digits is another one in fifty years.
+    await isRead(plain, '/a', 'If-Modified-Since: Friday, 15-Jan-27 08:00:00 GMT\r\n')
     await isRead(plain, '/a', `X-Long: ${'x'.repeat(4_096)}\r\n`)
+    plain.body = 'x'.repeat(65_536)
+    await isRead(plain, '/large')
     const long = await world(t)
     for (let i = 0; i < 5; i++) await long.client.send(bytesOf(`/${'y'.repeat(4_096)}`)).response()
     assert.equal(long.gateway.repeats, 0)

@@ -2,13 +2,14 @@
 import { NO_REQUEST_DIRECTIVES } from '../../cache/cache-control.ts'
 import { CacheFlag, type CacheNumbers, FLAGS_OFFSET } from '../../cache/cache-numbers.ts'
 import { cacheStatusMember } from '../../cache/cache-status.ts'
-import { conditionsOf } from '../../cache/preconditions.ts'
-import type { EntryPlace } from '../../cache/response-memory.ts'
+import { Condition, conditionsOf } from '../../cache/preconditions.ts'
+import type { EntryPlace, StoredEntry } from '../../cache/response-memory.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import type { RequestDirectives } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { LocalResponse, Repeatable } from '../../message/local-response.ts'
+import type { Fields } from '../../message/fields.ts'
+import type { BodyPlace, LocalResponse, Repeatable } from '../../message/local-response.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Claiming } from './claims.ts'
 import type { Lookup } from './lookup.ts'
@@ -17,7 +18,11 @@ import { CACHE_NAME } from './serve.ts'
 
 const VERDICT = reuseVerdict()
 /** Bytes of a body. */
-const MAX_BODY = 4 * 1024
+const MAX_BODY = 64 * 1024
+/** What holds back a response, or does not, for the same reason each time. */
+const SETTLED = Condition.IfNoneMatch | Condition.IfModifiedSince
+/** Of a date whose year has four digits (RFC 9110 §5.6.7): what one with two means changes with the time. */
+const FIXED_DATE = 29
 
 /**
  * A response with what is asked before it is given again, where it may be: a hit of a request that has come before and
@@ -35,10 +40,17 @@ export function repeatably(
 ): LocalResponse {
   // The split may give the next one to another Backend.
   if (result !== 'hit Memory' || !keys.ofRequestAlone || x.divided) return response
-  if (entry === null || entry.bodyBytes > MAX_BODY) return response
-  // Conditions are judged by what the entry says of itself.
-  if (directives !== NO_REQUEST_DIRECTIVES || conditionsOf(x.request) !== 0 || !x.recurs) return response
+  if (entry === null || (response.body !== null && entry.bodyBytes > MAX_BODY)) return response
+  if (directives !== NO_REQUEST_DIRECTIVES || !isSettled(x.request) || !x.recurs) return response
   return { ...response, repeatable: new RepeatedHit(cache, entry.place, record, numbers, rule.namespaceLabel) }
+}
+
+/** Whether the conditions are judged by values of the request and by what one entry says of itself, and nothing else. */
+function isSettled(request: Fields): boolean {
+  const conditions = conditionsOf(request)
+  if (conditions === 0) return true
+  if ((conditions & ~SETTLED) !== 0) return false
+  return (conditions & Condition.IfNoneMatch) !== 0 || request.get('if-modified-since')?.length === FIXED_DATE
 }
 
 class RepeatedHit implements Repeatable {
@@ -69,7 +81,7 @@ class RepeatedHit implements Repeatable {
     this.#numbers = { ...numbers }
   }
 
-  again(address: string, now: Milliseconds): readonly string[] | null {
+  again(address: string, now: Milliseconds, body: BodyPlace | null): readonly string[] | null {
     const { counts, memory, purges, settings } = this.#cache
     if (settings.isTrusted(address)) return null
     // Another record may lead elsewhere: by other names.
@@ -84,9 +96,10 @@ class RepeatedHit implements Repeatable {
     const kept =
       (checked === purges.newest || purges.isQuiet(this.#namespace, checked)) &&
       (entry.view.getUint32(entry.numbersAt + FLAGS_OFFSET, true) & CacheFlag.MarkedStale) === 0
-    memory.leave()
     const { outcome, age, ttl } = judgeReuse(this.#numbers, NO_REQUEST_DIRECTIVES, now, VERDICT)
-    if (!kept || outcome !== 'Fresh') return null
+    const given = kept && outcome === 'Fresh' && (body === null || copyBody(entry, body))
+    memory.leave()
+    if (!given) return null
     counts.request('hit Memory')
     if (age !== this.#age || ttl !== this.#ttl) {
       this.#age = age
@@ -95,6 +108,11 @@ class RepeatedHit implements Repeatable {
     }
     return this.#added
   }
+}
+
+function copyBody(entry: StoredEntry, body: BodyPlace): boolean {
+  const { bodyBytes } = entry
+  return entry.copyBody(0, body.take(bodyBytes), body.at, bodyBytes) === bodyBytes
 }
 
 function textOf({ slot, record, serial }: EntryPlace): string {
