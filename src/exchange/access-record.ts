@@ -8,7 +8,7 @@ import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { CONSUMER, DRY_RUN, NOTE } from '../policy/attribute.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
-import { fillRequestId, ID_LENGTH } from '../policy/request-id/request-id.ts'
+import { fillRequestId, ID_LENGTH, isRequestId } from '../policy/request-id/request-id.ts'
 import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
 import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
@@ -173,8 +173,19 @@ export interface RepeatedRecord {
   readonly kept: KeptLine
 }
 
+/** One that is not read. One object for all: it is read before {@link recordRepeat} returns. */
+export interface RepeatedRequest {
+  peer: Peer
+  /** Address. */
+  client: string
+  /** As a trusted proxy told it; '': none has. */
+  id: string
+  startedAt: Milliseconds
+  wall: Milliseconds
+}
+
 const NOTHING = Buffer.alloc(0)
-const ID = new Uint8Array(ID_LENGTH)
+const ID = Buffer.alloc(ID_LENGTH)
 
 export function nothingKept(): KeptLine {
   return { log: null, rest: NOTHING, durationAt: 0 }
@@ -183,10 +194,8 @@ export function nothingKept(): KeptLine {
 /** What {@link recordExchange} says of a GET without a body that is answered here, in one turn. */
 export function recordRepeat(
   { timers, metrics, accessLog, random }: ExchangeContext,
-  peer: Peer,
+  { peer, client, id, startedAt, wall }: RepeatedRequest,
   { host, path, query, status, cache, route, rule, bytesOut, kept }: RepeatedRecord,
-  startedAt: Milliseconds,
-  wall: Milliseconds,
 ): void {
   const duration = timers.touch() - startedAt
   metrics.exchangeStarted()
@@ -195,10 +204,13 @@ export function recordRepeat(
   ended.reason = -1
   ended.durationMs = duration
   metrics.exchangeEnded(ended)
-  fillRequestId(random, ID)
-  if (accessLog.again(kept, peer.address, wall, duration, ID)) return
+  const own = id === '' || !isRequestId(id)
+  if (own) fillRequestId(random, ID)
+  else if (id.length === ID_LENGTH) ID.latin1Write(id)
+  if ((own || id.length === ID_LENGTH) && accessLog.again(kept, client, wall, duration, ID)) return
   const record = recordWithout(peer, status, wall, bytesOut)
-  record.id = Buffer.from(ID).toString('latin1')
+  record.id = own ? ID.latin1Slice() : id
+  record.client = client
   record.method = 'GET'
   record.host = host
   record.path = path

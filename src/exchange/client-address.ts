@@ -36,6 +36,14 @@ export interface Client {
   readonly forwarding: Forwarding
 }
 
+/** What a list of addresses says of a client. */
+export interface ReportedClient {
+  /** Undefined: the peer is the client. */
+  readonly address: string | undefined
+  /** Addresses that are believed. */
+  readonly hops: number
+}
+
 /** The forwarding data of trusted proxies about a request. */
 interface Report {
   /** Addresses that are believed, the nearest proxy's first and the client's last; none: the peer is the client. */
@@ -46,13 +54,19 @@ interface Report {
   readonly port: number
 }
 
+const LIST = 'x-forwarded-for'
+/** Lists of which it is known what they say. */
+const LISTS = 1_024
+
 export class ClientResolver {
   readonly #trusted: CidrSet | null
   readonly #header: string
   readonly #hops: number
   readonly #forwarded: boolean
+  readonly #list: boolean
   /** The configured field is another one, with one address. */
   readonly #single: boolean
+  readonly #lists = new Map<string, ReportedClient>()
   /** The last answer for each connection: nearly every request on it gets the same. */
   readonly #known = new WeakMap<Peer, { authority: string; client: Client }>()
 
@@ -61,12 +75,35 @@ export class ClientResolver {
     this.#header = settings?.header ?? ''
     this.#hops = settings?.trustedHops ?? 0
     this.#forwarded = this.#header === 'forwarded'
-    this.#single = !this.#forwarded && this.#header !== 'x-forwarded-for'
+    this.#list = this.#header === LIST
+    this.#single = !this.#forwarded && !this.#list
   }
 
   /** Whether there are proxies whose word on their clients is taken. */
   get trusts(): boolean {
     return this.#trusted !== null
+  }
+
+  /** Whether a word is taken of the other end of this connection. */
+  trustsPeer(peer: Peer): boolean {
+    if (this.#trusted === null) return false
+    return this.#known.get(peer)?.client.trusted ?? this.#trusted.has(peer.address)
+  }
+
+  /** The field by which alone proxies tell addresses; null: one that has more to it than a list of addresses. */
+  get listField(): string | null {
+    return this.#list ? LIST : null
+  }
+
+  /** What {@link resolve} finds in a {@link listField} that stands once, from a trusted proxy. */
+  reported(list: string): ReportedClient {
+    const known = this.#lists.get(list)
+    if (known !== undefined) return known
+    const addresses = this.#believed(elementsFromRight(list).map(nodeAddress))
+    const client = { address: addresses.at(-1), hops: addresses.length }
+    if (this.#lists.size >= LISTS) this.#lists.clear()
+    this.#lists.set(list, client)
+    return client
   }
 
   /**
@@ -125,7 +162,9 @@ export class ClientResolver {
   }
 
   #reportOfXForwarded(fields: Fields): Report {
-    const addresses = this.#believed(elementsFromRight(fields.joined(this.#header) ?? '').map(nodeAddress))
+    // A client of its own for each request that comes again.
+    const lines = this.#list ? fields.allApart(LIST) : fields.all(this.#header)
+    const addresses = this.#believed(elementsFromRight(lines.join(', ')).map(nodeAddress))
     const proto = hopElement(fields.joined('x-forwarded-proto'), addresses.length)
     const host = hopElement(fields.joined('x-forwarded-host'), addresses.length)
     const port = hopElement(fields.joined('x-forwarded-port'), addresses.length)

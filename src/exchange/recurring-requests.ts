@@ -24,10 +24,22 @@ const MAX_BYTES = 2 * 1024 * 1024
 /** So many times a request is read, at most, before it is kept again. */
 const MOST_READ = 1_024
 
+/** Where a trusted proxy tells what each request has of its own. An index of -1: it tells nothing. */
+export interface ReportPlaces {
+  /** The field with the list of addresses, of which so many were believed. */
+  readonly client: number
+  readonly hops: number
+  readonly id: number
+}
+
 /** What answers a request that has come again. */
 export interface Repeat {
-  /** @returns head and body; null: it does not any more, and the request is to be read */
-  again(peer: Peer, take: TakeBuffer): RepeatedBytes | string | null
+  /**
+   * @param client address, for the log
+   * @param id of the request; '': none was told
+   * @returns head and body; null: it does not any more, and the request is to be read
+   */
+  again(peer: Peer, client: string, id: string, take: TakeBuffer): RepeatedBytes | string | null
   /** Another one with the same is likely to be {@link isSame}. */
   readonly key: string
   /** Whether one is enough for both: of requests that differ in fields that nobody reads, or in names. */
@@ -50,6 +62,8 @@ interface Recurring {
   /** For each field: 0 where its value counts for nothing. */
   readonly compared: Uint8Array
   readonly listener: PeerListener
+  /** Null: it did not come from a trusted proxy. */
+  readonly report: ReportPlaces | null
   readonly shared: Shared
   /** Without what answers it. */
   readonly bytes: number
@@ -71,6 +85,8 @@ export class RecurringRequests {
   #bytes = 0
   /** Where the last search for room has ended. */
   #hand = 0
+  /** Of what {@link find} has found; null: it did not come from a trusted proxy. */
+  report: ReportPlaces | null = null
 
   /** Whatever led to the responses may be different now: tables, settings. */
   clear(): void {
@@ -82,8 +98,11 @@ export class RecurringRequests {
     this.#bytes = 0
   }
 
-  /** @param bytes of which the first `length` are all that was read of a connection between two requests */
-  find({ listener }: Peer, bytes: Uint8Array, length: number): Repeat | null {
+  /**
+   * @param trusted whether a word is taken of the other end of the connection
+   * @param bytes of which the first `length` are all that was read of a connection between two requests
+   */
+  find({ listener }: Peer, trusted: boolean, bytes: Uint8Array, length: number): Repeat | null {
     if (this.#bytes === 0 || length > MAX_HEAD) return null
     if (!OUTLINE.line(bytes, length) || this.#lines[OUTLINE.hash & (LINES - 1)] === 0) return null
     if (!OUTLINE.fields(bytes, length)) return null
@@ -92,11 +111,19 @@ export class RecurringRequests {
     for (let way = first; way < first + WAYS; way++) {
       const known = this.#ways[way]!
       if (known === null || known.hash !== hash || known.listener !== listener) continue
+      if ((known.report !== null) !== trusted) continue
       if (!OUTLINE.fits(bytes, known.head, known.spans, known.compared)) continue
       known.used = true
+      this.report = known.report
       return known.shared.repeat
     }
     return null
+  }
+
+  /** A value of the request that was last asked for by {@link find}. */
+  value(bytes: Uint8Array, index: number): string {
+    const at = OUTLINE.valueStart(bytes, index)
+    return Buffer.from(bytes.buffer, bytes.byteOffset + at, OUTLINE.valueEnd(index) - at).latin1Slice()
   }
 
   /** What {@link find} has found answers no more: the request is soon to be kept with something else. */
@@ -127,8 +154,16 @@ export class RecurringRequests {
    * @param head of the request, all that was read of it; copied
    * @param fields of it, behind whatever reads them
    * @param bytes that the repeat takes, where none is there that is the same
+   * @param report null: it did not come from a trusted proxy
    */
-  keep({ listener }: Peer, head: Uint8Array, fields: Fields, repeat: Repeat, bytes: number): void {
+  keep(
+    { listener }: Peer,
+    head: Uint8Array,
+    fields: Fields,
+    repeat: Repeat,
+    bytes: number,
+    report: ReportPlaces | null,
+  ): void {
     if (!OUTLINE.line(head, head.length)) return
     const line = OUTLINE.hash & (LINES - 1)
     if (!OUTLINE.fields(head, head.length) || OUTLINE.count !== fields.count) return
@@ -138,11 +173,11 @@ export class RecurringRequests {
     const size = head.length + 5 * own.spans.length
     const shared = this.#share(repeat, bytes)
     this.#makeRoom(size)
-    const way = this.#wayFor(hash & (SETS - 1), own.head, listener)
+    const way = this.#wayFor(hash & (SETS - 1), own.head, listener, report !== null)
     if (way < 0) return this.#release(shared)
     const before = this.#ways[way]!
     if (before !== null) this.#forget(way, before)
-    this.#ways[way] = { hash, line, ...own, listener, shared, bytes: size, used: false }
+    this.#ways[way] = { hash, line, ...own, listener, report, shared, bytes: size, used: false }
     this.#lines[line]!++
     this.#bytes += size
   }
@@ -184,13 +219,18 @@ export class RecurringRequests {
   }
 
   /** Where the same one is, else a free one, else one that was of no use of late. @returns -1: there is none */
-  #wayFor(set: number, head: Uint8Array, listener: PeerListener): number {
+  #wayFor(set: number, head: Uint8Array, listener: PeerListener, trusted: boolean): number {
     const first = set * WAYS
     let free = -1
     for (let way = first; way < first + WAYS; way++) {
       const known = this.#ways[way]!
       if (known === null) free = way
-      else if (known.listener === listener && OUTLINE.fits(head, known.head, known.spans, known.compared)) return way
+      else if (
+        known.listener === listener &&
+        (known.report !== null) === trusted &&
+        OUTLINE.fits(head, known.head, known.spans, known.compared)
+      )
+        return way
     }
     for (let way = first; free < 0 && way < first + WAYS; way++) {
       const known = this.#ways[way]!

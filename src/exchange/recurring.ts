@@ -27,10 +27,10 @@ export function isRecurring(x: ProxyExchange): boolean {
   if (x.method !== 'GET' || incoming.protocol !== 'HTTP/1.1' || peer.scheme !== 'http' || peer.tls !== null)
     return false
   if (incoming.bodyLength !== 0 || incoming.upgrade !== null || incoming.cdnLoop || x.background) return false
-  // The address of the client decides nothing where no proxy is trusted, no match that was tried has networks of
-  // clients, and the cache is the one filter.
-  if (x.matchedByAddress) return false
-  if (context.clients.trusts || chain === null || !chain.single || linked === null || linked.pending !== null)
+  // The address of the client decides nothing where no match that was tried has networks of clients, and the cache is
+  // the one filter. It is logged.
+  if (x.matchedByAddress || (x.trusted && context.clients.listField === null)) return false
+  if (chain === null || !chain.single || linked === null || linked.pending !== null)
     return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false
   const { unread, end } = incoming.fields

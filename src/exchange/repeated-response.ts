@@ -3,7 +3,7 @@
  * what a hit of the cache costs is finding out what came to the same result before.
  *
  * Only what depends on nothing else is repeated: the rule's cache is its one filter, the connection is in clear text,
- * no proxy is trusted, and the one who has stored the response says each time that it is the one to be given. What is
+ * and the one who has stored the response says each time that it is the one to be given. What is
  * sent, logged and counted is the same as for a request that is read.
  */
 import { pairLines } from '../http/field-lines.ts'
@@ -11,10 +11,11 @@ import type { Fields } from '../message/fields.ts'
 import type { BodyPlace, Repeatable, SentText } from '../message/local-response.ts'
 import type { RepeatedBytes, TakeBuffer } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
-import { nothingKept, type RepeatedRecord, recordRepeat } from './access-record.ts'
+import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
+import { nothingKept, type RepeatedRecord, type RepeatedRequest, recordRepeat } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
-import type { Repeat } from './recurring-requests.ts'
+import type { Repeat, ReportPlaces } from './recurring-requests.ts'
 
 /** Names and values of the fields that the repeatable adds. */
 const ADDED = 4
@@ -72,12 +73,14 @@ class Offer implements SentText {
     const at = text.lastIndexOf(lines, text.length - (this.#body ? 0 : bytesOut) - lines.length)
     if (text.length > (this.#body ? HEAD_ROOM - GROWTH : MAX_TEXT) || at < 2 || text[at - 1] !== '\n') return
     const x = this.#x
+    const report = x.trusted ? placesOf(x) : null
+    if (report === undefined) return
     const { host, originalPath: path, query, cacheResult: cache, route, rule } = x
     const record = { host, path, query, status, cache, route, rule, bytesOut, kept: nothingKept() }
     const [before, after] = [flat(text.slice(0, at)), flat(text.slice(at + lines.length))]
     const { peer } = x.downstream
     const repeat = new RepeatedResponse(x.context, record, peer.listener, this.#repeatable, before, after, this.#body)
-    x.context.recurring.keep(peer, this.#head, x.incoming.fields, repeat, 2 * text.length)
+    x.context.recurring.keep(peer, this.#head, x.incoming.fields, repeat, 2 * text.length, report)
   }
 }
 
@@ -119,18 +122,24 @@ class RepeatedResponse implements Repeat {
     return other.#before === this.#before && other.#after === this.#after && saysTheSame(other.#record, this.#record)
   }
 
-  again(peer: Peer, take: TakeBuffer): RepeatedBytes | string | null {
+  again(peer: Peer, client: string, id: string, take: TakeBuffer): RepeatedBytes | string | null {
     const context = this.#context
     const startedAt = context.timers.touch()
     const wall = context.clock.wall()
     const place = this.#body ? PLACE.of(take) : null
-    const added = this.#repeatable.again(peer.address, wall, place)
+    const added = this.#repeatable.again(client, wall, place)
     if (added === null) return null
     if (added !== this.#added) {
       this.#added = added
       this.#text = flat(`${this.#before}${pairLines(added)}${this.#after}`)
     }
-    recordRepeat(context, peer, this.#record, startedAt, wall)
+    const request = REQUEST
+    request.peer = peer
+    request.client = client
+    request.id = id
+    request.startedAt = startedAt
+    request.wall = wall
+    recordRepeat(context, request, this.#record)
     return place === null ? this.#text : place.behind(this.#text)
   }
 }
@@ -162,6 +171,31 @@ class Place implements BodyPlace, RepeatedBytes {
 }
 
 const PLACE = new Place()
+const REQUEST = {} as RepeatedRequest
+
+/** @returns undefined: a request like it has to be read */
+function placesOf({ context, forwarding, incoming: { fields } }: ProxyExchange): ReportPlaces | undefined {
+  const { listField } = context.clients
+  const client = listField === null ? SEVERAL : placeOf(fields, listField)
+  const id = placeOf(fields, REQUEST_ID_FIELD)
+  if (client === SEVERAL || id === SEVERAL) return undefined
+  // Without that of the connection's other end.
+  return { client, hops: forwarding.for.length - 1, id }
+}
+
+const SEVERAL = -2
+
+/** Of the one field of this name. @returns -1: it is not there, or nobody has read it */
+function placeOf(fields: Fields, name: string): number {
+  let at = -1
+  for (let i = 0; i < fields.count; i++) {
+    if (!fields.nameIs(i, name)) continue
+    if (at >= 0) return SEVERAL
+    at = i
+  }
+  if (at < 0 || fields.wasReadApart(at)) return at
+  return fields.wasRead(at) ? SEVERAL : -1
+}
 
 /** In the log. */
 function saysTheSame(one: RepeatedRecord, other: RepeatedRecord): boolean {

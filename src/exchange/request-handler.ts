@@ -48,10 +48,25 @@ export class ProxyRequestHandler implements RequestHandler {
   }
 
   repeat(peer: Peer, bytes: Uint8Array, length: number, take: TakeBuffer): RepeatedBytes | string | null {
-    const { recurring } = this.#context
-    const response = recurring.find(peer, bytes, length)?.again(peer, take)
+    const { clients, recurring } = this.#context
+    const trusted = clients.trusts && clients.trustsPeer(peer)
+    const repeat = recurring.find(peer, trusted, bytes, length)
+    if (repeat === null) return null
+    let client = peer.address
+    let id = ''
+    const { report } = recurring
+    if (report !== null) {
+      if (report.client >= 0) {
+        const { address, hops } = clients.reported(recurring.value(bytes, report.client))
+        // Other elements of the other lists are those that count.
+        if (hops !== report.hops) return null
+        client = address ?? client
+      }
+      if (report.id >= 0) id = recurring.value(bytes, report.id)
+    }
+    const response = repeat.again(peer, client, id, take)
     if (response === null) recurring.lapsed()
-    return response ?? null
+    return response
   }
 
   /**

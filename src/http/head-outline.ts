@@ -93,6 +93,11 @@ export class HeadOutline {
     return this.#spans[index * STRIDE + 1]!
   }
 
+  valueStart(bytes: Uint8Array, index: number): number {
+    const at = this.colon(index) + 1
+    return bytes[at] === SP ? at + 1 : at
+  }
+
   /** Behind the value. */
   valueEnd(index: number): number {
     return this.#spans[index * STRIDE + 2]!

@@ -70,6 +70,8 @@ export class Fields {
   #unindexed: number[] | null = null
   /** Bits of the first {@link NOTED} parsed fields: somebody has read the value. */
   #read = 0
+  /** Likewise, by {@link allApart}. */
+  #readApart = 0
 
   /** Forgets everything, to be used for the next message. @param bytes in which its fields will be */
   clear(bytes: Buffer = NO_BYTES): void {
@@ -82,6 +84,7 @@ export class Fields {
     this.#added = null
     this.#unindexed = null
     this.#read = 0
+    this.#readApart = 0
   }
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
@@ -138,6 +141,11 @@ export class Fields {
    */
   wasRead(index: number): boolean {
     return index >= NOTED || (this.#read & (1 << index)) !== 0
+  }
+
+  /** Whether the value was read by {@link allApart}; false of those of which that is not noted. */
+  wasReadApart(index: number): boolean {
+    return index < NOTED && (this.#readApart & (1 << index)) !== 0
   }
 
   /** Called by a parser for each field, in order: no span begins before those of an earlier field. */
@@ -302,6 +310,19 @@ export class Fields {
     if (added !== null)
       for (let i = 0; i < added.length; i += 2) if (added[i] === name) (values ??= []).push(added[i + 1] as string)
     return values ?? []
+  }
+
+  /**
+   * As {@link all}, and apart from what {@link wasRead} says: for values that are read again of each request that is
+   * not read as a whole. Whoever calls it has to be asked there.
+   */
+  allApart(name: string): string[] {
+    const read = this.#read
+    this.#read = 0
+    const values = this.all(name)
+    this.#readApart |= this.#read
+    this.#read = read
+    return values
   }
 
   /** Removes every field of this name. */

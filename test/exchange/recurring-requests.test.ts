@@ -18,7 +18,7 @@ function keep(requests: RecurringRequests, bytes: Buffer, said: string, read = f
   assert.equal(parsed.parse(bytes, 0, bytes.length, LIMITS), bytes.length)
   parsed.fields.valueAt(0)
   if (read) parsed.fields.valueAt(1)
-  requests.keep(peer, bytes, parsed.fields, new Said(said), size)
+  requests.keep(peer, bytes, parsed.fields, new Said(said), size, null)
 }
 
 class Said {
@@ -38,7 +38,7 @@ class Said {
 }
 
 const find = (requests: RecurringRequests, bytes: Buffer, peer = PEER) =>
-  requests.find(peer, bytes, bytes.length)?.again(peer, Buffer.allocUnsafe) ?? null
+  requests.find(peer, false, bytes, bytes.length)?.again(peer, '', '', Buffer.allocUnsafe) ?? null
 
 describe('requests that come again', () => {
   it('are found whatever is in a field that nobody has read, and by what was read', () => {
@@ -83,7 +83,7 @@ describe('requests that come again', () => {
     assert.equal(twice(fields(64)), true)
     assert.equal(twice(fields(65)), false)
     const whole = head('/a', '1')
-    for (let i = 1; i < whole.length; i++) assert.equal(requests.find(PEER, whole, i), null)
+    for (let i = 1; i < whole.length; i++) assert.equal(requests.find(PEER, false, whole, i), null)
     for (const odd of ['\r\nGET', 'GET /a HTTP/1.1\r\n\r\n\r\n']) assert.equal(twice(Buffer.from(odd)), false)
   })
 

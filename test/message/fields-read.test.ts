@@ -3,6 +3,8 @@
  * would change is noted. A new member is asked as well, without being listed here.
  */
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { RequestHead } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
@@ -13,6 +15,10 @@ const OTHERS = 'GET / HTTP/1.1\r\nHost: h\r\nX-A: first\r\nX-A: '
 
 /** For a codec, which makes nothing of what it gets here: offsets, and the bytes of a head as a whole. */
 const OF_CODECS = new Set(['unread', 'end', 'nameStart', 'nameEnd', 'wasRead', 'detach'])
+/** Notes it elsewhere. */
+const APART = 'allApart'
+/** Who asks it: the exchange asks them again for a request that is not read. */
+const ASKED_AGAIN = ['exchange/client-address.ts', 'policy/request-id/request-id.ts']
 
 function fieldsWith(value: string): Fields {
   const head = new RequestHead()
@@ -41,7 +47,7 @@ const GIVEN: Readonly<Record<string, unknown>> = {
 
 /** Every way to ask, with what makes of its answer something to be compared. */
 const asked = Object.entries(Object.getOwnPropertyDescriptors(Fields.prototype)).flatMap(([name, { get, value }]) => {
-  if (name === 'constructor' || OF_CODECS.has(name)) return []
+  if (name === 'constructor' || name === APART || OF_CODECS.has(name)) return []
   const seen = (answer: unknown, fields: Fields): unknown =>
     answer instanceof Fields ? answer.all('x-a') : answer === undefined ? fields.untouched : answer
   if (get !== undefined) return [{ name, ask: (fields: Fields) => seen(get.call(fields), fields) }]
@@ -85,6 +91,20 @@ describe('fields', () => {
         }
       }
     })
+
+  it('note apart what was read for something that is found anew each time', () => {
+    const fields = fieldsWith('one')
+    assert.deepEqual(fields.allApart('x-a'), ['first', 'one'])
+    assert.ok(fields.wasReadApart(AT) && !fields.wasRead(AT) && !fields.wasReadApart(0))
+    fields.removeAt(AT - 1)
+    assert.deepEqual(fields.all('x-a'), ['one'])
+    assert.ok(fields.wasRead(AT) && !fields.wasRead(AT - 1))
+    const source = join(import.meta.dirname, '../../src')
+    const asking = readdirSync(source, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts') && path !== 'message/fields.ts')
+      .filter((path) => readFileSync(join(source, path), 'utf8').includes(`.${APART}(`))
+    assert.deepEqual(asking.sort(), ASKED_AGAIN)
+  })
 
   it('note what is told to a visitor', () => {
     const fields = fieldsWith('one')

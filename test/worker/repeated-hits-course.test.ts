@@ -91,13 +91,20 @@ const ASKED: readonly (readonly [bytes: string, ...methods: string[]])[] = [
   [get('/a', `If-None-Match: *\r\nX-One: ${ANY}\r\n`), 'GET'],
   [get('/a', `If-None-Match: "0"\r\nIf-None-Match: "${ANY}"\r\n`), 'GET'],
   [get('/a', `If-Match: "${ANY}"\r\n`), 'GET'],
+  [get('/a', `X-Forwarded-For: 9.9.9.${ANY}\r\nX-Request-Id: some-id-${ANY}\r\n`), 'GET'],
+  [get('/a', `X-Forwarded-For: 8.8.8.8, 9.9.9.${ANY}\r\nX-Forwarded-Proto: http${ANY}, https, http\r\n`), 'GET'],
+  [get('/b', `X-Forwarded-For: ${ANY}.9.9.9, 9.9.9.${ANY}\r\nX-Forwarded-Host: h${ANY}.test, page.test\r\n`), 'GET'],
+  [get('/a', `X-Forwarded-For: 9.9.9.${ANY}\r\nX-Forwarded-For: 9.9.9.${ANY}\r\n`), 'GET'],
+  [get('/a', `Connection: x-forwarded-for, x-${ANY}\r\nX-Forwarded-For: 9.9.9.${ANY}\r\n`), 'GET'],
+  [get('/a', `X_Forwarded_For: 9.9.9.${ANY}\r\nX-Request-Id: ${ANY}\r\nX-Request-Id: ${ANY}\r\n`), 'GET'],
+  [get('/a', `Forwarded: for=9.9.9.${ANY}\r\nX-Real-Ip: 9.9.9.${ANY}\r\n`), 'GET'],
   [get('/b', `Range: bytes=0-${ANY}\r\nIf-None-Match: "${ANY}"\r\n`), 'GET'],
 ]
 
 /** Bytes of bodies, some of which are given again as text, some as bytes, and some not at all. */
 const LENGTHS: Readonly<Record<string, number>> = { '/b': 9_000, '/c': 60_000, '/d': 70_000 }
 /** Most of what is asked again and again is of these. */
-const HOT = [0, 1, 2, 3, 8, 35, 36, 37, 38]
+const HOT = [0, 1, 2, 3, 8, 35, 36, 37, 38, 45, 46, 47, 48, 51]
 
 const CONTROLS = ['max-age=60', 'max-age=2', 'max-age=2, stale-while-revalidate=30', 'no-store', 's-maxage=5', '']
 /** Of the second client alone. */
@@ -125,6 +132,8 @@ const RULES = [
   toUp({}),
   {},
 ] as const
+
+const PROXIES = '127.0.0.0/8'
 
 /** What the origin says of a path: both gateways ask one origin. */
 interface Origin {
@@ -277,7 +286,11 @@ async function course(t: TestContext, seed: number): Promise<number> {
         await link(RULES[below(RULES.length)]!)
         break
       case 9: {
-        const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.0/8'], trustedHops: 0 }
+        const clientAddress = {
+          header: ['x-forwarded-for', 'x-forwarded-for', 'forwarded', 'x-real-ip'][below(4)]!,
+          trustedCIDRs: [[PROXIES], [PROXIES, '9.9.9.1/32'], ['127.0.0.2/32', '9.9.9.0/24']][below(3)]!,
+          trustedHops: [0, 0, 1, 2][below(4)]!,
+        }
         const cache = { ...settings.cache, debugCIDRs: ['127.0.0.0/8'] }
         const accessLog = { enabled: below(3) > 0, sample: 100, fields: { site: 'x' } }
         const fewer = { listeners: listeners.slice(0, 1).map((one) => ({ ...settings.listeners[0]!, ...one })) }

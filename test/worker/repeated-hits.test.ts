@@ -440,18 +440,92 @@ describe('a hit that is given again', () => {
     assert.equal(w.gateway.repeats, 0)
   })
 
-  it('is none where proxies are trusted to say who the client is', async (t) => {
+  it('is logged with the client and the id that a trusted proxy tells, other ones each time', async (t) => {
     const w = await world(t)
     const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 0 }
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32', '10.0.0.0/8'], trustedHops: 0 }
     await w.gateway.use({ ...settings, clientAddress })
-    await isRead(w)
-    await w.gateway.use(settings)
-    await repeated(w)
-    const { repeats } = w.gateway
-    await w.gateway.use({ ...settings, clientAddress: { ...clientAddress, trustedCIDRs: ['127.0.0.0/8'] } })
-    await w.get()
-    assert.equal(w.gateway.repeats, repeats)
+    const fields = (address: string, id: string, more = '') =>
+      `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: http\r\nX-Request-Id: ${id}\r\n${more}`
+    const log = () => w.gateway.log().at(-1)!
+    for (let i = 0; i < 20; i++) {
+      // As long as our own ones, and not.
+      const id = `${i % 2 === 0 ? 'abcdefghijklmnopqr' : 'id-'}${10 + i}`
+      await w.get('/a', fields(`1.1.1.1, 192.0.2.${i}, 10.0.0.${i}`, id))
+      assert.deepEqual([log().client, log().id], [`192.0.2.${i}`, id])
+    }
+    assert.equal(w.gateway.repeats, 17)
+    await w.get('/a', fields('10.0.0.1, 2001:db8::1, 10.0.0.3', 'not an id'))
+    assert.equal(log().client, '2001:db8::1')
+    assert.match(String(log().id), /^[0-9a-z]{20}$/)
+    assert.equal(w.gateway.repeats, 18)
+    // As many addresses are not believed, or another field is there that says more.
+    await w.get('/a', fields('192.0.2.7', 'id'))
+    assert.equal(log().client, '192.0.2.7')
+    await w.get('/a', fields('10.0.0.1, 10.0.0.2, 10.0.0.3', 'id'))
+    assert.equal(log().client, '10.0.0.1')
+    await w.get('/a', fields('192.0.2.8, 10.0.0.3', 'id', 'X-Forwarded-For: 192.0.2.9\r\n'))
+    assert.equal(log().client, '192.0.2.9')
+    await w.get('/a', fields('192.0.2.8, 10.0.0.3', 'id', 'Connection: x-forwarded-for, x-request-id\r\n'))
+    assert.equal(w.gateway.repeats, 18)
+    const said = w.gateway.log().map((line) => ({ ...line, time: 0, id: 0, duration: 0, client: '' }))
+    for (const line of said.slice(2)) assert.deepEqual(line, said[1])
+  })
+
+  it('is that of the scheme and the host that a trusted proxy tells', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress })
+    for (let i = 0; i < 12; i++)
+      for (const [at, scheme] of ['http', 'https'].entries()) {
+        const { text } = await w.get('/a', `X-Forwarded-For: 192.0.2.${i}\r\nX-Forwarded-Proto: ${scheme}\r\n`)
+        assert.match(text, new RegExp(`number ${at + 1} `))
+      }
+    assert.equal(w.asked.length, 2)
+    assert.ok(w.gateway.repeats >= 16, `${w.gateway.repeats} of 24`)
+  })
+
+  it('is another one for who is no trusted proxy, whatever he says', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.2/32'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress })
+    const proxy = await RawClient.connect(w.gateway.port, '127.0.0.1', '127.0.0.2')
+    t.after(() => proxy.reset())
+    for (let i = 0; i < 10; i++) {
+      const bytes = bytesOf('/a', `X-Forwarded-For: 192.0.2.${i}\r\n`)
+      await w.client.send(bytes).response()
+      await proxy.send(bytes).response()
+    }
+    const clients = w.gateway.log().map(({ client }) => client)
+    assert.deepEqual(clients, Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? '127.0.0.1' : `192.0.2.${(i - 1) / 2}`)))
+    assert.ok(w.gateway.repeats >= 14, `${w.gateway.repeats} of 20`)
+    assert.equal(w.asked.length, 1)
+  })
+
+  it('tells the key to a client of debugCIDRs alone, behind a proxy too', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress, cache: { ...settings.cache, debugCIDRs: ['192.0.2.7/32'] } })
+    for (let i = 0; i < 5; i++) {
+      const ask = (address: string) => w.get('/a', `X-Forwarded-For: ${address}\r\n`)
+      if (i > 0) assert.doesNotMatch((await ask('192.0.2.8')).header('cache-status')!, /detail=/)
+      else await ask('192.0.2.8')
+      assert.match((await ask('192.0.2.7')).header('cache-status')!, /detail=/)
+    }
+    assert.ok(w.gateway.repeats > 0)
+  })
+
+  it('is none where proxies say who the client is by more than a list of addresses', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    for (const header of ['forwarded', 'x-real-ip']) {
+      const clientAddress = { header, trustedCIDRs: ['127.0.0.0/8'], trustedHops: 0 }
+      await w.gateway.use({ ...settings, clientAddress })
+      await isRead(w, '/a', header === 'forwarded' ? 'Forwarded: for=192.0.2.1\r\n' : 'X-Real-IP: 192.0.2.1\r\n')
+    }
   })
 
   it('tells the client that its connection ends, where it does', async (t) => {

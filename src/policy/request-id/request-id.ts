@@ -56,8 +56,13 @@ function half(chance: number): string {
  */
 export function requestIdOf(request: Fields, trusted: boolean, random: Random): string {
   if (trusted) {
-    const sent = request.all(REQUEST_ID_FIELD)
-    if (sent.length === 1 && ACCEPTABLE.test(sent[0]!)) return sent[0]!
+    const sent = request.allApart(REQUEST_ID_FIELD)
+    if (sent.length === 1 && isRequestId(sent[0]!)) return sent[0]!
   }
   return makeRequestId(random)
+}
+
+/** Whether one that a trusted proxy sent is taken over. */
+export function isRequestId(text: string): boolean {
+  return ACCEPTABLE.test(text)
 }
