@@ -206,10 +206,10 @@ export function recordRepeat(
   metrics.exchangeEnded(ended)
   const own = id === '' || !isRequestId(id)
   if (own) fillRequestId(random, ID)
-  else if (id.length === ID_LENGTH) ID.latin1Write(id)
+  else if (id.length === ID_LENGTH) ID.latin1Write(id, 0)
   if ((own || id.length === ID_LENGTH) && accessLog.again(kept, client, wall, duration, ID)) return
   const record = recordWithout(peer, status, wall, bytesOut)
-  record.id = own ? ID.latin1Slice() : id
+  record.id = own ? ID.latin1Slice(0, ID_LENGTH) : id
   record.client = client
   record.method = 'GET'
   record.host = host

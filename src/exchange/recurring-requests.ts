@@ -121,9 +121,8 @@ export class RecurringRequests {
   }
 
   /** A value of the request that was last asked for by {@link find}. */
-  value(bytes: Uint8Array, index: number): string {
-    const at = OUTLINE.valueStart(bytes, index)
-    return Buffer.from(bytes.buffer, bytes.byteOffset + at, OUTLINE.valueEnd(index) - at).latin1Slice()
+  value(bytes: Buffer, index: number): string {
+    return bytes.latin1Slice(OUTLINE.valueStart(bytes, index), OUTLINE.valueEnd(index))
   }
 
   /** What {@link find} has found answers no more: the request is soon to be kept with something else. */

@@ -30,8 +30,7 @@ export function isRecurring(x: ProxyExchange): boolean {
   // The address of the client decides nothing where no match that was tried has networks of clients, and the cache is
   // the one filter. It is logged.
   if (x.matchedByAddress || (x.trusted && context.clients.listField === null)) return false
-  if (chain === null || !chain.single || linked === null || linked.pending !== null)
-    return false
+  if (chain === null || !chain.single || linked === null || linked.pending !== null) return false
   if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false
   const { unread, end } = incoming.fields
   // Its last field and the empty line are the end of what was read, so that nothing else was.

@@ -47,7 +47,7 @@ export class ProxyRequestHandler implements RequestHandler {
     return x
   }
 
-  repeat(peer: Peer, bytes: Uint8Array, length: number, take: TakeBuffer): RepeatedBytes | string | null {
+  repeat(peer: Peer, bytes: Buffer, length: number, take: TakeBuffer): RepeatedBytes | string | null {
     const { clients, recurring } = this.#context
     const trusted = clients.trusts && clients.trustsPeer(peer)
     const repeat = recurring.find(peer, trusted, bytes, length)

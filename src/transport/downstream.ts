@@ -129,7 +129,7 @@ export interface RequestHandler {
    * @param take gives memory of so many bytes or more for the response, which is the caller's again with it
    * @returns head and body, a character for each byte or as bytes, on a connection that goes on; null: it is to be read
    */
-  repeat?(peer: Peer, bytes: Uint8Array, length: number, take: TakeBuffer): RepeatedBytes | string | null
+  repeat?(peer: Peer, bytes: Buffer, length: number, take: TakeBuffer): RepeatedBytes | string | null
   /** A request that never became an exchange is logged and counted. @returns the response to send */
   refused(peer: Peer, error: GatewayError, request: RefusedRequest): CompleteResponse
   connectionOpened(listener: PeerListener): void

@@ -134,6 +134,8 @@ export function checkPair([first, second]: Pair): boolean {
     Array.from({ length: of.count }, (_, i) => [of.nameAt(i), of.isRemoved(i), compared[i] === 1 ? of.valueAt(i) : ''])
   assert.deepEqual(said(same), said(request))
   assert.equal(same.fields.layout, LINES)
+  for (let i = 0; i < same.fields.count; i++)
+    assert.equal(shared.latin1Slice(outline.valueStart(shared, i), outline.valueEnd(i)), same.fields.valueAt(i))
   return true
 }
 

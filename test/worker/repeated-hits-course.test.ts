@@ -154,7 +154,9 @@ async function startOrigin(t: TestContext): Promise<Origin> {
       ...(control === '' ? {} : { 'cache-control': fill ? 'max-age=600' : control }),
       ...(vary === '' ? {} : { vary }),
     })
-    response.end(`${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : (LENGTHS[request.url!] ?? 900))}`)
+    response.end(
+      `${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : (LENGTHS[request.url!] ?? 900))}`,
+    )
   })
   const origin: Origin = { port, version: 0, control: CONTROLS[0]!, vary: '', wall: 1_800_000_000_000 }
   return origin

@@ -181,7 +181,10 @@ describe('a hit that is given again', () => {
       assert.equal((await w.get('/a', more)).status, 200)
     assert.equal(w.gateway.repeats, repeats + 9)
     assert.equal(w.asked.length, 1)
-    assert.equal(w.gateway.bytesOut, w.gateway.log().reduce((sum, { bytesOut }) => sum + Number(bytesOut), 0))
+    assert.equal(
+      w.gateway.bytesOut,
+      w.gateway.log().reduce((sum, { bytesOut }) => sum + Number(bytesOut), 0),
+    )
   })
 
   it('ends where what is stored has another tag', async (t) => {
@@ -499,7 +502,10 @@ describe('a hit that is given again', () => {
       await proxy.send(bytes).response()
     }
     const clients = w.gateway.log().map(({ client }) => client)
-    assert.deepEqual(clients, Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? '127.0.0.1' : `192.0.2.${(i - 1) / 2}`)))
+    assert.deepEqual(
+      clients,
+      Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? '127.0.0.1' : `192.0.2.${(i - 1) / 2}`)),
+    )
     assert.ok(w.gateway.repeats >= 14, `${w.gateway.repeats} of 20`)
     assert.equal(w.asked.length, 1)
   })
