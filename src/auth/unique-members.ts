@@ -28,12 +28,13 @@ export function parseUniqueObject(text: string): Readonly<Record<string, unknown
 
 /** Of numbers of these names the size counts, not the digits. */
 const TIMES: ReadonlySet<string> = new Set(['exp', 'nbf', 'iat', 'auth_time'])
-const LONG_NUMBER = /\d{16}/
+/** Texts with numbers that may not be exact. */
+const LONG_NUMBER = /[:[,]\s*-?\d(?:\d{15}|[\d.]*[eE])/
 const INTEGER = /^-?\d+$/
 
 /**
- * The claims of a token, as {@link parseUniqueObject}. Integers that a number of JavaScript does not hold are texts of
- * their digits: rounded, two users would be one.
+ * The claims of a token, as {@link parseUniqueObject}. Integers that a number of JavaScript does not hold, and what is
+ * larger than all of them, are texts as they are written: rounded, two users would be one.
  */
 export function parseClaims(text: string): Readonly<Record<string, unknown>> | undefined {
   const claims = parseUniqueObject(text)
@@ -42,8 +43,8 @@ export function parseClaims(text: string): Readonly<Record<string, unknown>> | u
 }
 
 function exactly(name: string, value: unknown, { source }: { readonly source?: string }): unknown {
-  const isRounded = typeof value === 'number' && !Number.isSafeInteger(value) && !TIMES.has(name)
-  return isRounded && INTEGER.test(source!) ? source : value
+  if (typeof value !== 'number' || Number.isSafeInteger(value) || TIMES.has(name)) return value
+  return !Number.isFinite(value) || INTEGER.test(source!) ? source : value
 }
 
 /** @param text valid JSON */

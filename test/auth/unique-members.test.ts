@@ -61,6 +61,13 @@ describe('claims', () => {
     })
   })
 
+  it('have what is larger than every number as it is written', () => {
+    assert.deepEqual(parseClaims('{"sub":1e400,"a":[-1E999,1e2],"exp":1e400}'), {
+      ...{ sub: '1e400', exp: Number.POSITIVE_INFINITY },
+      a: ['-1E999', 100],
+    })
+  })
+
   it('are otherwise what the text says, times and fractions too', () => {
     for (const text of [
       '{"exp":9223372036854775807,"iat":1796021607.123456789,"nbf":0}',
