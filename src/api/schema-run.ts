@@ -73,8 +73,9 @@ export class Run {
   }
 }
 
-export function wrongType(value: unknown, wanted: string, run: Run): undefined {
-  run.block('Type', `must be ${wanted}, not ${typeName(value)}`)
+/** @param remedy behind what is wrong */
+export function wrongType(value: unknown, wanted: string, run: Run, remedy = ''): undefined {
+  run.block('Type', `must be ${wanted}, not ${typeName(value)}${remedy}`)
   run.cel = undefined
   return undefined
 }

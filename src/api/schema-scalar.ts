@@ -48,13 +48,26 @@ function compileEnum(schema: Schema): (value: string | number, run: Run) => void
   }
 }
 
+const QUOTE_IT = '; write it in quotes'
+
+/** Numbers that would do as text. */
+function quotable({ enum: allowed, pattern, format }: Schema): (value: unknown) => boolean {
+  const form = pattern === undefined ? undefined : new RegExp(pattern, 'u')
+  return (value) =>
+    typeof value === 'number' &&
+    format === undefined &&
+    (allowed === undefined || allowed.includes(String(value))) &&
+    (form === undefined || form.test(String(value)))
+}
+
 export function compileString(schema: Schema, where: string): Check {
   if (schema.format !== undefined && !['duration', 'date-time'].includes(schema.format))
     throw new TypeError(`format ${schema.format} at ${where} is not known`)
   const inEnum = compileEnum(schema)
   const hasForm = compileForm(schema)
+  const isQuotable = quotable(schema)
   return (value, run) => {
-    if (typeof value !== 'string') return wrongType(value, aOrAn(schema), run)
+    if (typeof value !== 'string') return wrongType(value, aOrAn(schema), run, isQuotable(value) ? QUOTE_IT : '')
     run.cel = value
     inEnum(value, run)
     hasForm(value, run)

@@ -6,6 +6,7 @@
 import { type Fields, looseName, withoutOws } from '../message/fields.ts'
 import { decodeFormText } from '../pattern/query.ts'
 import { KeyPart, type KeyWriter } from './key.ts'
+import { LastRead } from './last-read.ts'
 
 /** @param name in lower case */
 export function writeHeaderSelector(writer: KeyWriter, name: string, request: Fields): void {
@@ -54,31 +55,39 @@ function knownLooseName(name: string): string {
 /** RFC 6265 §4.1.1, without what some servers decode, replace or read as another separator. */
 const PLAIN_NAME = /^[A-Za-z0-9!#$&'*+.^_`|~-]+$/
 
+/** One pair of a `Cookie` field. */
+interface CookiePair {
+  readonly text: string
+  /** See {@link looseName}; `''`: it has no name, null: servers may take it for any. */
+  readonly loose: string | null
+}
+
+const PAIRS = new LastRead((lines): readonly CookiePair[] =>
+  lines.flatMap((line) =>
+    line.split(';').map((pair) => {
+      const text = withoutOws(pair)
+      const equals = text.indexOf('=')
+      const own = equals === -1 ? text : text.slice(0, equals)
+      return { text, loose: own === '' || PLAIN_NAME.test(own) ? looseName(own) : null }
+    }),
+  ),
+)
+
 /** @param name compared exactly, case included (RFC 6265 §5.3) */
 export function writeCookieSelector(writer: KeyWriter, name: string, request: Fields): void {
   writer.text(KeyPart.Selector, `cookie:${name}`)
   const lines = request.all('cookie')
   if (lines.length === 0) return
-  let plain = lines.length === 1
-  for (const line of lines) {
-    plain &&= !line.includes('"') && !line.includes(',')
-    for (const pair of line.split(';')) {
-      const text = pair.replace(/^[\t ]+|[\t ]+$/g, '')
-      if (text.startsWith(`${name}=`)) writer.text(KeyPart.Value, text.slice(name.length + 1))
-      else plain &&= isOther(text, name)
-    }
-  }
+  let plain = lines.length === 1 && !lines[0]!.includes('"') && !lines[0]!.includes(',')
+  const own = `${name}=`
+  const loose = looseName(name)
+  for (const pair of PAIRS.of(lines))
+    if (pair.text.startsWith(own)) writer.text(KeyPart.Value, pair.text.slice(own.length))
+    else plain &&= pair.loose !== null && pair.loose !== loose
   // What could be read in several ways is in the key as it was sent.
   if (plain) return
   writer.text(KeyPart.Spelling, '')
   for (const line of lines) writer.text(KeyPart.Value, line)
-}
-
-/** Whether no server takes this pair for a cookie of the name. */
-function isOther(pair: string, name: string): boolean {
-  const equals = pair.indexOf('=')
-  const own = equals === -1 ? pair : pair.slice(0, equals)
-  return own === '' || (PLAIN_NAME.test(own) && looseName(own) !== looseName(name))
 }
 
 /**
@@ -94,14 +103,26 @@ export function hasHeader(request: Fields, name: string): boolean {
   return false
 }
 
+/** Names that some server may read, as {@link looseName} has them. */
+const NAMES = new LastRead((lines): ReadonlySet<string> => {
+  const names = new Set<string>()
+  for (const line of lines)
+    for (let start = 0; start < line.length; ) {
+      let end = start
+      while (end < line.length && !endsName(line.charCodeAt(end))) end++
+      if (end > start) names.add(looseName(withoutOws(decodeFormText(withoutOws(line.slice(start, end))))))
+      while (end < line.length && !separatesPairs(line.charCodeAt(end))) end++
+      start = end + 1
+    }
+  return names
+})
+
+/** `;`, and `,` for some servers. */
+const separatesPairs = (code: number): boolean => code === 0x3b || code === 0x2c
+/** `=`, and `[` for those who read lists. */
+const endsName = (code: number): boolean => code === 0x3d || code === 0x5b || separatesPairs(code)
+
 /** Whether a request has a cookie of this name, empty or not, or something that a server may take for one. */
 export function hasCookie(request: Fields, name: string): boolean {
-  if (!request.has('cookie')) return false
-  const loose = looseName(name)
-  for (const line of request.all('cookie'))
-    for (const pair of line.split(/[;,]/)) {
-      const own = /^[\t ]*([^=[]*)/.exec(pair)![1]!
-      if (looseName(withoutOws(decodeFormText(own))) === loose) return true
-    }
-  return false
+  return request.has('cookie') && NAMES.of(request.all('cookie')).has(looseName(name))
 }

@@ -5,7 +5,7 @@ import { ABSENT, parseCacheControl, parseRequestDirectives, type ResponseDirecti
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
 import { Present, presenceIn } from './field-presence.ts'
 import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'
-import { isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
+import { isHeuristicallyCacheable, isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
 import { hasSteeringField } from './steering-fields.ts'
 import { type ControllingDirectives, controllingDirectives, DEFAULT_TARGETS } from './targeted-fields.ts'
 import type { CacheRules, ResponseTimes, StoreReason, StoreVerdict, StoringRequest } from './verdicts.ts'
@@ -214,12 +214,14 @@ function hasTag(fields: Fields): boolean {
 }
 
 /**
- * RFC 9111 §3, last requirement: a lifetime is stated or may be estimated, or the response says itself that it may be
- * stored. Without a lifetime only what can be validated is worth it.
+ * RFC 9111 §3, last requirement: a lifetime is stated or may be estimated, or the response is `public`, or its status
+ * allows an estimate. Without a lifetime only what can be validated is worth it, and of the latter only what says that
+ * it is to be.
  */
 function isStated(directives: ResponseDirectives, lifetime: Lifetime | undefined, numbers: CacheNumbers): boolean {
   if (lifetime !== undefined) return true
-  const said = directives.public || directives.noCache || directives.mustRevalidate || directives.proxyRevalidate
+  const validated = directives.noCache || directives.mustRevalidate || directives.proxyRevalidate
+  const said = directives.public || (validated && isHeuristicallyCacheable(numbers.status))
   return said && (numbers.flags & CacheFlag.Validator) !== 0
 }
 

@@ -25,19 +25,23 @@ export function judgeNotModified(
   newer: Fields,
   now: Milliseconds,
 ): UpdateVerdict {
-  const tag = onlyTag(newer)
-  if (tag !== undefined) {
-    const { etag } = head
-    if (etag === undefined || !isEntityTag(etag)) return 'Mismatch'
-    // A strong one selects what has the same strong one; a weak one what it weakly equals. The RFC lets a strong one
-    // select nothing weak, but nginx answers so to the weak tag of what it has compressed: it means that response.
-    const same = isWeak(tag) || isWeak(etag) ? weaklyEqual(etag, tag) : stronglyEqual(etag, tag)
-    return same ? 'Update' : 'Mismatch'
-  }
+  const tags = newer.all('etag')
+  if (tags.length > 0) return tags.every((tag) => selects(tag, head.etag)) ? 'Update' : 'Mismatch'
   const modified = newer.joined('last-modified')
   if (modified === undefined) return 'Update'
   const time = parseHttpDate(modified, now)
   return Number.isNaN(time) || time === numbers.lastModified ? 'Update' : 'Mismatch'
+}
+
+/**
+ * Of several tags that a 304 states each has to be about the stored response, and one outside of the syntax, of which
+ * nobody knows what it means, has to be that of the stored response byte by byte.
+ */
+function selects(tag: string, etag: string | undefined): boolean {
+  if (etag === undefined || !isEntityTag(etag) || !isEntityTag(tag)) return tag === etag
+  // A strong one selects what has the same strong one; a weak one what it weakly equals. The RFC lets a strong one
+  // select nothing weak, but nginx answers so to the weak tag of what it has compressed: it means that response.
+  return isWeak(tag) || isWeak(etag) ? weaklyEqual(etag, tag) : stronglyEqual(etag, tag)
 }
 
 /**

@@ -63,7 +63,7 @@ const ACCESS = ['admin', 'token-file', 'output']
 const OWN = {
   purge: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all', 'soft'],
   show: [...ACCESS, 'namespace', 'prefix', 'tag', 'route', 'rule', 'all', 'replica'],
-  stats: ['admin', 'output', 'replica'],
+  stats: [...ACCESS, 'replica'],
   warm: [...ACCESS, 'file', 'rate', 'replica'],
 } as const
 type What = keyof typeof OWN
@@ -112,9 +112,11 @@ function namesOf(
   if (rule !== undefined && route === undefined)
     throw new UsageError('--rule needs --route: names of rules are its own.')
   const names = { ...(urls.length > 0 && { [prefix === undefined ? 'urls' : 'prefixes']: urls }) }
+  const tags = tag?.split(/[, ]+/).filter((word) => word !== '')
+  if (tags?.length === 0) throw new UsageError(`--tag ${tag}: name at least one tag.`)
   const chosen = {
     ...names,
-    ...(tag !== undefined && { tags: tag.split(/[, ]+/).filter((word) => word !== '') }),
+    ...(tags !== undefined && { tags }),
     ...(route !== undefined && { route }),
     ...(all !== undefined && { all: true }),
   }

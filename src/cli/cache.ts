@@ -70,6 +70,7 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
       ? `in ${reached} of ${replicas} replicas`
       : 'in this replica; which others there are is not known'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, ${where}.`)}\n`)
+    for (const name of literalStars(body)) io.err(`headgate: ${printable(name)}\n`)
     if (!everywhere || unknown.length > 0) io.err(`headgate: ${printable(detail)}\n`)
   }
   return everywhere && unknown.length === 0 ? 0 : 1
@@ -86,7 +87,7 @@ async function show(command: CacheShowCommand, io: CacheIo): Promise<number> {
   const { items, complete, unknown, replicas, missing } = view
   const several = replicas.length + missing.length > 1
   io.out(output === 'json' ? `${JSON.stringify(items, null, 2)}\n` : lookupText(view, several))
-  for (const one of unknown) io.err(`headgate: ${printable(one)}\n`)
+  for (const one of [...literalStars(body), ...unknown]) io.err(`headgate: ${printable(one)}\n`)
   if (!complete) io.err(`headgate: there are more than these ${items.length}\n`)
   return checkReach(view, replica, io) && items.length > 0 ? 0 : 1
 }
@@ -119,6 +120,18 @@ async function warm(command: CacheWarmCommand, io: CacheIo): Promise<number> {
 
 const queryOf = (replica: string | undefined): string =>
   replica === undefined ? '' : `?replica=${encodeURIComponent(replica)}`
+
+/** Elsewhere a * at the end stands for whatever follows: what it is here is said. */
+function literalStars({ urls, prefixes }: CachePurgeCommand['body']): string[] {
+  const said = (names: unknown, remedy: string): string[] =>
+    (Array.isArray(names) ? (names as readonly string[]) : [])
+      .filter((name) => name.endsWith('*'))
+      .map((name) => `the * of ${name} stands for itself: ${remedy}`)
+  return [
+    ...said(urls, 'all below a path is --prefix with the path alone'),
+    ...said(prefixes, 'leave it out, a prefix is all below it'),
+  ]
+}
 
 /** @returns whether it is of all that it was to be of; what it is not of, is said */
 function checkReach({ missing, everywhere, detail }: Reach, replica: string | undefined, io: CacheIo): boolean {

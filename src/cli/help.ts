@@ -191,17 +191,19 @@ Usage: headgate cache purge URL... [FLAGS]                     All variants of e
        headgate cache warm URL... | --file FILE                Request each URL, so that the cache has it.
 
   --admin ADDR          Admin API of the gateway. Default 127.0.0.1:9901
-  --token-file FILE     Its token: the first line that is no comment. Default $HEADGATE_ADMIN_TOKEN
-  --namespace NAME      purge: whose objects. Default, for URLs: those of each rule that the host leads to
+  --token-file FILE     Its token: the first line that is no comment. Default $HEADGATE_ADMIN_TOKEN. stats needs none
+  --namespace NAME      purge, show: whose objects. Default, for URLs: those of each rule that the host leads to
+  --prefix              purge, show: the URLs are prefixes; no * at the end, which would stand for itself.
   --soft                purge: they become stale, and may be served while they are fetched anew.
-  --tag LIST            purge: with commas between them.
+  --tag LIST            purge, show: with commas between them.
   --file FILE           warm: one URL a line; - is standard input.
   --rate N              warm: requests a second, of all replicas together, 1 to 1000. Default 50
   --replica NAME        show, stats, warm: one replica alone. Default: all of them, each by its name
   -o, --output FORMAT   text or json. Default text
 
-Exit code: 0 when it is done everywhere, 1 when it is not, or not in every replica, 2 for an invalid command line. In a
-cluster the admin API is open inside the pod only; the pod that is asked tells the others:
+Exit code: 0 when it is done everywhere, 1 when it is not, or not in every replica, or show finds nothing in memory (what
+is in Redis or files alone headgate explain says), 2 for an invalid command line. In a cluster the admin API is open
+inside the pod only; the pod that is asked tells the others:
   kubectl exec --namespace headgate-system deploy/headgate -- \\
     headgate cache purge https://shop.example/a --token-file /etc/headgate/token
 `,

@@ -1,6 +1,7 @@
 /** Health checks of a Backend in the form of the snapshot. */
 import type { ActiveHealthCheck, BackendOptions } from '../api/backend.ts'
 import { parseDuration } from '../lib/quantity.ts'
+import { statusRange } from '../lib/status-range.ts'
 import type { ActiveHealth, HealthConfig } from '../snapshot/health.ts'
 import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 
@@ -27,7 +28,7 @@ function activeOf(active: ActiveHealthCheck, protocol: UpstreamProtocol): Active
     jitterPercent,
     healthyAfter,
     unhealthyAfter,
-    codes: active.codes.map(rangeOf),
+    codes: active.codes.map(statusRange),
     hostname,
     headers: active.headers ?? [],
     bodyContains: active.bodyContains ?? '',
@@ -43,9 +44,4 @@ const MIN_TIMEOUT = 20
 function grpcOver(protocol: UpstreamProtocol): UpstreamProtocol {
   if (protocol === 'HTTP') return 'GRPC'
   return protocol === 'HTTPS' ? 'GRPCS' : protocol
-}
-
-function rangeOf(codes: string): readonly [number, number] {
-  const first = Number(codes.slice(0, 3))
-  return [first, codes.length === 3 ? first : Number(codes.slice(4))]
 }

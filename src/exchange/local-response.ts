@@ -154,7 +154,8 @@ class SentBody implements BodySink, LocalBody {
 
   stream(source: BodySource, steps: readonly (BodyStepFactory | BodyTee)[] | null): void {
     const { method, status } = this.#x
-    if (method === 'HEAD' || status === 204 || status === 205 || status === 304) {
+    // A 205 that an origin gave content is sent as it came: its length is told, and bytes of that length are awaited.
+    if (method === 'HEAD' || status === 204 || status === 304) {
       discardBody({ body: source })
       return this.end(null)
     }

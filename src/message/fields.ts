@@ -37,7 +37,7 @@ const ALL = -1
  * @param name in any case
  */
 export function looseName(name: string): string {
-  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-')
+  return /^[a-z0-9-]*$/.test(name) ? name : name.toLowerCase().replaceAll(/[^a-z0-9]/g, '-')
 }
 
 const HYPHEN = 0x2d

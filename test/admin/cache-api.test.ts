@@ -196,6 +196,12 @@ describe('the admin API of the cache', () => {
   it('says in its detail that nothing here has a name', async () => {
     const { status, body } = await send('POST', '/namespaces/shop/purges', { route: 'wbe' })
     assert.ok(status === 200 || status === 202)
+    const hosts = await send('POST', '/purges', { urls: ['https://shop.example/a', 'https://other.example/'] })
+    const host = 'No rule has the host other.example: state the namespace of what was stored of it.'
+    assert.deepEqual([hosts.status, hosts.body.unknown], [200, [host]])
+    assert.doesNotMatch(String(hosts.body.detail), /all the same/)
+    const none = await send('POST', '/purges', { urls: ['https://other.example/', 'https://else.example/'] })
+    assert.deepEqual([none.status, none.body.title], [404, 'No rule has the hosts other.example, else.example'])
     const unknown = 'There is no Route shop/wbe with a rule that is served here.'
     assert.deepEqual((body as { unknown: unknown }).unknown, [unknown])
     assert.ok(

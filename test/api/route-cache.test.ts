@@ -56,6 +56,23 @@ describe('cache of a Route', () => {
     assert.deepEqual(result.ok && result.warnings, [])
   })
 
+  it('says what to write instead of what it cannot use', () => {
+    const faults = (cache: object) => {
+      const result = validate({ ...forward, policies: { cache } })
+      return result.ok ? [] : said(result.problems)
+    }
+    const at = 'spec.rules.0.policies.cache'
+    assert.deepEqual(faults({ version: 42 }), [`${at}.version must be text, not a whole number; write it in quotes`])
+    assert.deepEqual(faults({ ttlByCode: [{ codes: [404], ttl: '1s' }] }), [
+      `${at}.ttlByCode.0.codes.0 must be a status such as 404, or a range such as 500-599, not a whole number; write it in quotes`,
+    ])
+    // In quotes it would be none either.
+    assert.match(faults({ maxTTL: 5 })[0]!, /a duration such as 30s, 250ms or 1d12h, not a whole number$/)
+    assert.deepEqual(faults({ ttlByCode: [{ codes: ['404', '504-500'], ttl: '1s' }] }), [
+      `${at}.ttlByCode.0.codes.1 ends before it begins; write 500-504`,
+    ])
+  })
+
   it('has in key.query include or exclude, or neither and nothing about others', () => {
     const faults = (query: object) => {
       const result = validate({ ...forward, policies: { cache: { key: { query } } } })

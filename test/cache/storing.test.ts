@@ -229,7 +229,14 @@ describe('what is stored', () => {
 
   it('RFC 9111 §3: stores without a lifetime what says that it may be stored and can be validated', () => {
     for (const control of ['public', 'must-revalidate', 'proxy-revalidate', 'no-cache'])
-      assert.equal(lifetime({ response: cc(control, TAG), status: 302 }), 0)
+      assert.equal(lifetime({ response: cc(control, TAG), status: 404 }), 0)
+    assert.equal(lifetime({ response: cc('public', TAG), status: 302 }), 0)
+  })
+
+  it('RFC 9111 §3: that it is to be validated makes no other status one that may be stored', () => {
+    for (const control of ['must-revalidate', 'proxy-revalidate', 'no-cache', 'no-cache, must-revalidate'])
+      for (const status of [201, 202, 302, 303, 307, 403, 500, 503, 299])
+        assert.equal(reasonOf({ response: cc(control, TAG), status }), 'NoLifetime', `${status} ${control}`)
   })
 
   it('stores nothing that no request could ever get', () => {

@@ -44,8 +44,30 @@ describe('a 304 to a validation', () => {
 
   it('RFC 9111 §4.3.3: updates what was asked for where it names no validator', () => {
     for (const stored of [['ETag: "a"'], [CHANGED], ['ETag: "a"', CHANGED], []])
-      for (const newer of [[], ['X-A: 1'], ['ETag: broken'], ['Last-Modified: broken']])
+      for (const newer of [[], ['X-A: 1'], ['Last-Modified: broken']])
         assert.equal(notModified(stored, newer), 'Update')
+  })
+
+  it('RFC 9111 §4.3.4: of several tags each is about what is stored, or nothing is updated', () => {
+    for (const [stored, newer, verdict] of [
+      [['ETag: "a"'], ['ETag: "b"', 'ETag: "c"'], 'Mismatch'],
+      [['ETag: "a"'], ['ETag: "a"', 'ETag: "c"'], 'Mismatch'],
+      [['ETag: "a"', CHANGED], ['ETag: "b"', 'ETag: "c"', CHANGED], 'Mismatch'],
+      [['ETag: "a"'], ['ETag: "a"', 'ETag: W/"a"'], 'Update'],
+    ] as const)
+      assert.equal(notModified(stored, newer), verdict, `${stored} | ${newer}`)
+  })
+
+  it('RFC 9110 §8.8.3: a tag outside of the syntax is about what has the same one, byte by byte', () => {
+    for (const [stored, newer, verdict] of [
+      [['ETag: a', CHANGED], ['ETag: a', CHANGED], 'Update'],
+      [['ETag: a', CHANGED], ['ETag: b', CHANGED], 'Mismatch'],
+      [['ETag: "a"'], ['ETag: a'], 'Mismatch'],
+      [['ETag: "a"'], ['ETag: '], 'Mismatch'],
+      [[CHANGED], ['ETag: a', CHANGED], 'Mismatch'],
+      [['ETag: a', CHANGED], ['ETag: "a"', CHANGED], 'Mismatch'],
+    ] as const)
+      assert.equal(notModified(stored, newer), verdict, `${stored} | ${newer}`)
   })
 })
 

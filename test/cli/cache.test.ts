@@ -167,6 +167,25 @@ describe('headgate cache', () => {
     assert.match(err, /is a listener for traffic, not the admin API; --admin says where that is/)
   })
 
+  it('says what a * at the end of a name is', async () => {
+    const url = await run([[200, PURGED]], 'purge', 'https://a/*', 'https://a/b')
+    assert.deepEqual([url.code, url.received[0]?.body], [0, { urls: ['https://a/*', 'https://a/b'] }])
+    assert.equal(
+      url.err,
+      'headgate: the * of https://a/* stands for itself: all below a path is --prefix with the path alone\n',
+    )
+    const prefix = await run([[200, PURGED]], 'purge', '--prefix', 'https://a/img/*')
+    assert.match(prefix.err, /^headgate: the \* of https:\/\/a\/img\/\* stands for itself: leave it out/)
+    const answer = { items: [], complete: true, unknown: [], replicas: ['a'], ...ALONE }
+    const shown = await run([[200, answer]], 'show', 'https://a/*')
+    assert.match(shown.err, /stands for itself/)
+  })
+
+  it('takes the token of stats, too, which needs none', async () => {
+    const command = parseCommand(['cache', 'stats', '--token-file', 'token'])
+    assert.deepEqual([command.name, (command as { tokenFile?: string }).tokenFile], ['cache', 'token'])
+  })
+
   it('shows what a purge would concern', async () => {
     const object = {
       ...{ key: 'GET https://a/\u001b', status: 200, bytes: 5, state: 'fresh', age: 1, lifetime: 60 },
@@ -335,6 +354,7 @@ describe('headgate cache', () => {
     ['cache show --namespace shop --rule x', /^--rule needs --route/],
     ['cache purge --prefix', /^Name the prefix: --prefix URL/],
     ['cache purge', /^Say one thing to purge/],
+    ['cache purge --namespace shop --tag ,', /^--tag ,: name at least one tag/],
   ] as const)
     it(`says what is missing: ${line}`, () => {
       const command = parseCommand(line.split(' '))

@@ -355,4 +355,44 @@ describe('QUERY', () => {
     }
     await w.gateway.nothingLeft()
   })
+
+  /** A QUERY that does not tell how long its content is. */
+  const untold = async (w: World, parts: readonly string[], path = '/q', fields: FieldMap = {}): Promise<string> => {
+    const request = w.gateway.ask({ path, method: 'QUERY', length: 'unknown', fields })
+    for (const part of parts) request.write(part)
+    request.end()
+    return (await request.response()).body
+  }
+
+  it('has its content in the key where its length is not told, too: chunked, or by HTTP/2', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      void request.body().then((body) => request.respond(200, `of ${body}`, { 'cache-control': 'max-age=60' }))
+    assert.equal(await untold(w, ['on', 'e']), 'of one')
+    assert.equal(await untold(w, ['o', 'n', 'e']), 'of one')
+    assert.equal((await get(w, '/q', {}, { method: 'QUERY', body: 'one' })).body, 'of one')
+    assert.equal(w.asked.length, 1)
+    assert.equal(await untold(w, ['two']), 'of two')
+    assert.equal(w.asked.length, 2)
+    await untold(w, ['three'], '/q', { 'cache-control': 'only-if-cached' })
+    assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('passes by as it is where it turns out longer than a key takes', async (t) => {
+    const w = world(t, { key: { query: { include: ['a'] } } })
+    w.answer = (request) =>
+      void request
+        .body()
+        .then((body) => request.respond(200, `${request.target} ${body.length}`, { 'cache-control': 'max-age=60' }))
+    const parts = Array.from({ length: 7 }, () => 'x'.repeat(10_000))
+    for (let i = 0; i < 2; i++) assert.equal(await untold(w, parts, '/q?b=2&a=1'), '/q?b=2&a=1 70000')
+    assert.equal(w.asked.length, 2)
+    assert.deepEqual(
+      w.gateway.log().map(({ cache }) => cache),
+      ['bypass RequestContent', 'bypass RequestContent'],
+    )
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
 })

@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { NO_REDIS, RedisServer } from '../lib/redis-server.ts'
-import { CacheRig, cacheStatus, FRESH, linesOf, type Page, STANDARD } from './cache/rig.ts'
-import { suiteScope } from './harness.ts'
+import type { Answer } from './cache/origin.ts'
+import { CacheRig, cacheStatus, type Fields, FRESH, linesOf, type Page, STANDARD } from './cache/rig.ts'
+import { eventually, suiteScope } from './harness.ts'
 
 const TIERED = 'tiered.test'
+const REDIS = 'redis.test'
+const SMALL = 'small.test'
 const RELOAD = { 'cache-control': 'no-cache' }
 const TOKEN = 'token-of-the-feature-test'
 
@@ -21,11 +24,16 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
     scope.after(() => rm(folder, { recursive: true }))
     await writeFile(join(folder, 'token'), TOKEN, { mode: 0o600 })
     const redis = await RedisServer.of(scope)
-    rig = await CacheRig.start(scope, { [STANDARD]: {}, [TIERED]: { store: 'Tiered' } }, () => '', {
-      admin: { tokenFile: join(folder, 'token') },
-      redis: { addresses: [redis.address] },
-      cache: { debugCIDRs: ['127.0.0.0/8'] },
-    })
+    rig = await CacheRig.start(
+      scope,
+      { [STANDARD]: {}, [TIERED]: { store: 'Tiered' }, [REDIS]: { store: 'Redis' }, [SMALL]: { maxObjectBytes: 100 } },
+      () => '',
+      {
+        admin: { tokenFile: join(folder, 'token') },
+        redis: { addresses: [redis.address] },
+        cache: { debugCIDRs: ['127.0.0.0/8'] },
+      },
+    )
   })
 
   const admin = (path: string, init: RequestInit = {}): Promise<Response> =>
@@ -89,7 +97,29 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
     })
   })
 
-  for (const host of [STANDARD, TIERED])
+  const LONG = 'x'.repeat(500)
+  const ended: readonly (readonly [what: string, reason: string, answer: Answer, headers?: Fields])[] = [
+    ['one that is whole', 'Stored', { fields: [FRESH] }],
+    ['one without content', 'Stored', { fields: [FRESH], body: '' }],
+    ['one whose length is not told', 'Stored', { fields: [FRESH], framing: 'chunked' }],
+    ['one that its client has already', 'Stored', { fields: [FRESH, 'etag: "1"'] }, { 'if-none-match': '"1"' }],
+    ['one that turns out too long', 'TooLarge', { fields: [FRESH], framing: 'chunked', body: LONG }],
+    ['one that is said to be too long', 'TooLarge', { fields: [FRESH], body: LONG }],
+    ['one that ends early', 'Incomplete', { fields: [FRESH], cut: 3 }],
+  ]
+  for (const [what, reason, answer, headers] of ended)
+    it(`${what} is counted once, as ${reason}`, async () => {
+      const page = rig.page(SMALL, answer)
+      const before = await judged()
+      await page.get(headers).catch(() => {})
+      await eventually(async () => {
+        const after = await judged()
+        const more = Object.entries(after).filter(([name, count]) => count !== (before[name] ?? 0))
+        assert.deepEqual(more, [[reason, (before[reason] ?? 0) + 1]])
+      })
+    })
+
+  for (const host of [STANDARD, TIERED, REDIS])
     for (const [what, fwd, fields] of [
       ['one', 'uri-miss', [FRESH]],
       ['one that varies', 'miss', [FRESH, 'vary: x-lang']],
@@ -97,6 +127,7 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
       it(`${what} of ${host} that was purged was purged, and is no other variant`, async () => {
         const page = rig.page(host, { fields })
         await page.gets(1, 1)
+        await eventually(async () => assert.equal((await page.stored()).status, 200))
         await page.hits()
         await purge(page)
         const again = cacheStatus(await page.get())

@@ -284,11 +284,14 @@ function mayStore(stored: Stored): boolean {
   if (all(response, 'set-cookie').length > 0) return false
   // §4.1: it could never match.
   if (all(response, 'vary').some((value) => value.split(',').some((one) => one.trim() === '*'))) return false
-  // "the response contains at least one of", a lifetime or public; ours: or asks to be validated
+  // "the response contains at least one of", a lifetime, public or a status with heuristics; ours: of the last what asks
+  // to be validated
   const lifetime = stored.lifetime()
-  const asks = ['no-cache', 'must-revalidate', 'proxy-revalidate'].some((name) =>
-    name === 'no-cache' ? control.unqualified(name) : control.of(name).length > 0,
-  )
+  const asks =
+    HEURISTIC.includes(status) &&
+    ['no-cache', 'must-revalidate', 'proxy-revalidate'].some((name) =>
+      name === 'no-cache' ? control.unqualified(name) : control.of(name).length > 0,
+    )
   if (lifetime === undefined && !stored.isPublic && !asks) return false
   if (lifetime === undefined && !stored.validator) return false
   // Ours: an operator's 0.

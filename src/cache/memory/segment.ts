@@ -228,11 +228,15 @@ export class Segment {
       if (this.tenants.passed + evicted * STEPS_AN_EVICTION >= most || !this.#evict(tenant)) return
   }
 
-  /** Evicts until one run is long enough, where memory is in pieces. */
+  /**
+   * Evicts until one run is long enough, where memory is in pieces. Nothing more goes while a reader keeps what went
+   * from being free: it would not be free before that, and everything would go for nothing, others' entries too.
+   */
   #gather(units: number, tenant: Tenant): void {
     this.#makeRoom(units, tenant)
     for (let tries = 0; tries < TRIES && this.#runs.largest < units; tries++) {
-      for (let i = 0; i < ENTRIES_A_TRY; i++) if (!this.#evict(tenant)) return this.#reclaim()
+      if (this.#retired.units === 0)
+        for (let i = 0; i < ENTRIES_A_TRY; i++) if (!this.#evict(tenant)) return this.#reclaim()
       this.#reclaim()
     }
   }

@@ -213,7 +213,11 @@ export class Caches implements CacheRequests {
       view: {
         ...view,
         unknown,
-        detail: [...unknown, ...(unknown.length > 0 ? [ALL_THE_SAME] : []), view.detail].join(' '),
+        detail: [
+          ...unknown,
+          ...(unknown.length > 0 && namespace !== undefined ? [ALL_THE_SAME] : []),
+          view.detail,
+        ].join(' '),
       },
     }
   }
@@ -329,7 +333,9 @@ export class Caches implements CacheRequests {
     if (namespaces.size > 0) return [...namespaces]
     const made = purgeRecords('', body)
     if ('fault' in made) return refusal(422, 'InvalidPurge', title, made.fault)
-    return refusal(404, 'NamespaceUnknown', 'No rule has the host', 'State the namespace')
+    const hosts = [...purgedHosts(body)]
+    const which = hosts.length === 1 ? `host ${hosts[0]}` : `hosts ${hosts.slice(0, MAX_NAMED).join(', ')}`
+    return refusal(404, 'NamespaceUnknown', `No rule has the ${which}`, 'State the namespace')
   }
 
   #unknownOf(namespace: string | undefined, body: PurgeBody): Promise<string[]> {

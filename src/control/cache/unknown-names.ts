@@ -22,7 +22,7 @@ export interface KnownRules {
 const SLICE = 20_000
 
 /**
- * @param namespace as it was stated; where it was not, the hosts have been looked for
+ * @param namespace as it was stated; undefined: it was not, so only namespaces that have the hosts hear of the request
  * @returns a sentence for each; nothing where nobody knows
  */
 export async function unknownNames(
@@ -31,7 +31,11 @@ export async function unknownNames(
   rules: KnownRules,
   nextTurn: () => Promise<void>,
 ): Promise<string[]> {
-  if (namespace === undefined) return []
+  // Of several hosts; where nobody has a rule for any of them, the request is refused.
+  if (namespace === undefined)
+    return [...purgedHosts(request)]
+      .filter((host) => [...(rules.namespacesOf(host) ?? [host])].length === 0)
+      .map((host) => `No rule has the host ${host}: state the namespace of what was stored of it.`)
   const { route, rule } = request
   const wanted = route === undefined || route.includes('/') ? route : `${namespace}/${route}`
   const known = await find(rules.all(), `${namespace}/`, wanted, rule, nextTurn)

@@ -2,17 +2,10 @@
  * What one request fetches from the origin for all: what is to become of the response is decided at its head, whether
  * a client waits for it or not.
  */
-import {
-  CacheFlag,
-  type CacheNumbers,
-  expireAt,
-  FLAGS_OFFSET,
-  NUMBERS_BYTES,
-  writeNumbers,
-} from '../../cache/cache-numbers.ts'
+import { CacheFlag, type CacheNumbers, expireAt, FLAGS_OFFSET } from '../../cache/cache-numbers.ts'
 import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { isWhole } from '../../cache/partial-content.ts'
-import { FIXED_LABELS, MAX_LABELS, urlText, writeLabels } from '../../cache/purge-labels.ts'
+import { urlText, writeLabels } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
 import { encodeResponse, readHead } from '../../cache/received-head.ts'
 import {
@@ -22,7 +15,7 @@ import {
   type ResponseMemory,
   type StoredEntry,
 } from '../../cache/response-memory.ts'
-import { isErrorStatus, isFresh, usefulUntil } from '../../cache/reuse.ts'
+import { isErrorStatus, isFresh } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeStoring } from '../../cache/storing.ts'
 import { judgeHead, judgeNotModified, makesStrong } from '../../cache/validation.ts'
@@ -35,6 +28,7 @@ import type { ResponseHead } from '../../message/head.ts'
 import { claimed, type NoFill, recordOf, toVariant, type VariantPlace } from './claims.ts'
 import { copyBody } from './copy-body.ts'
 import type { FetchRequest, FetchServices, HeadOutcome, StaleResponse } from './fetch-contract.ts'
+import { giveHead, LABELS } from './fill-head.ts'
 import { FillStep, type FillTarget } from './fill-step.ts'
 import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from './new-part.ts'
 import { OF_THE_REQUEST } from './of-the-request.ts'
@@ -48,12 +42,6 @@ const UNCACHEABLE_TIME: Milliseconds = 10_000
 const FAILURE_TIME: Milliseconds = 1_000
 
 const NO_BYTES = new Uint8Array(0)
-const NUMBERS_VIEW = new DataView(new ArrayBuffer(NUMBERS_BYTES))
-/** The same bytes. */
-const WRITTEN_NUMBERS = new Uint8Array(NUMBERS_VIEW.buffer)
-const LABELS = new Float64Array(MAX_LABELS)
-/** The bytes of labels without tags. */
-const UNTAGGED = Buffer.from(LABELS.buffer, 0, FIXED_LABELS * Float64Array.BYTES_PER_ELEMENT)
 const HEAD = new StoredHead()
 
 export class Fetch implements BodyTee, FillTarget {
@@ -74,6 +62,8 @@ export class Fetch implements BodyTee, FillTarget {
   #part: NewPart | null = null
   /** The key of the whole. */
   #whole: EntryKey
+  /** A head is stored, and what becomes of its body is not counted yet. */
+  #untold = false
   stale: StaleResponse | null
   readonly nextTurn: FetchServices['nextTurn']
 
@@ -116,9 +106,12 @@ export class Fetch implements BodyTee, FillTarget {
       present,
     )
     const reason = this.#store(verdict, { status, fields, bodyLength }, present, received)
+    if (reason === 'Stored') {
+      this.#untold = true
+      return { type: 'stored', fill: this.#fill! }
+    }
     this.#services.cache.counts.judged(reason)
-    if (reason !== 'Stored') return { type: 'not-stored', reason }
-    return { type: 'stored', fill: this.#fill! }
+    return { type: 'not-stored', reason }
   }
 
   #store(
@@ -159,16 +152,8 @@ export class Fetch implements BodyTee, FillTarget {
       return 'Purged'
     }
     if (verdict !== KEPT) expireAt(numbers, this.#services.wall())
-    writeNumbers(NUMBERS_VIEW, 0, numbers)
-    const stored = this.#fill!.head({
-      kind: EntryKind.Response,
-      numbers: WRITTEN_NUMBERS,
-      head,
-      subject: count === FIXED_LABELS ? UNTAGGED : new Uint8Array(LABELS.buffer, 0, count * 8),
-      bodyBytes,
-      until: usefulUntil(numbers),
-      began: this.request.began,
-    })
+    const { began } = this.request
+    const stored = giveHead(this.#fill!, { head, numbers, labels: count, bodyBytes, began })
     if (stored) return 'Stored'
     this.#fill = null
     return 'NoRoom'
@@ -357,30 +342,39 @@ export class Fetch implements BodyTee, FillTarget {
     const fill = this.#fill
     this.#fill = null
     if (fill === null) return
-    if (keep) return this.#end(fill, false)
-    fill.end(false)
-    this.lost(true)
+    if (!keep) {
+      fill.end(false)
+      return this.lost(true)
+    }
+    this.#tell(this.#end(fill, false) ? 'Stored' : 'NoRoom')
+  }
+
+  /** What has become of a response whose head was stored. */
+  #tell(reason: StoreReason): void {
+    if (this.#untold) this.#services.cache.counts.judged(reason)
+    this.#untold = false
   }
 
   /**
    * A purge that has come meanwhile is met by whoever finds the entry.
    *
    * @param validated its body is that of the stale response
+   * @returns false: there is no place for it
    */
-  #end(fill: Fill, validated: boolean): void {
-    if (this.#part !== null) {
-      // Parts are in the memory alone.
-      if (fill.end()) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
-      return
-    }
+  #end(fill: Fill, validated: boolean): boolean {
     const { keep } = this.request
     const { recalls } = this.#services
-    if (keep === null || recalls === null) fill.end()
-    else recalls.end(fill, this.#names, validated ? keep : { ...keep, same: false })
+    if (this.#part === null && keep !== null && recalls !== null)
+      return recalls.end(fill, this.#names, validated ? keep : { ...keep, same: false })
+    const stored = fill.end()
+    // Parts are in the memory alone.
+    if (stored && this.#part !== null) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
+    return stored
   }
 
   /** The bytes go on to their client, and are stored no more. */
   lost(tooLarge: boolean): void {
+    this.#tell(tooLarge ? 'TooLarge' : 'NoRoom')
     this.#fill = tooLarge ? this.#lateClaim() : null
     this.uncacheable()
   }
@@ -388,6 +382,7 @@ export class Fetch implements BodyTee, FillTarget {
   fail(): void {
     const fill = this.#fill
     this.#fill = null
+    this.#tell('Incomplete')
     fill?.fail()
   }
 

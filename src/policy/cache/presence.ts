@@ -2,6 +2,7 @@
  * Whether a request has what makes it pass the cache by: an empty value is one, too, and so is what some server could
  * read as the named one.
  */
+import { LastRead } from '../../cache/last-read.ts'
 import { hasCookie, hasHeader } from '../../cache/selectors.ts'
 import { decodeFormText } from '../../pattern/query.ts'
 import type { DryExchange } from '../exchange.ts'
@@ -22,6 +23,9 @@ export function presence(selector: string): Presence {
 /** `;` separates parameters for some servers, and `&amp;` is a mistake of pages that some read as it was meant. */
 const SEPARATORS = /&amp;|[&;]/i
 
-function hasParameter(query: string, name: string): boolean {
-  return query.split(SEPARATORS).some((part) => decodeFormText(part.split('=', 1)[0]!).trim() === name)
-}
+const PARAMETERS = new LastRead(
+  ([query = '']): ReadonlySet<string> =>
+    new Set(query.split(SEPARATORS).map((part) => decodeFormText(part.split('=', 1)[0]!).trim())),
+)
+
+const hasParameter = (query: string, name: string): boolean => PARAMETERS.of([query]).has(name)

@@ -30,6 +30,7 @@ import {
 } from '../../cache/response-memory.ts'
 import { usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
+import { judgeHead } from '../../cache/validation.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
@@ -66,6 +67,8 @@ export interface Recalled {
   readonly found: RecalledResponse | null
   /** It has the response that is known: a newer head is all that it needs. */
   readonly same: boolean
+  /** What it has was purged. */
+  readonly purged: boolean
 }
 
 export interface RecalledResponse {
@@ -136,20 +139,20 @@ export class Recalls {
     const hit = await this.#archive.find({
       namespace: rule.namespace,
       primary,
-      variantOf(vary) {
-        const names = namesOf(vary)
-        return names === null ? undefined : variantKey(primary, names, fields)
-      },
+      variantOf: variantsFor(primary, fields),
     })
-    if (hit.type === 'away') return AWAY
+    if (hit.type === 'away') return NOTHING
     const { ticket } = hit
-    if (hit.type === 'none') return { ticket, found: null, same: false }
+    if (hit.type === 'none') return { ...NOTHING, ticket }
     const response = decodeArchived(hit.head, rule.namespaceLabel)
-    if (response === null) return { ticket, found: null, same: false }
+    if (response === null) return { ...NOTHING, ticket }
     const judged = this.#judge(response, url, known?.received ?? Number.NEGATIVE_INFINITY)
-    if (judged === null) return { ticket, found: null, same: known !== null && isSame(hit, response, known) }
+    if (judged === 'useless' || judged === 'purged') {
+      const same = known !== null && isSame(hit, response, known)
+      return { ticket, found: null, same, purged: judged === 'purged' }
+    }
     const names = hit.vary === null ? null : namesOf(hit.vary)
-    return { ticket, found: { hit, response, names, ...judged }, same: false }
+    return { ...NOTHING, ticket, found: { hit, response, names, ...judged } }
   }
 
   /** What purges have made of it, and whether it can be of any use. */
@@ -157,16 +160,16 @@ export class Recalls {
     response: ArchivedResponse,
     url: () => string,
     newerThan: Milliseconds,
-  ): Pick<RecalledResponse, 'numbers' | 'began'> | null {
+  ): Pick<RecalledResponse, 'numbers' | 'began'> | 'purged' | 'useless' {
     const { labels, place } = response
     const sequence = this.#purges.sequenceOf(place.history, place.position)
-    if (sequence === -1) return null
+    if (sequence === -1) return 'purged'
     const verdict = this.#purges.judge(sequence, labels, labels.length, url)
-    if (verdict === HARD) return null
+    if (verdict === HARD) return 'purged'
     const now = this.#clock.wall()
     const numbers = numbersOf(response)
     if (verdict !== KEPT) expireAt(numbers, now)
-    if (numbers.received <= newerThan || usefulUntil(numbers) <= now) return null
+    if (numbers.received <= newerThan || usefulUntil(numbers) <= now) return 'useless'
     return { numbers, began: this.#purges.last }
   }
 
@@ -215,15 +218,48 @@ export class Recalls {
     return null
   }
 
-  /** The end of a fill, whose response is put. @param names of the fields that choose the variant; null: none does */
-  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): void {
+  /**
+   * What the archive has of a GET goes, with all its variants, where the 200 to a HEAD is about another response (RFC
+   * 9111 §4.3.5): other replicas, and this one when it begins anew, would find it fresh.
+   *
+   * @param newer of the response
+   * @param sent when the HEAD was
+   */
+  async probe(
+    { rule, primary: { bytes: primary }, fields }: Pick<RecallRequest, 'rule' | 'primary' | 'fields'>,
+    newer: Fields,
+    sent: Milliseconds,
+  ): Promise<void> {
+    const { namespace } = rule
+    const answer = await this.#archive.find({ namespace, primary, variantOf: variantsFor(primary, fields) })
+    if (answer.type !== 'found') return
+    const response = decodeArchived(answer.head, rule.namespaceLabel)
+    if (response === null || HEAD.at(response.head, 0).status !== 200) return
+    const numbers = numbersOf(response)
+    // What came after it was sent says more than it does.
+    if (numbers.received > sent) return
+    const verdict = judgeHead(HEAD, numbers, answer.bodyBytes, newer, this.#clock.wall())
+    if (verdict === 'Mismatch') await this.#archive.remove({ namespace, primary })
+  }
+
+  /**
+   * The end of a fill, whose response is put.
+   *
+   * @param names of the fields that choose the variant; null: none does
+   * @returns false: there is no place for it in the memory, where it was to be
+   */
+  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): boolean {
     // Without a history nobody can say later what was purged since.
     const held = keep.place.history === 0 ? null : fill.hold()
-    fill.end(this.#tiered)
-    if (held === null) return
-    if (held.bodyBytes === -1 || held.written !== held.bodyBytes) return held.release()
+    const stored = fill.end(this.#tiered) || !this.#tiered
+    if (held === null) return stored
+    if (held.bodyBytes === -1 || held.written !== held.bodyBytes) {
+      held.release()
+      return stored
+    }
     if (!this.#tiered) this.#forget(held)
     void this.#put(held, names, keep).finally(() => held.release())
+    return stored
   }
 
   /** What was kept for its validation is out of date now. */
@@ -283,7 +319,7 @@ export function aboutOf(x: DryExchange, { entry, numbers }: Lookup): Pick<Recall
   return { known: { head, bodyBytes, received: numbers.received }, url }
 }
 
-const AWAY: Recalled = Object.freeze({ ticket: null, found: null, same: false })
+const NOTHING: Recalled = Object.freeze({ ticket: null, found: null, same: false, purged: false })
 
 function namesOf(vary: Uint8Array): readonly string[] | null {
   return NAMES.read(Buffer.from(vary.buffer, vary.byteOffset, vary.length), 0, vary.length)
@@ -305,6 +341,14 @@ function isSame(hit: ArchiveHit, response: ArchivedResponse, { head, bodyBytes, 
 
 function hasTag({ head }: ArchivedResponse): boolean {
   return HEAD.at(head, 0).etag !== undefined
+}
+
+/** @param fields of the request, whose values choose the variant */
+function variantsFor(primary: Uint8Array, fields: Fields): (vary: Uint8Array) => Uint8Array | undefined {
+  return (vary) => {
+    const names = namesOf(vary)
+    return names === null ? undefined : variantKey(primary, names, fields)
+  }
 }
 
 /** @returns undefined: it is too long */

@@ -14,7 +14,7 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { reasonAlone, storesNothing } from './alone.ts'
 import { fetchInBackground } from './background-fetch.ts'
-import { bypassOf, MAX_CONTENT } from './bypass.ts'
+import { bypassOf, contentOf } from './bypass.ts'
 import { CACHED_REQUEST, type CachedRequest, putBack, takeFields } from './cached-request.ts'
 import {
   type Asking,
@@ -35,7 +35,7 @@ import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
-import { ProbedParts } from './probed-parts.ts'
+import { probeOf } from './probe.ts'
 import { RangeRequests } from './range-requests.ts'
 import { aboutOf, Recalls } from './recall.ts'
 import { repeatably } from './repeated-hit.ts'
@@ -104,6 +104,7 @@ export class ResponseCache {
       tell(x, bypass, this.#cache)
       return undefined
     }
+    const { query } = x
     if (!this.#keys.selectQuery(x)) {
       tell(x, 'bypass Query', this.#cache)
       return undefined
@@ -112,8 +113,18 @@ export class ResponseCache {
     // Whatever is stored: what a rule does not lead to any more is served to nobody.
     if (backend === null) return undefined
     const asking = askingOf(x, this.#keys.rule(x, backend))
-    if (x.method !== 'QUERY') return this.#look(asking)
-    return x.readBody(MAX_CONTENT).then((content) => (x.ended ? undefined : this.#look({ ...asking, content })))
+    return x.method === 'QUERY' ? this.#lookByContent(asking, query) : this.#look(asking)
+  }
+
+  /** @param query as the client has sent it */
+  async #lookByContent(asking: Asking, query: string | undefined): Promise<RequestDecision> {
+    const { x } = asking
+    const content = await contentOf(x)
+    if (x.ended) return undefined
+    if (content !== null) return this.#look({ ...asking, content })
+    x.query = query
+    tell(x, 'bypass RequestContent', this.#cache)
+    return undefined
   }
 
   /** Ends in this turn unless the request waits for another one. */
@@ -235,6 +246,7 @@ export class ResponseCache {
       claim.fill.withdraw()
       return undefined
     }
+    asking.purged ||= asking.recalled.purged
     const response = asking.recalled.found
     const target = response === null ? null : claimFor(response.names, claim, place)
     if (response === null || target === null) {
@@ -303,18 +315,13 @@ export class ResponseCache {
       forwarded: forwardedOf(found, result),
       collapsed,
       fetch,
-      probe: x.method === 'HEAD' ? this.#probe(asking, found) : null,
+      probe: x.method === 'HEAD' ? probeOf(asking, found, this.#requests, this.#fetching) : null,
       conditions,
       stored: false,
       reading: false,
       unsent: false,
     })
     return undefined
-  }
-
-  #probe(asking: Asking, found: Lookup): CachedRequest['probe'] {
-    if (found.entry !== null) return new Fetch(this.#requests.of(asking, found), this.#fetching, null, staleOf(found))
-    return this.#parts.exist() ? new ProbedParts(this.#requests.of(asking, found), this.#fetching) : null
   }
 
   /** Waits for the fetch of another request, as long as that is of use. */

@@ -1,6 +1,7 @@
 /** `cache`: what a user writes, and what of it a worker gets. */
 import type { QueryKeyPlan } from '../../cache/query-key.ts'
 import { parseBytes, parseDuration } from '../../lib/quantity.ts'
+import { statusRange, statusRangeFault } from '../../lib/status-range.ts'
 import type { PolicyProblem } from '../definition.ts'
 import { checkTemplate } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
@@ -55,6 +56,11 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
       : checkTemplate(`%{${selector}}`)
     if (problem !== undefined) yield { path: ['bypass', i], message: problem }
   }
+  for (const [i, { codes }] of (more.ttlByCode ?? []).entries())
+    for (const [j, code] of codes.entries()) {
+      const fault = statusRangeFault(code)
+      if (fault !== undefined) yield { path: ['ttlByCode', i, 'codes', j], message: fault }
+    }
   if (tags !== undefined && /^(set-cookie|cache-control|vary|etag|date|age|expires)$/i.test(tags.header))
     yield {
       path: ['tags', 'header'],
@@ -74,7 +80,7 @@ export function planCache(value: CacheValue): CachePlan | undefined {
     ...duration('defaultTtl', value.defaultTTL),
     ...duration('maxTtl', value.maxTTL),
     ttlByCode: ttlByCode.flatMap(({ codes, ttl }) =>
-      codes.map((code) => [...rangeOf(code), parseDuration(ttl)] as const),
+      codes.map((code) => [...statusRange(code), parseDuration(ttl)] as const),
     ),
     ...duration('staleWhileRevalidate', value.staleWhileRevalidate),
     ...duration('staleIfError', value.staleIfError),
@@ -98,10 +104,4 @@ function planQuery(query: NonNullable<CacheValue['key']>['query']): QueryKeyPlan
   // Named in any order they are the same.
   if (include !== undefined) return { include: include.toSorted(), others }
   return exclude === undefined ? undefined : { exclude: exclude.toSorted(), others }
-}
-
-/** `404`, `500-504`. */
-function rangeOf(code: string): readonly [number, number] {
-  const first = Number(code.slice(0, 3))
-  return [first, code.length === 3 ? first : Number(code.slice(4))]
 }

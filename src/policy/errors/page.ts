@@ -1,4 +1,5 @@
 /** `errors`: what a user writes, and what of it a worker gets. */
+import { type StatusRange, statusRange, statusRangeFault } from '../../lib/status-range.ts'
 import { contentId } from '../contents.ts'
 import type { PolicyPlace, PolicyProblem, PolicyReference } from '../definition.ts'
 
@@ -17,7 +18,7 @@ export type ErrorSource = 'Gateway' | 'Backend' | 'Any'
 
 export interface PagePlan {
   /** First and last status of each range. */
-  readonly codes: readonly (readonly [number, number])[]
+  readonly codes: readonly StatusRange[]
   readonly source: ErrorSource
   readonly contentType: string
   readonly body: string | { readonly content: string }
@@ -31,16 +32,11 @@ export function planPages(pages: readonly ErrorPage[], namespace: string | undef
 
 function planPage({ codes, source, contentType, body, bodyRef }: ErrorPage, namespace: string | undefined): PagePlan {
   return {
-    codes: codes.map(rangeOf),
+    codes: codes.map(statusRange),
     source: source ?? 'Gateway',
     contentType: contentType ?? DEFAULT_TYPE,
     body: bodyRef === undefined ? (body ?? '') : { content: contentOf(bodyRef, namespace) },
   }
-}
-
-function rangeOf(code: string): readonly [number, number] {
-  const first = Number(code.slice(0, 3))
-  return [first, code.length === 3 ? first : Number(code.slice(4))]
 }
 
 function contentOf({ configMapName, key }: NonNullable<ErrorPage['bodyRef']>, namespace: string | undefined): string {
@@ -48,19 +44,20 @@ function contentOf({ configMapName, key }: NonNullable<ErrorPage['bodyRef']>, na
   return contentId({ kind: 'ConfigMap', namespace, name: configMapName, key })
 }
 
-/** Rejects references outside of Routes: the settings have no namespace in which to find a ConfigMap. */
+/** Ranges, and references outside of Routes: the settings have no namespace in which to find a ConfigMap. */
 export function checkPages(pages: readonly ErrorPage[], place: PolicyPlace): readonly PolicyProblem[] {
-  if (place === 'Route') return []
-  return pages.flatMap(({ bodyRef }, i) =>
-    bodyRef === undefined
-      ? []
-      : [
-          {
-            path: [i, 'bodyRef'],
-            message: 'names a ConfigMap in the namespace of a Route; in the settings write body',
-          },
-        ],
-  )
+  return pages.flatMap(({ codes, bodyRef }, i) => {
+    const problems: PolicyProblem[] = codes.flatMap((code, j) => {
+      const message = statusRangeFault(code)
+      return message === undefined ? [] : [{ path: [i, 'codes', j], message }]
+    })
+    if (place !== 'Route' && bodyRef !== undefined)
+      problems.push({
+        path: [i, 'bodyRef'],
+        message: 'names a ConfigMap in the namespace of a Route; in the settings write body',
+      })
+    return problems
+  })
 }
 
 export function* pageReferences(value: unknown): Generator<PolicyReference> {

@@ -111,4 +111,34 @@ describe('what the memory of responses keeps', () => {
     assert.ok(evicted() > 20_000, `${evicted()}`)
     assert.ok(most <= 120, `${most} entries in one call`)
   })
+
+  it('keeps what would not make room: while another worker reads, nothing of anybody goes for nothing', () => {
+    const buffers = allocateCache(16 * 1_024 * 1_024, 2, [1, 2])!
+    const [memory, other] = [0, 1].map((worker) => new WorkerResponseMemory(buffers, 2, worker, setImmediate))
+    const evicted = (): number => sumCacheStatistics(buffers, 2).Evicted
+    const piece = Buffer.alloc(64 * 1_024, 'y')
+    const large = (object: number): boolean => {
+      const fill = beginFill(memory!, `large ${object}`, 'theirs')
+      if (!fill.head(headOf('head', 4 * piece.length))) return false
+      for (let i = 0; i < 4; i++) if (!fill.write(piece, 0, piece.length)) return false
+      return fill.end()
+    }
+    // Where two large ones meet, something small of another namespace stands.
+    for (let object = 0; object < 200; object++) {
+      assert.ok(store(memory!, `small ${object}`, 'x'.repeat(1_000), 'ours'))
+      if (object % 4 === 0) assert.ok(large(object))
+    }
+    const before = evicted()
+    other!.find(keyOf('small 0'))
+    let stored = 0
+    for (let object = 1_000; object < 1_020; object++) if (large(object)) stored++
+    other!.leave()
+    assert.ok(stored < 20, 'there is no room for all, since nothing can be free')
+    assert.ok(evicted() - before <= 8, `${evicted() - before} entries went, and what they had is free for nobody`)
+    for (let object = 1_020; object < 1_040; object++) assert.ok(large(object), 'then there is room again')
+    for (let object = 0; object < 200; object++) {
+      assert.notEqual(memory!.find(keyOf(`small ${object}`)), null, `small ${object}`)
+      memory!.leave()
+    }
+  })
 })

@@ -241,6 +241,18 @@ export function storing(rig: () => CacheRig): void {
     }
   })
 
+  it('RFC 9110 §15.3.6: a 205 that has content all the same: what a hit announces comes, and the next response behind it', async () => {
+    for (const bytes of [2, 300_000]) {
+      const page = rig().page(STANDARD, { status: 205, fields: [FRESH], body: 'x'.repeat(bytes) })
+      for (let i = 0; i < 3; i++) {
+        const { status, text } = await page.get()
+        assert.deepEqual([status, text.length], [205, bytes])
+        await rig().page(STANDARD, {}).gets(1, 1)
+      }
+      assert.equal(page.asked.length, 1)
+    }
+  })
+
   it('§5.1, RFC 9110 §6.6.1: a hit keeps the Date of the origin; Age says how old it is', async () => {
     const told = new Date(Date.now() - 100_000).toUTCString()
     const page = rig().page(STANDARD, { fields: [FRESH, `date: ${told}`, 'age: 50'] })

@@ -56,5 +56,8 @@ describe('the settings', () => {
       { path: [1, 'bodyRef'], message: 'names a ConfigMap in the namespace of a Route; in the settings write body' },
     ])
     assert.deepEqual(errors.check!([REF], 'Route'), [])
+    assert.deepEqual(errors.check!([{ codes: ['404', '504-502'], body: 'x' }], 'Route'), [
+      { path: [0, 'codes', 1], message: 'ends before it begins; write 502-504' },
+    ])
   })
 })
