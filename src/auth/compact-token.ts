@@ -2,7 +2,7 @@
  * What a JWT says of itself before its signature is verified (RFC 7515 §3, RFC 7519 §7.2): enough to refuse what is no
  * token, and to choose the keys. Nothing of it is believed.
  */
-import { parseUniqueObject } from './unique-members.ts'
+import { parseClaims, parseUniqueObject } from './unique-members.ts'
 
 /** Characters of a token. Heads are bounded too, and tokens of identity providers with many groups take some 10,000. */
 export const MAX_TOKEN = 16_384
@@ -30,8 +30,8 @@ export const LOGOUT_TYPES: ReadonlySet<string> = new Set(['jwt', 'logout+jwt'])
 export function readTokenHead(token: string, types = TYPES): TokenHead | undefined {
   if (token.length > MAX_TOKEN || !COMPACT.test(token)) return undefined
   const [first, second] = token.split('.', 2) as [string, string]
-  const header = parsePart(first)
-  const claims = parsePart(second)
+  const header = parsePart(first, parseUniqueObject)
+  const claims = parsePart(second, parseClaims)
   if (header === undefined || claims === undefined) return undefined
   const { alg, kid, typ } = header
   if (typeof alg !== 'string' || alg.toLowerCase() === 'none') return undefined
@@ -45,12 +45,12 @@ export function readTokenHead(token: string, types = TYPES): TokenHead | undefin
   return { algorithm, keyId: kid as string | undefined, claims }
 }
 
-function parsePart(part: string): Readonly<Record<string, unknown>> | undefined {
+function parsePart(part: string, parse: typeof parseClaims): ReturnType<typeof parseClaims> {
   const bytes = Buffer.from(part, 'base64url')
   // Other characters of the last place would decode to the same bytes: one token has one spelling.
   if (bytes.toString('base64url') !== part) return undefined
   try {
-    return parseUniqueObject(UTF8.decode(bytes))
+    return parse(UTF8.decode(bytes))
   } catch {
     return undefined
   }

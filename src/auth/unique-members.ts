@@ -26,6 +26,27 @@ export function parseUniqueObject(text: string): Readonly<Record<string, unknown
   return hasUniqueMembers(text) ? (value as Record<string, unknown>) : undefined
 }
 
+/** Of numbers of these names the size counts, not the digits. */
+const TIMES: ReadonlySet<string> = new Set(['exp', 'nbf', 'iat', 'auth_time'])
+/** Texts with numbers that may not be exact. */
+const LONG_NUMBER = /[:[,]\s*-?\d(?:\d{15}|[\d.]*[eE])/
+const INTEGER = /^-?\d+$/
+
+/**
+ * The claims of a token, as {@link parseUniqueObject}. Integers that a number of JavaScript does not hold, and what is
+ * larger than all of them, are texts as they are written: rounded, two users would be one.
+ */
+export function parseClaims(text: string): Readonly<Record<string, unknown>> | undefined {
+  const claims = parseUniqueObject(text)
+  if (claims === undefined || !LONG_NUMBER.test(text)) return claims
+  return JSON.parse(text, exactly as (name: string, value: unknown) => unknown) as Record<string, unknown>
+}
+
+function exactly(name: string, value: unknown, { source }: { readonly source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value) || TIMES.has(name)) return value
+  return !Number.isFinite(value) || INTEGER.test(source!) ? source : value
+}
+
 /** @param text valid JSON */
 function hasUniqueMembers(text: string): boolean {
   /** Names of the objects around the position; null for a list. */

@@ -300,6 +300,23 @@ export function writeSelector(writer: KeyWriter, name: string, values: readonly 
   for (const value of values) writer.text(KeyPart.Value, value)
 }
 
+/**
+ * A claim as it stands in the token: `"a,b"`, `["a", "b"]` and `["a,b"]` are three, as an origin that reads the token
+ * may see them, and one value by two issuers is two.
+ *
+ * @param value undefined: the claim is absent
+ */
+export function writeClaim(writer: KeyWriter, name: string, value: unknown, issuer: string | undefined): void {
+  writer.text(KeyPart.Selector, name)
+  if (value === undefined) return
+  if (typeof value === 'string') writer.text(KeyPart.Value, value)
+  else {
+    writer.text(KeyPart.Spelling, '')
+    writer.text(KeyPart.Value, JSON.stringify(value))
+  }
+  if (issuer !== undefined) writer.text(KeyPart.Value, issuer)
+}
+
 /** @param values in a fixed order; undefined where one is absent */
 export function writeIdentity(writer: KeyWriter, values: readonly (string | undefined)[]): void {
   for (let i = 0; i < values.length; i++) {

@@ -1,5 +1,5 @@
 /** Keys and tokens, good and forged. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { SignJWT } from 'jose'
 
 export const ISSUER = 'https://id.example/'
@@ -30,4 +30,13 @@ export function tokenOf({ key = RSA.privateKey, header = {}, claims = {} }: Toke
 export function rawToken(header: string, claims: string, signature = 'c2ln'): string {
   const parts = [header, claims].map((part) => Buffer.from(part, 'utf8').toString('base64url'))
   return [...parts, signature].join('.')
+}
+
+/** A good token of {@link EC} whose claims are written as they are given, besides those that it needs. */
+export function writtenToken(claims: string): string {
+  const head = { alg: 'ES256' }
+  const needed = JSON.stringify({ iss: ISSUER, aud: AUDIENCE, exp: now() + 300 })
+  const [first, second] = rawToken(JSON.stringify(head), `${needed.slice(0, -1)},${claims}}`).split('.')
+  const signature = sign('sha256', Buffer.from(`${first}.${second}`), { key: EC.privateKey, dsaEncoding: 'ieee-p1363' })
+  return `${first}.${second}.${signature.toString('base64url')}`
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { parseUniqueObject } from '../../src/auth/unique-members.ts'
+import { parseClaims, parseUniqueObject } from '../../src/auth/unique-members.ts'
 
 describe('an object of JSON', () => {
   it('is read as JSON.parse reads it, whatever it holds', () => {
@@ -49,5 +49,32 @@ describe('an object of JSON', () => {
     assert.notEqual(parseUniqueObject(nested(31)), undefined)
     assert.equal(parseUniqueObject(nested(32)), undefined)
     assert.equal(parseUniqueObject(nested(100_000)), undefined)
+  })
+})
+
+describe('claims', () => {
+  it('have integers that are not exact as numbers as texts of their digits', () => {
+    const text = '{"sub":9007199254740993,"ids":[1,-9007199254740993,{"id":12345678901234567891}],"n":9007199254740991}'
+    assert.deepEqual(parseClaims(text), {
+      ...{ sub: '9007199254740993', n: 9007199254740991 },
+      ids: [1, '-9007199254740993', { id: '12345678901234567891' }],
+    })
+  })
+
+  it('have what is larger than every number as it is written', () => {
+    assert.deepEqual(parseClaims('{"sub":1e400,"a":[-1E999,1e2],"exp":1e400}'), {
+      ...{ sub: '1e400', exp: Number.POSITIVE_INFINITY },
+      a: ['-1E999', 100],
+    })
+  })
+
+  it('are otherwise what the text says, times and fractions too', () => {
+    for (const text of [
+      '{"exp":9223372036854775807,"iat":1796021607.123456789,"nbf":0}',
+      '{"score":0.12345678901234567890,"sub":"9007199254740993","a":[1,true,null]}',
+      '{"sub":5}',
+    ])
+      assert.deepEqual(parseClaims(text), JSON.parse(text))
+    assert.equal(parseClaims('{"sub":9007199254740993,"sub":1}'), undefined)
   })
 })

@@ -10,6 +10,7 @@ import { CacheRig, cacheStatus, type Fields, FRESH, linesOf, type Page, STANDARD
 import { eventually, suiteScope } from './harness.ts'
 
 const TIERED = 'tiered.test'
+const REDIS = 'redis.test'
 const SMALL = 'small.test'
 const RELOAD = { 'cache-control': 'no-cache' }
 const TOKEN = 'token-of-the-feature-test'
@@ -25,7 +26,7 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
     const redis = await RedisServer.of(scope)
     rig = await CacheRig.start(
       scope,
-      { [STANDARD]: {}, [TIERED]: { store: 'Tiered' }, [SMALL]: { maxObjectBytes: 100 } },
+      { [STANDARD]: {}, [TIERED]: { store: 'Tiered' }, [REDIS]: { store: 'Redis' }, [SMALL]: { maxObjectBytes: 100 } },
       () => '',
       {
         admin: { tokenFile: join(folder, 'token') },
@@ -118,7 +119,7 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
       })
     })
 
-  for (const host of [STANDARD, TIERED])
+  for (const host of [STANDARD, TIERED, REDIS])
     for (const [what, fwd, fields] of [
       ['one', 'uri-miss', [FRESH]],
       ['one that varies', 'miss', [FRESH, 'vary: x-lang']],
@@ -126,6 +127,7 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
       it(`${what} of ${host} that was purged was purged, and is no other variant`, async () => {
         const page = rig.page(host, { fields })
         await page.gets(1, 1)
+        await eventually(async () => assert.equal((await page.stored()).status, 200))
         await page.hits()
         await purge(page)
         const again = cacheStatus(await page.get())

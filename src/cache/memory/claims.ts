@@ -90,7 +90,7 @@ export class Claims {
   }
 
   /**
-   * Claims a key that nobody claims; not while {@link full}.
+   * Claims a key that nobody claims; not where none is {@link free}.
    *
    * @param keyRecord the key in memory of this worker; 0: it is not longer than {@link ROW_KEY_BYTES}
    * @returns undefined: somebody else does, or there is no place
@@ -114,9 +114,9 @@ export class Claims {
     }
   }
 
-  /** Whether this worker has as many fills as it may have. */
-  get full(): boolean {
-    return this.#freeCount === 0
+  /** How many more fills this worker may have. */
+  get free(): number {
+    return this.#freeCount
   }
 
   serial(row: number): number {

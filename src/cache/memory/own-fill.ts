@@ -22,6 +22,7 @@ export class OwnFill implements Fill {
     this.#row = row
     this.#keyRecord = keyRecord
     this.#owner = owner
+    owner.tenant.fills++
   }
 
   get followed(): boolean {
@@ -115,6 +116,7 @@ export class OwnFill implements Fill {
   #close(recorded: boolean, state: RowEnd = recorded ? RowState.Recorded : RowState.Failed): boolean {
     const { claims, segment, records } = this.#parts
     this.#over = true
+    this.#owner.tenant.fills--
     const record = this.#writer?.record ?? this.#recorded
     if (!recorded && record !== undefined && records.get(record, STATE) !== State.Failed)
       records.store(record, STATE, State.Dead)

@@ -38,6 +38,8 @@ export interface Tenant {
   /** Units of entries, of fills under way and of what is held although it is gone. */
   weight: number
   entries: number
+  /** Under way. */
+  fills: number
   /** Records in memory that name it, also those that wait to be freed. */
   records: number
   /** In the heap. */
@@ -78,7 +80,7 @@ export class Tenants {
     const id = this.#freeIds.pop() ?? this.#byId.length
     const queue = (kind: Queue['kind']): Queue => ({ kind, head: 0, tail: 0, units: 0 })
     const place = this.#heap.length
-    const counts = { weight: 0, entries: 0, records: 0 }
+    const counts = { weight: 0, entries: 0, fills: 0, records: 0 }
     const tenant: Tenant = { id, name, small: queue(SMALL), main: queue(MAIN), ...counts, place }
     this.#byName.set(name, tenant)
     this.#byId[id] = tenant

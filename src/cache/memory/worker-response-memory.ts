@@ -119,8 +119,10 @@ export class WorkerResponseMemory implements ResponseMemory {
     const { bytes, length } = key
     const followed = claims.follow(low, high, bytes, length)
     if (followed !== undefined) return this.#follow(followed)
-    if (!segment.ready || claims.full || length > MAX_KEY_BYTES) return 'none'
+    if (!segment.ready || claims.free === 0 || length > MAX_KEY_BYTES) return 'none'
     const tenant = segment.tenants.open(owner)
+    // It has no more under way than others may begin: one whose origin hangs leaves half to them.
+    if (tenant.fills > 0 && tenant.fills >= claims.free) return 'none'
     tenant.records++
     const keyRecord = length <= ROW_KEY_BYTES ? 0 : this.#takeKey(key, tenant)
     if (keyRecord >= 0) return this.#claim(key, low, high, keyRecord, tenant, seen)

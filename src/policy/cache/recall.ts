@@ -67,6 +67,8 @@ export interface Recalled {
   readonly found: RecalledResponse | null
   /** It has the response that is known: a newer head is all that it needs. */
   readonly same: boolean
+  /** What it has was purged. */
+  readonly purged: boolean
 }
 
 export interface RecalledResponse {
@@ -139,15 +141,18 @@ export class Recalls {
       primary,
       variantOf: variantsFor(primary, fields),
     })
-    if (hit.type === 'away') return AWAY
+    if (hit.type === 'away') return NOTHING
     const { ticket } = hit
-    if (hit.type === 'none') return { ticket, found: null, same: false }
+    if (hit.type === 'none') return { ...NOTHING, ticket }
     const response = decodeArchived(hit.head, rule.namespaceLabel)
-    if (response === null) return { ticket, found: null, same: false }
+    if (response === null) return { ...NOTHING, ticket }
     const judged = this.#judge(response, url, known?.received ?? Number.NEGATIVE_INFINITY)
-    if (judged === null) return { ticket, found: null, same: known !== null && isSame(hit, response, known) }
+    if (judged === 'useless' || judged === 'purged') {
+      const same = known !== null && isSame(hit, response, known)
+      return { ticket, found: null, same, purged: judged === 'purged' }
+    }
     const names = hit.vary === null ? null : namesOf(hit.vary)
-    return { ticket, found: { hit, response, names, ...judged }, same: false }
+    return { ...NOTHING, ticket, found: { hit, response, names, ...judged } }
   }
 
   /** What purges have made of it, and whether it can be of any use. */
@@ -155,16 +160,16 @@ export class Recalls {
     response: ArchivedResponse,
     url: () => string,
     newerThan: Milliseconds,
-  ): Pick<RecalledResponse, 'numbers' | 'began'> | null {
+  ): Pick<RecalledResponse, 'numbers' | 'began'> | 'purged' | 'useless' {
     const { labels, place } = response
     const sequence = this.#purges.sequenceOf(place.history, place.position)
-    if (sequence === -1) return null
+    if (sequence === -1) return 'purged'
     const verdict = this.#purges.judge(sequence, labels, labels.length, url)
-    if (verdict === HARD) return null
+    if (verdict === HARD) return 'purged'
     const now = this.#clock.wall()
     const numbers = numbersOf(response)
     if (verdict !== KEPT) expireAt(numbers, now)
-    if (numbers.received <= newerThan || usefulUntil(numbers) <= now) return null
+    if (numbers.received <= newerThan || usefulUntil(numbers) <= now) return 'useless'
     return { numbers, began: this.#purges.last }
   }
 
@@ -314,7 +319,7 @@ export function aboutOf(x: DryExchange, { entry, numbers }: Lookup): Pick<Recall
   return { known: { head, bodyBytes, received: numbers.received }, url }
 }
 
-const AWAY: Recalled = Object.freeze({ ticket: null, found: null, same: false })
+const NOTHING: Recalled = Object.freeze({ ticket: null, found: null, same: false, purged: false })
 
 function namesOf(vary: Uint8Array): readonly string[] | null {
   return NAMES.read(Buffer.from(vary.buffer, vary.byteOffset, vary.length), 0, vary.length)

@@ -5,6 +5,7 @@ import {
   type KeyTarget,
   KeyWriter,
   keyPrefix,
+  writeClaim,
   writeContent,
   writeIdentity,
   writeSelector,
@@ -38,9 +39,10 @@ const OF_REQUEST = /^(header|cookie|query):/
 
 interface Selector {
   readonly name: string
-  /** Field or cookie of the request; both null: another kind of value. */
+  /** Field or cookie of the request, or path of a claim; all null: another kind of value. */
   readonly header: string | null
   readonly cookie: string | null
+  readonly claim: readonly string[] | null
   readonly read: ValueReader
 }
 
@@ -82,6 +84,7 @@ export class RequestKeys {
       name,
       header: name.startsWith('header:') ? name.slice('header:'.length).toLowerCase() : null,
       cookie: name.startsWith('cookie:') ? name.slice('cookie:'.length) : null,
+      claim: name.startsWith('claim:') ? name.slice('claim:'.length).split('.') : null,
       read: valueReader(name),
     }))
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
@@ -129,9 +132,10 @@ export class RequestKeys {
     writeTarget(KEY, rule.prefix, target)
     const spelling = spelledAuthority(x.authority, x.origin)
     if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
-    for (const { name, header, cookie, read } of this.#selectors) {
+    for (const { name, header, cookie, claim, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
+      else if (claim !== null) writeClaim(KEY, name, claimAt(x.get(CLAIMS), claim), issuerOf(x))
       else {
         const value = read(x)
         writeSelector(KEY, name, value === undefined ? NONE : [value])
@@ -173,13 +177,16 @@ const SUBJECT = ['sub']
 const ISSUER_PART = 0
 
 function identityOf(x: DryExchange): readonly (string | undefined)[] {
-  const claims = x.get(CLAIMS)
-  const issuer = textOf(claimAt(claims, ISSUER))
-  return [issuer, textOf(claimAt(claims, SUBJECT)), x.get(CONSUMER), x.clientCertificate?.fingerprint]
+  const subject = textOf(claimAt(x.get(CLAIMS), SUBJECT))
+  return [issuerOf(x), subject, x.get(CONSUMER), x.clientCertificate?.fingerprint]
 }
 
+const issuerOf = (x: DryExchange): string | undefined => textOf(claimAt(x.get(CLAIMS), ISSUER))
+
+/** No text is that of a number; a number that several are rounded to names nobody. */
 function textOf(claim: unknown): string | undefined {
-  return typeof claim === 'string' && claim !== '' ? claim : typeof claim === 'number' ? `#${claim}` : undefined
+  if (typeof claim === 'string') return claim === '' ? undefined : `"${claim}`
+  return Number.isSafeInteger(claim) ? String(claim) : undefined
 }
 
 /** The gateway has verified who the client is, by whatever it has shown. */

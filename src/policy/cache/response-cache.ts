@@ -246,6 +246,7 @@ export class ResponseCache {
       claim.fill.withdraw()
       return undefined
     }
+    asking.purged ||= asking.recalled.purged
     const response = asking.recalled.found
     const target = response === null ? null : claimFor(response.names, claim, place)
     if (response === null || target === null) {

@@ -77,6 +77,28 @@ function text(held: HeldEntry): string {
 }
 
 describe('the memory of responses of a worker', () => {
+  it('leaves half of the places for fetches to others where those of one namespace do not end', () => {
+    const { memories } = new Rig()
+    const [memory] = memories
+    /** @returns fills until nothing more can begin for a while: now and then two keys want one place */
+    const fill = (owner: string): Fill[] => {
+      const fills: Fill[] = []
+      for (let i = 0, refused = 0; refused < 100; i++) {
+        const begun = memory!.begin(keyOf(`${owner} ${i}`), owner, 0)
+        if (typeof begun === 'object' && begun.type === 'fill') fills.push(begun)
+        else refused++
+      }
+      return fills
+    }
+    const hung = fill('hung')
+    const more = fill('more')
+    assert.ok(Math.abs(hung.length - 2 * more.length) <= 2, `${hung.length} and ${more.length}`)
+    assert.ok(store(memory!, 'a', 'body', 'shop'))
+    assert.equal(bodyOf(memory!, 'a'), 'body')
+    for (const fill of [...hung, ...more]) fill.fail()
+    assert.equal(fill('hung').length, hung.length, 'the places of those that have ended are free')
+  })
+
   it('outlives the worker until its replacement has emptied it, and what is held even then', () => {
     const rig = new Rig()
     const [dies, lives] = rig.memories as [WorkerResponseMemory, WorkerResponseMemory]

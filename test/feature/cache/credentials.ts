@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { digestOf } from '../../../src/auth/api-keys.ts'
-import { EC, ISSUER, pemOf, tokenOf } from '../../auth/tokens.ts'
+import { EC, ISSUER, pemOf, tokenOf, writtenToken } from '../../auth/tokens.ts'
 import { manifest, secret } from '../harness.ts'
 import type { Asked } from './origin.ts'
 import { type CacheRig, cachedRoute, type Fields, FRESH, shown } from './rig.ts'
@@ -33,6 +33,7 @@ export function manifests(port: number): string {
     cachedRoute('key.test', {}, { auth: apiKey }),
     cachedRoute('consumer.test', { key: { by: ['consumer'] } }, { auth: apiKey }),
     cachedRoute('claim.test', { key: { by: ['claim:sub'] } }, { auth: jwt }),
+    cachedRoute('tenant.test', { key: { by: ['claim:tenant'] } }, { auth: jwt }),
     cachedRoute('session.test', {}, { auth: jwt }),
     cachedRoute('edits.test', {}, edits),
     cachedRoute('limits.test', {}, limits),
@@ -91,6 +92,21 @@ export function credentials(rig: () => CacheRig): void {
     }
     for (const user of ['ann', 'ben', 'ann', 'ben', 'Ann']) assert.equal(await as(user), `of ${user}`)
     assert.equal(page.asked.length, 3)
+  })
+
+  it('RFC 9111 §3.5: two users are two, whatever numbers their claims round to', async () => {
+    const page = rig().page('claim.test', personal('max-age=3600'))
+    for (const user of ['9007199254740993', '9007199254740992', '9007199254740993', '9007199254740992'])
+      assert.equal((await page.get({ cookie: `session=${writtenToken(`"sub":${user}`)}` })).text, `of ${user}`)
+    assert.equal(page.asked.length, 2)
+  })
+
+  it('RFC 9111 §4: a claim in the key that is no text tells clients apart, too', async () => {
+    const page = rig().page('tenant.test', { fields: ['cache-control: public, max-age=3600'] })
+    const tenants = ['"a,b"', '["a","b"]', '["a,b"]', '{"id":1}', '{"id":2}', '1', '"1"']
+    const as = (tenant: string) => ({ cookie: `session=${writtenToken(`"tenant":${tenant}`)}` })
+    for (const [i, tenant] of tenants.entries()) await page.gets(i + 1, i + 1, as(tenant))
+    for (const [i, tenant] of tenants.entries()) await page.hits(as(tenant), i + 1)
   })
 
   it('RFC 9111 §3.5: a session in a cookie, whose claims the origin is told: nothing is shared, nor what collapses', async () => {

@@ -56,6 +56,8 @@ describe('who a key is of', () => {
       { certificate: 'bob' },
       { ...ALICE, certificate: 'bob' },
       { claims: { iss: 'https://id.example', sub: 42 } },
+      { claims: { iss: 'https://id.example', sub: '42' } },
+      { claims: { iss: 'https://id.example', sub: '#42' } },
     ]
     for (const by of [['claim:sub'], ['consumer']]) {
       const keys = clients.map((one) => keyOf(by, one))
@@ -65,13 +67,39 @@ describe('who a key is of', () => {
   })
 
   it('RFC 9111 §3.5: nobody where the credential has neither subject nor consumer nor certificate', () => {
-    const unnamed = [{}, { iss: 'https://id.example' }, { sub: '' }, { sub: ['alice'] }, { sub: null, name: 'alice' }]
+    const unnamed = [
+      {},
+      { iss: 'https://id.example' },
+      { sub: '' },
+      { sub: ['alice'] },
+      { sub: null, name: 'alice' },
+      { sub: 2 ** 53 },
+    ]
     for (const claims of unnamed) {
       assert.ok(hasCredential(client({ claims })))
       assert.equal(keyOf(['claim:sub'], { claims }).named, false, JSON.stringify(claims))
       assert.equal(keyOf(['consumer'], { claims }).named, false)
     }
     assert.equal(keyOf(['claim:sub']).named, false)
+  })
+
+  it('a claim in it is that of one issuer, and of its type', () => {
+    const values: unknown[] = [
+      'a,b',
+      ['a', 'b'],
+      ['a,b'],
+      ['a', { x: 1 }, 'b'],
+      { id: 1 },
+      { id: 2 },
+      [{ id: 1 }],
+      true,
+      'true',
+    ]
+    values.push(1, '1', [], {}, '', '"1"', '["a","b"]')
+    const clients = [...values, undefined].map((tenant) => ({ iss: 'https://id.example', tenant }))
+    clients.push({ iss: 'https://other.example', tenant: 'a,b' })
+    const keys = clients.map((claims) => keyOf(['claim:tenant'], { claims }).key)
+    assert.equal(new Set(keys).size, clients.length)
   })
 
   it('knows the fields that are part of it', () => {

@@ -1,7 +1,7 @@
 /** A session of a browser: everything that is known of it stands in its cookie, sealed. */
 
 import { signOutId } from '../../../auth/sign-outs.ts'
-import { parseUniqueObject } from '../../../auth/unique-members.ts'
+import { parseClaims } from '../../../auth/unique-members.ts'
 import type { Milliseconds } from '../../../lib/clock.ts'
 import type { IssuedTokens, SessionIdentity } from '../../sign-ins.ts'
 
@@ -82,5 +82,5 @@ export function readSession(text: string): OpenSession | undefined {
 
 /** Of a token that was verified. */
 function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined {
-  return parseUniqueObject(Buffer.from(token.split('.', 2)[1] ?? '', 'base64url').toString('utf8'))
+  return parseClaims(Buffer.from(token.split('.', 2)[1] ?? '', 'base64url').toString('utf8'))
 }
