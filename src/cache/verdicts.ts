@@ -11,7 +11,7 @@ export interface CacheRules {
   /** No lifetime is greater, whoever states it. */
   readonly maxTtl?: Milliseconds
   /** The lifetime of responses with these statuses, where the origin says nothing. */
-  readonly ttlByCode?: ReadonlyMap<number, Milliseconds>
+  readonly ttlByCode?: Pick<ReadonlyMap<number, Milliseconds>, 'get'>
   /** Where the origin says nothing of it (RFC 5861 §3). */
   readonly staleWhileRevalidate?: Milliseconds
   /** Where the origin says nothing of it (RFC 5861 §4). */

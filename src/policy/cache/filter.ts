@@ -2,9 +2,6 @@
  * `cache`: answers from what is stored, and stores what the origin answers (RFC 9111). It stands behind everything that
  * may refuse a request and everything that changes it: what it looks up is what the origin would get.
  */
-import { DEFAULT_TARGETS } from '../../cache/targeted-fields.ts'
-import type { CacheRules } from '../../cache/verdicts.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
 import type { Filter } from '../filter.ts'
 import type { PolicySet } from '../policy-set.ts'
 import type { FilterServices } from '../services.ts'
@@ -14,6 +11,7 @@ import { OriginResponses } from './origin-responses.ts'
 import { type CachePlan, isUsed } from './plan.ts'
 import { RequestKeys } from './request-key.ts'
 import { ResponseCache } from './response-cache.ts'
+import { rulesOf } from './rules.ts'
 
 export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
   if (!isUsed(plan, policy)) return undefined
@@ -31,20 +29,5 @@ export function cacheFilter(plan: CachePlan, services: FilterServices, policy: P
     onClientGone: (x) => responses.onClientGone(x),
     onEnd: (x) => responses.onEnd(x),
     explain: (x) => explainCache(x, { plan, keys, services }),
-  }
-}
-
-function rulesOf({ mode, defaultTtl, maxTtl, ttlByCode, staleWhileRevalidate, staleIfError }: CachePlan): CacheRules {
-  const byCode = new Map<number, Milliseconds>()
-  for (const [first, last, ttl] of ttlByCode)
-    for (let code = first; code <= last; code++) if (!byCode.has(code)) byCode.set(code, ttl)
-  return {
-    mode,
-    targets: DEFAULT_TARGETS,
-    ...(defaultTtl === undefined ? {} : { defaultTtl }),
-    ...(maxTtl === undefined ? {} : { maxTtl }),
-    ...(byCode.size === 0 ? {} : { ttlByCode: byCode }),
-    ...(staleWhileRevalidate === undefined ? {} : { staleWhileRevalidate }),
-    ...(staleIfError === undefined ? {} : { staleIfError }),
   }
 }
