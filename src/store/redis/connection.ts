@@ -4,7 +4,11 @@
  */
 import { Cluster, Redis } from 'ioredis'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { optimizeStringPrototype } from '../../lib/string-prototype.ts'
 import { ReplyGuard } from './reply-guard.ts'
+
+// ioredis has a class that extends String.
+optimizeStringPrototype()
 
 export interface RedisEndpoint {
   readonly host: string

@@ -7,14 +7,36 @@ export const PURGE_KEYS = ['{purges}:entries', '{purges}:history', '{purges}:rep
 /** Namespaces whose last places are remembered; more begin anew. */
 const MAX_NAMESPACES = 16_384
 
+/**
+ * What somebody else wrote in place of a history, or a fault left of it, is none, and a new one begins: by its identity
+ * replicas know that they cannot know what was purged. Only what a key has is judged so; other errors stay errors.
+ */
 const HISTORY = `
-local history = redis.call('HGET', KEYS[2], 'id')
-if not history then
-  history = ARGV[1]
-  redis.call('DEL', KEYS[1], KEYS[4])
+local function ask(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.find(reply.err, 'WRONGTYPE', 1, true) then return nil end
+  return redis.call(...)
+end
+local function count(text, pattern)
+  if type(text) ~= 'string' or #text > 16 or not string.find(text, pattern) then return nil end
+  local number = tonumber(text)
+  return number <= ${Number.MAX_SAFE_INTEGER} and number or nil
+end
+local function place(entry) return count(string.match(entry[1], '^(%d+)-0$'), '^%d+$') end
+local history, last
+local function begin()
+  history, last = ARGV[1], 0
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
   redis.call('HSET', KEYS[2], 'id', history, 'last', '0')
 end
-local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
+history = ask('HGET', KEYS[2], 'id')
+last = count(ask('HGET', KEYS[2], 'last') or '0', '^%d+$')
+local first = ask('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+if not count(history, '^[1-9]%d*$') or not last or not first or (first[1] and not place(first[1])) then
+  begin()
+  first = {}
+end
 `
 
 /**
@@ -24,17 +46,26 @@ local last = tonumber(redis.call('HGET', KEYS[2], 'last') or '0')
  * there.
  */
 export const APPEND = new RedisScript(`${HISTORY}
-local names = tonumber(redis.call('HGET', KEYS[4], 'names') or '0')
+local names = count(ask('HGET', KEYS[4], 'names') or '0', '^%d+$')
 local function renew()
   redis.call('DEL', KEYS[4])
   redis.call('HSET', KEYS[4], 'since', string.format('%.0f', last))
   names = 0
 end
-if tonumber(redis.call('HGET', KEYS[4], 'upto') or '-1') ~= last then renew() end
+local function add(record)
+  return redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', last + 1), 'r', record)
+end
+if not names or count(ask('HGET', KEYS[4], 'upto'), '^%d+$') ~= last then renew() end
 for i = 3, #ARGV, 2 do
+  local added = add(ARGV[i])
+  if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true) then
+    begin()
+    renew()
+    added = add(ARGV[i])
+  end
+  if type(added) == 'table' then return added end
   last = last + 1
   local place = string.format('%.0f', last)
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], place .. '-0', 'r', ARGV[i])
   if ARGV[i + 1] == '' then
     renew()
   else
@@ -51,32 +82,44 @@ return {history, place}
 /** Returns identity, then namespaces and places as {@link APPEND} keeps them, with `since`, `upto` and `names`. */
 export const LAST_OF_NAMESPACES = new RedisScript(`
 local reply = {redis.call('HGET', KEYS[2], 'id') or ''}
-for _, word in ipairs(redis.call('HGETALL', KEYS[4])) do reply[#reply + 1] = word end
+local places = redis.pcall('HGETALL', KEYS[4])
+if not places.err then for _, word in ipairs(places) do reply[#reply + 1] = word end end
 return reply
 `)
 
 /**
  * ARGV: an identity if it has none, place that is known, most entries, own name, seconds, whether it says that it is
- * there (2: for the first time, so that an earlier process in its place is not), what people know it by. Returns
- * identity, last place, first place that is kept, and entries from the known one on, with it.
+ * there (2: for the first time, so that an earlier process in its place is not), what people know it by, the history of
+ * the place that is known, which may be another one. Returns identity, last place, first place that is kept, and
+ * entries from the known one on, with it.
  */
 export const READ = new RedisScript(`${HISTORY}
 if ARGV[6] == '2' then
-  local said = redis.call('HGETALL', KEYS[3])
+  local said = ask('HGETALL', KEYS[3]) or {}
   for i = 1, #said, 2 do
     if string.match(said[i + 1], ' (%S+) %d+$') == ARGV[7] then redis.call('HDEL', KEYS[3], said[i]) end
   end
 end
 if ARGV[6] ~= '0' then
   local now = redis.call('TIME')[1]
-  redis.call('HSET', KEYS[3], ARGV[4], history .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
+  if ask('HGET', KEYS[3], ARGV[4]) == nil then redis.call('DEL', KEYS[3]) end
+  redis.call('HSET', KEYS[3], ARGV[4], ARGV[8] .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
   redis.call('PEXPIRE', KEYS[3], ARGV[5] * 1000)
 end
 local from = tonumber(ARGV[2])
-local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+local entries = {}
+if from > 0 or last > 0 then
+  entries = redis.call('XRANGE', KEYS[1], string.format('%.0f-0', from), '+', 'COUNT', ARGV[3])
+end
+for _, entry in ipairs(entries) do
+  if not place(entry) then
+    begin()
+    first, entries = {}, {}
+    break
+  end
+end
 local reply = {history, string.format('%.0f', last), first[1] and first[1][1] or ''}
-if from == last and from == 0 then return reply end
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f-0', from), '+', 'COUNT', ARGV[3])) do
+for _, entry in ipairs(entries) do
   reply[#reply + 1] = entry[1]
   reply[#reply + 1] = entry[2][2]
 end

@@ -174,7 +174,7 @@ export class PurgeStream implements PurgeStore {
       const says = now - this.#saidAt >= HEARTBEAT || this.#saidPosition !== this.#position
       const said = this.#position
       const how = !says || !this.#began ? 0 : this.#saidAt === Number.NEGATIVE_INFINITY ? 2 : 1
-      const args = [this.#identity(), said, PAGE, name, KNOWN_FOR, how, others.own]
+      const args = [this.#identity(), said, PAGE, name, KNOWN_FOR, how, others.own, this.#history]
       const page = pageOf(await this.#run(READ, args))
       if (this.#stopped) return
       if (says && this.#began) [this.#saidAt, this.#saidPosition] = [now, said]
@@ -307,12 +307,13 @@ function missedOf(reply: unknown, history: number, known: number, first: number)
   if (!Array.isArray(reply)) throw new TypeError(NO_HISTORY)
   const [id, ...pairs] = reply.map(String) as [string, ...string[]]
   const places = new Map<string, number>()
-  for (let i = 0; i + 1 < pairs.length; i += 2) places.set(pairs[i]!, numberOf(pairs[i + 1]!))
+  for (let i = 0; i + 1 < pairs.length; i += 2) places.set(pairs[i]!, Number(pairs[i + 1]))
+  if (![...places.values()].every((place) => Number.isSafeInteger(place))) return undefined
   const from = Math.max(0, known - LOST_AT_MOST)
   const [since, upto] = [places.get('since'), places.get('upto')]
   if (id !== String(history) || since === undefined || upto === undefined) return undefined
   if (since > from || upto < first - 1) return undefined
-  return [...places].flatMap(([name, place]) => (/^[0-9]+$/.test(name) && place > from ? [numberOf(name)] : []))
+  return [...places].flatMap(([name, place]) => (/^[0-9]+$/.test(name) && place > from ? [Number(name)] : []))
 }
 
 interface Entry {

@@ -145,7 +145,7 @@ return gone
 
 /** Reading them also keeps them from being evicted before their record. */
 const COUNT = new RedisScript(`return redis.call('TOUCH', unpack(KEYS))`)
-const READ = new RedisScript(`return redis.call('GET', KEYS[1])`, { bytes: true })
+const READ = new RedisScript(`${LUA} return text(redis.pcall('GET', KEYS[1]))`, { bytes: true })
 const WRITE = new RedisScript(`return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])`)
 const DROP = new RedisScript(`return redis.call('DEL', unpack(KEYS))`)
 
@@ -267,7 +267,7 @@ export class RedisRecords implements Records {
 
   async readPiece(pieces: PieceName, index: number): Promise<Uint8Array | null> {
     const reply = await run(this.#options.bulk, READ, [pieceKey(pieces, index)])
-    return reply instanceof Uint8Array ? reply : null
+    return reply instanceof Uint8Array ? bytesOf(bufferOf(reply)) : null
   }
 
   async writePiece(pieces: PieceName, index: number, bytes: Buffer, ttl: Milliseconds): Promise<void> {

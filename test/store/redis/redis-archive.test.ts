@@ -20,6 +20,7 @@ import {
   keyOf,
   put,
   putVariant,
+  readAll,
   sourceOf,
   ticketOf,
 } from '../../suite/response-archive.ts'
@@ -95,6 +96,18 @@ describe('the archive in Redis', { skip: NO_REDIS }, () => {
     await server.admin.del(key!)
     await server.admin.rpush(`${key}:gone`, 'a')
     assert.equal(await archive!.remove(keyOf('list')), true)
+  })
+
+  it('takes a piece that is no string for one that is gone, and its response for none from then on', async () => {
+    const archive = archives[0]!
+    await server.admin.flushall()
+    await put(archive, 'typed', Buffer.alloc(3 * WHOLE_BYTES))
+    for (const key of await server.admin.keys('hg:cache:*:p:*')) {
+      await server.admin.del(key)
+      await server.admin.rpush(key, 'x')
+    }
+    await assert.rejects(readAll(found(await archive.find(keyOf('typed')))), /gone/)
+    while ((await archive.find(keyOf('typed'))).type !== 'none') await pause(5)
   })
 
   it('takes what is larger than any record for nothing, and writes over it', async () => {

@@ -4,6 +4,7 @@ import { labelOf } from '../../../src/cache/purge-labels.ts'
 import { encodePurge, PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import { aloneAs } from '../../../src/store/purge-store.ts'
+import { PURGE_KEYS, READ } from '../../../src/store/redis/purge-scripts.ts'
 import { type KnownPurges, PurgeStream } from '../../../src/store/redis/purge-stream.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
@@ -22,12 +23,30 @@ interface Replica {
 
 let names = 0
 
-function replicaOf({ address }: { address: string }, known: KnownPurges = { history: 0, position: 0 }): Replica {
+/** @param read hears of each time that it has read, before it knows what */
+function replicaOf(
+  { address }: { address: string },
+  known: KnownPurges = { history: 0, position: 0 },
+  read: (name: string, entries: number) => Promise<void> = async () => {},
+): Replica {
+  const name = `replica-${++names}`
   const redis = new RedisAccess(
     { deadline: 2_000, inFlight: 64 },
     { contents: new ContentStore(), time: systemTimers, random: Math.random, report: () => {} },
   )
   redis.use({ mode: 'Single', addresses: [address], keyPrefix: 'test' })
+  const run: RedisAccess['run'] = async (script, keys, args) => {
+    const reply = await redis.run(script, keys, args)
+    if (script === READ) await read(name, ((reply as unknown[]).length - 3) / 2)
+    return reply
+  }
+  const reader = {
+    run,
+    get config() {
+      return redis.config
+    },
+    keyPrefix: redis.keyPrefix,
+  }
   const heard: string[] = []
   const failures: (string | undefined)[] = []
   const rig: Replica = {
@@ -36,7 +55,7 @@ function replicaOf({ address }: { address: string }, known: KnownPurges = { hist
     history: 0,
     stream: new PurgeStream(
       known,
-      { redis, time: systemTimers, random: Math.random, name: `replica-${++names}`, others: aloneAs(`r${names}`) },
+      { redis: reader, time: systemTimers, random: Math.random, name, others: aloneAs(`r${names}`) },
       {
         began(history, floor, missed) {
           rig.history = history
@@ -158,6 +177,65 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
     await server.admin.del('test:{purges}:entries')
     await eventually(() => assert.notEqual(a.history, before))
     assert.equal(a.heard.at(-1), 'began 0 missed')
+  })
+
+  it('is another one where somebody else has written in its place, and goes on', async () => {
+    const server = await RedisServer.of(scope)
+    const [entries, history, replicas, namespaces] = PURGE_KEYS.map((key) => `test:${key}`) as [string, ...string[]]
+    const damages = [
+      ['SET', history, 'x'],
+      ['SET', entries, 'x'],
+      ['SET', replicas, 'x'],
+      ['SET', namespaces, 'x'],
+      ['HSET', history, 'id', 'x'],
+      ['HSET', history, 'id', '-5'],
+      ['HSET', history, 'id', '90071992547409931'],
+      ['HSET', history, 'last', 'x'],
+      ['HSET', history, 'last', '2.5'],
+      ['HSET', history, 'last', '-3'],
+      ['HSET', history, 'last', 'nan'],
+      ['HSET', history, 'last', '9007199254740993'],
+      ['HSET', namespaces, 'names', 'x'],
+      ['HSET', namespaces, 'upto', 'x'],
+      ['XADD', entries, '*', 'r', 'x'],
+      ['XADD', entries, '1-1', 'r', 'x'],
+      ['XSETID', entries, '1000-0'],
+    ] as [string, string, ...string[]][]
+    const [a, b] = [replicaOf(server), replicaOf(server)]
+    await eventually(() => a.stream.append([tag('first')]))
+    for (const [i, damage] of damages.entries()) {
+      await eventually(() => assert.ok(b.failures.length > 0 && b.failures.at(-1) === undefined))
+      const [command, ...args] = damage
+      await server.admin.call(command, ...args)
+      const record = tag(`behind ${i}`)
+      // What was added behind the damage may have gone with it.
+      await eventually(async () => {
+        await a.stream.append([record])
+        assert.match(a.heard.at(-1)!, new RegExp(`^behind ${i}@`), damage.join(' '))
+      })
+      await eventually(() => assert.match(b.heard.at(-1)!, new RegExp(`^behind ${i}@`), damage.join(' ')))
+      await reaches(a, record, { replicas: 2, reached: 2 })
+    }
+  })
+
+  it('is never named beside a place of the one before by a replica that says by what it acts', async () => {
+    const server = await RedisServer.of(scope)
+    const said = new Set<string>()
+    let emptied = false
+    const a = replicaOf(server, undefined, async (name, entries) => {
+      const [history, position] = String(await server.admin.hget('test:{purges}:replicas', name)).split(' ')
+      said.add(`${history} ${position}`)
+      // It says by what it acts next, and does not know yet that it is by nothing.
+      if (entries < 2 || emptied) return
+      emptied = true
+      await server.admin.del('test:{purges}:history')
+    })
+    await settled(a, 'began 0')
+    const before = a.history
+    await a.stream.append([tag('x'), tag('y')])
+    await eventually(() => assert.ok(a.history !== before && said.has(`${a.history} 0`)))
+    assert.ok(said.has(`${before} 2`))
+    assert.ok(!said.has(`${a.history} 2`), 'it would count as acting by what comes next')
   })
 
   it('a record that this version does not know is told as a purge of everything', async () => {
