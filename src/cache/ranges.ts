@@ -2,7 +2,8 @@
  * Range requests (RFC 9110 §14) on a stored response: which bytes a client asks for, whether it gets them, and what the
  * stored bytes are a part of.
  */
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 
 /** Both ends belong to it. */
 export interface ByteRange {

@@ -3,7 +3,8 @@
  * the last of several values, another spelling of a name (`X_User` for `X-User`), a quoted or encoded cookie. So
  * whatever it might take for the value is part of the key, and no request finds what was made of another's.
  */
-import { type Fields, looseName, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import { type Fields, looseName } from '../message/fields.ts'
 import { decodeFormText } from '../pattern/query.ts'
 import { KeyPart, type KeyWriter } from './key.ts'
 import { LastRead } from './last-read.ts'

@@ -1,6 +1,7 @@
 /** Whether a response is stored (RFC 9111 §3), and the numbers by which it is reused. */
 import type { Milliseconds } from '../lib/clock.ts'
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 import { ABSENT, parseCacheControl, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
 import { Present, presenceIn } from './field-presence.ts'

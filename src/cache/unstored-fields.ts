@@ -1,7 +1,8 @@
 /**
  * Fields of a response that are not stored with it (RFC 9111 §3.1), and those that an update leaves as they are (§3.2).
  */
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 
 /** In lower case. */
 export const UNSTORED: ReadonlySet<string> = new Set([

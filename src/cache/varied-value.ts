@@ -5,7 +5,8 @@
  * may read it as a preference (RFC 9110 §12.5.4). Any other field, and a value outside of its syntax, is compared byte
  * by byte and line by line.
  */
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
 const RANGE = new RegExp(`^${TOKEN}$`)

@@ -6,7 +6,8 @@
 import type { Reason } from '../lib/reason.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 import type { RequestHead, StatusHead } from './head.ts'
 
 /** Body lengths that are not a number of bytes. */

@@ -89,9 +89,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (requests.repeat === undefined || draining || this.peer.listener.leaving || !this.#writer.room) return false
     // What it is compared with came within the limits, values that are not compared aside.
     if (length > options.limits.head) return false
-    const response = requests.repeat(this.peer, bytes, length, takeWriteBuffer)
-    if (response === null) return false
-    this.#writer.repeat(response)
+    if (!this.#writer.repeat(requests.repeat(this.peer, bytes, length, takeWriteBuffer))) return false
     timers.arm(this, timers.now + options.keepAlive)
     return true
   }

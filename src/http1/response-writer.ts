@@ -185,11 +185,15 @@ export class ResponseWriter implements ResponseProgress {
     this.#text += text
   }
 
-  /** All of a response that was sent before: see `SentText`. */
-  repeat(response: RepeatedBytes | string): void {
-    if (typeof response === 'string') return void this.#socket.write(response, 'latin1')
-    const { buffer, start, end } = response
-    this.#socket.write(buffer.subarray(start, end), () => returnWriteBuffer(buffer))
+  /** All of a response that was sent before: see `SentText`. @returns false: there is none */
+  repeat(response: RepeatedBytes | string | null): boolean {
+    if (response === null) return false
+    if (typeof response === 'string') this.#socket.write(response, 'latin1')
+    else {
+      const { buffer, start, end } = response
+      this.#socket.write(buffer.subarray(start, end), () => returnWriteBuffer(buffer))
+    }
+    return true
   }
 
   retract(): boolean {

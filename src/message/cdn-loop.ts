@@ -1,5 +1,6 @@
 /** `CDN-Loop` (RFC 8586): which gateways and CDNs a request has passed. */
-import { type Fields, withoutOws } from '../message/fields.ts'
+import { withoutOws } from '../message/field-value.ts'
+import type { Fields } from '../message/fields.ts'
 
 export const CDN_LOOP_FIELD = 'cdn-loop'
 

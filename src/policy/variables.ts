@@ -5,7 +5,7 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
-import { isFieldValue, withoutOws } from '../message/fields.ts'
+import { isFieldValue, withoutOws } from '../message/field-value.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'

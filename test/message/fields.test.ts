@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { fieldsText } from '../../src/http/field-lines.ts'
 import { INCOMPLETE, parseFields } from '../../src/http/head.ts'
-import { Fields, isFieldValue, LINES, looseName } from '../../src/message/fields.ts'
+import { isFieldValue } from '../../src/message/field-value.ts'
+import { Fields, LINES, looseName } from '../../src/message/fields.ts'
 
 type Pair = readonly [name: string, value: string]
 

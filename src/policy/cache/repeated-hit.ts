@@ -45,7 +45,7 @@ export function repeatably(
   return { ...response, repeatable: new RepeatedHit(cache, entry.place, record, numbers, rule.namespaceLabel) }
 }
 
-/** Whether the conditions are judged by values of the request and by what one entry says of itself, and nothing else. */
+/** Whether the conditions are judged by values of the request and by what one entry says of itself alone. */
 function isSettled(request: Fields): boolean {
   const conditions = conditionsOf(request)
   if (conditions === 0) return true
