@@ -65,6 +65,22 @@ suite('the memory that an object is counted with', () => {
     assert.ok(without < KIB, `${Math.round(without)} bytes each`)
   })
 
+  test('has the filter of each rule whose cache is its own, or of all of them where the Route has one', () => {
+    const ruled = (count: number, own: object, policies?: object) => {
+      const rules: Rules = Object.fromEntries(
+        many(count, (i) => [`r${i}`, { matches: [prefix(`/${i}`)], backendRefs: [], policies: own }]),
+      ) as never
+      return route('a/r', { rules, ...(policies && { policies }) })
+    }
+    const cached = (count: number) => ruled(count, { cache: { version: 'v' } })
+    assertEach(cached(1), cached(64), 63, 7 * KIB)
+    const edits = { responseHeaders: { remove: ['x-a'] } }
+    const inherited = (count: number) => ruled(count, edits, { cache: {} })
+    assertEach(inherited(1), inherited(64), 63, 7 * KIB)
+    const plain = (costOf(ruled(64, edits)) - costOf(ruled(1, edits))) / 63
+    assert.ok(plain < 3 * KIB, `${Math.round(plain)} bytes each`)
+  })
+
   test('has each address of an EndpointSlice for each of its ports', () => {
     const sliced = (ports: number) =>
       slice('a/s', 'api', {
