@@ -25,8 +25,8 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const IN_EVERY_KEY: ReadonlySet<string> = new Set(['host', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'])
 
 /**
- * Fields that the gateway writes behind the cache, one value for each request or client: what the origin sees is not
- * what a lookup sees.
+ * Fields that the gateway writes behind the cache, one value for each request or client, or the cache itself, which
+ * validates by its own: what the origin sees is not what a lookup sees.
  */
 const WRITTEN_LATER: ReadonlySet<string> = new Set([
   'via',
@@ -50,6 +50,9 @@ const WRITTEN_LATER: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
   'keep-alive',
+  'if-none-match',
+  'if-modified-since',
+  'if-range',
 ])
 const WRITTEN_LATER_PREFIXES = ['x-client-cert-']
 

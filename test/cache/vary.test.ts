@@ -56,6 +56,11 @@ describe('names of Vary', () => {
       assert.equal(names(`accept, ${name}`), 'any', name)
   })
 
+  it('never match where the cache writes the field: it validates by what is stored', () => {
+    for (const name of ['If-None-Match', 'if_none_match', 'If-Modified-Since', 'If-Range'])
+      assert.equal(names(`accept, ${name}`), 'any', name)
+  })
+
   it('are those of all responses of a key', () => {
     assert.deepEqual(uniteVary(['accept', 'x-a'], ['accept-encoding', 'x-a']), ['accept', 'accept-encoding', 'x-a'])
     const many = Array.from({ length: 32 }, (_, i) => `x-${i}`)
