@@ -19,7 +19,9 @@ import type { Repeat, ReportPlaces } from './recurring-requests.ts'
 
 /** Names and values of the fields that the repeatable adds. */
 const ADDED = 4
-/** Characters of head and body, where both are text. */
+/** Bytes of a body that is kept as text behind its head. */
+const MAX_BODY_TEXT = 4 * 1024
+/** Characters of both. */
 const MAX_TEXT = 8 * 1024
 /** Bytes before a body that is no text, and those of them by which its head may grow with its age. */
 const HEAD_ROOM = 4 * 1024
@@ -62,8 +64,8 @@ class Offer implements SentText {
   }
 
   sent(head: string, body: string | undefined): void {
-    this.#body = body === undefined && this.#bytesOut > 0
-    this.#text = body === undefined ? head : head + body
+    this.#body = this.#bytesOut > (body === undefined ? 0 : MAX_BODY_TEXT)
+    this.#text = this.#body || body === undefined ? head : head + body
   }
 
   /** Behind the end of the exchange. */

@@ -21,8 +21,8 @@ import { partOf } from './part-place.ts'
 export const CACHE_NAME = 'headgate'
 /** Bodies up to here are copied at once; longer ones are read as the client takes them. */
 const WHOLE = 64 * 1024
-/** And up to here are made text of, as HTTP/1.1 writes them. */
-const TEXT = 4 * 1024
+/** And up to here are made text of, as HTTP/1.1 writes them: measured, no buffer is allocated and collected for it. */
+const TEXT = WHOLE
 
 const HEAD = new StoredHead()
 
