@@ -54,6 +54,7 @@ const SHOWN: ReadonlyMap<number, string> = new Map<number, string>([
   [KeyPart.Backend, 'backend'],
   [KeyPart.UpstreamPath, 'upstream path'],
   [KeyPart.UpstreamHost, 'upstream host'],
+  [KeyPart.ConnectedPort, 'connected port'],
 ])
 /** What follows each of these is a value of it. */
 const NAMING: ReadonlySet<number> = new Set<number>([

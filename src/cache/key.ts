@@ -54,6 +54,8 @@ export const KeyPart = {
   Part: 22,
   /** Id of the Backend that the split of the rule gives the request; stands behind {@link Version}. */
   Backend: 23,
+  /** That is reported upstream, where it is another one than that of the URL; stands behind {@link Port}. */
+  ConnectedPort: 24,
 } as const
 
 export type KeyPart = (typeof KeyPart)[keyof typeof KeyPart]
@@ -236,7 +238,12 @@ export function keyPrefix(scope: KeyScope): Buffer {
 export interface KeyTarget {
   readonly method: string
   /** As the client names it; its host is in normal form. */
-  readonly origin: { readonly scheme: 'http' | 'https'; readonly host: string; readonly port: number }
+  readonly origin: {
+    readonly scheme: 'http' | 'https'
+    readonly host: string
+    readonly port: number
+    readonly connectedPort?: number
+  }
   /** What the client asks for, in normal form. */
   readonly originalPath: string
   /** What is sent upstream. */
@@ -263,10 +270,11 @@ export function writeTarget(writer: KeyWriter, prefix: Uint8Array, target: KeyTa
 
 type KeyOrigin = KeyTarget['origin']
 
-function writeOrigin(writer: KeyWriter, { scheme, host, port }: KeyOrigin): void {
+function writeOrigin(writer: KeyWriter, { scheme, host, port, connectedPort }: KeyOrigin): void {
   writer.text(KeyPart.Scheme, scheme)
   writer.text(KeyPart.Host, host)
   if (port !== (scheme === 'https' ? 443 : 80)) writer.text(KeyPart.Port, String(port))
+  if (connectedPort !== undefined) writer.text(KeyPart.ConnectedPort, String(connectedPort))
 }
 
 interface Beginning {
@@ -274,15 +282,17 @@ interface Beginning {
   scheme: string
   host: string
   port: number
+  connectedPort: number | undefined
   bytes: Uint8Array | null
 }
 
 /** Prefix and origin that the last key began with; where two in a row had them, their bytes. */
-const last: Beginning = { prefix: null, scheme: '', host: '', port: 0, bytes: null }
+const last: Beginning = { prefix: null, scheme: '', host: '', port: 0, connectedPort: undefined, bytes: null }
 
 function beginOrigin(writer: KeyWriter, prefix: Uint8Array, origin: KeyOrigin): void {
-  const { scheme, host, port } = origin
-  const again = last.prefix === prefix && last.host === host && last.port === port && last.scheme === scheme
+  const { scheme, host, port, connectedPort } = origin
+  const same = last.host === host && last.port === port && last.scheme === scheme
+  const again = same && last.prefix === prefix && last.connectedPort === connectedPort
   if (again && last.bytes !== null) return writer.begin(last.bytes)
   writer.begin(prefix)
   writeOrigin(writer, origin)
@@ -292,6 +302,7 @@ function beginOrigin(writer: KeyWriter, prefix: Uint8Array, origin: KeyOrigin): 
   last.scheme = scheme
   last.host = host
   last.port = port
+  last.connectedPort = connectedPort
 }
 
 /** @param values one for each field line, or the one value; none: it is absent */

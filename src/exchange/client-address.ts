@@ -9,7 +9,7 @@ import type { Fields } from '../message/fields.ts'
 import { forwardingKindAt, IDENTITY, NOT_FORWARDING, RESTATED } from '../message/forwarding-names.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { Peer } from '../transport/peer.ts'
+import { connectedPort, type Peer } from '../transport/peer.ts'
 import { directOrigin, Forwarding, type ReportedOrigin } from './forwarding.ts'
 import {
   elementsFromRight,
@@ -129,13 +129,13 @@ export class ClientResolver {
   }
 
   #direct(peer: Peer, authority: string, named: Authority | undefined, trusted: boolean): Client {
-    const origin = directOrigin(peer.scheme, authority, named)
-    // A proxy that does not know the port writes 0.
-    const port = (peer.proxied === true && peer.connection?.destinationPort) || origin.port
+    const told = directOrigin(peer.scheme, authority, named)
+    const port = connectedPort(peer)
+    const origin = port === 0 || port === told.port ? told : { ...told, connectedPort: port }
     return {
       address: peer.address,
       trusted,
-      forwarding: new Forwarding([peer.address], origin, certificateOf(peer), this.#forwarded, port),
+      forwarding: new Forwarding([peer.address], origin, certificateOf(peer), this.#forwarded),
     }
   }
 

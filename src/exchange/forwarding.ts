@@ -31,26 +31,22 @@ export class Forwarding {
   readonly origin: ReportedOrigin
   readonly #certificate: ClientCertificate | null
   readonly #withForwarded: boolean
-  readonly #port: number
   #block: FieldBlock | null = null
 
   /**
    * @param certificate of the client, verified
    * @param withForwarded `Forwarded` is the configured field and is sent too
-   * @param port that the client is connected to, where it is known apart from what the client says
    */
   constructor(
     addresses: readonly string[],
     origin: ReportedOrigin,
     certificate: ClientCertificate | null,
     withForwarded: boolean,
-    port = origin.port,
   ) {
     this.#certificate = certificate
     this.for = addresses
     this.origin = origin
     this.#withForwarded = withForwarded
-    this.#port = port
   }
 
   /** The fields, made once. */
@@ -60,10 +56,10 @@ export class Forwarding {
   }
 
   #write(): FieldBlock {
-    const { scheme, authority } = this.origin
+    const { scheme, authority, port, connectedPort = port } = this.origin
     const pairs = ['x-forwarded-for', this.for.join(', '), 'x-forwarded-proto', scheme]
     if (authority !== '') pairs.push('x-forwarded-host', authority)
-    pairs.push('x-forwarded-port', `${this.#port}`)
+    pairs.push('x-forwarded-port', `${connectedPort}`)
     if (this.#certificate !== null) {
       const { subject, san, fingerprint } = this.#certificate
       pairs.push('x-client-cert-subject', subject, 'x-client-cert-san', san, 'x-client-cert-fingerprint', fingerprint)

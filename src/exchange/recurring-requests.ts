@@ -1,7 +1,7 @@
 /**
  * Requests that come again, each with what answers it. Bounded in requests and bytes.
  *
- * Two requests are the same where they came by the same listener, their request lines and the names of their fields are
+ * Two requests are the same where they came by the same listener (and port, where a PROXY header has one), their request lines and the names of their fields are
  * the same to the byte and in the same order, and so is each value that anybody read of the first one. {@link Fields}
  * notes that by itself: whoever decides about a request by one more field need not say so here. The other values are
  * checked as the parser would. The hash only says where to look.
@@ -9,7 +9,7 @@
 import { HeadOutline } from '../http/head-outline.ts'
 import type { Fields } from '../message/fields.ts'
 import type { RepeatedBytes, TakeBuffer } from '../transport/downstream.ts'
-import type { Peer, PeerListener } from '../transport/peer.ts'
+import { connectedPort, type Peer, type PeerListener } from '../transport/peer.ts'
 
 /** Of requests: sets of some of the same hash, among which those that differ in a value that is read. */
 const SETS = 512
@@ -62,6 +62,8 @@ interface Recurring {
   /** For each field: 0 where its value counts for nothing. */
   readonly compared: Uint8Array
   readonly listener: PeerListener
+  /** See {@link connectedPort}. */
+  readonly port: number
   /** Null: it did not come from a trusted proxy. */
   readonly report: ReportPlaces | null
   readonly shared: Shared
@@ -102,16 +104,18 @@ export class RecurringRequests {
    * @param trusted whether a word is taken of the other end of the connection
    * @param bytes of which the first `length` are all that was read of a connection between two requests
    */
-  find({ listener }: Peer, trusted: boolean, bytes: Uint8Array, length: number): Repeat | null {
+  find(peer: Peer, trusted: boolean, bytes: Uint8Array, length: number): Repeat | null {
     if (this.#bytes === 0 || length > MAX_HEAD) return null
     if (!OUTLINE.line(bytes, length) || this.#lines[OUTLINE.hash & (LINES - 1)] === 0) return null
     if (!OUTLINE.fields(bytes, length)) return null
     const { hash } = OUTLINE
+    const { listener } = peer
+    const port = connectedPort(peer)
     const first = (hash & (SETS - 1)) * WAYS
     for (let way = first; way < first + WAYS; way++) {
       const known = this.#ways[way]!
       if (known === null || known.hash !== hash || known.listener !== listener) continue
-      if ((known.report !== null) !== trusted) continue
+      if ((known.report !== null) !== trusted || known.port !== port) continue
       if (!OUTLINE.fits(bytes, known.head, known.spans, known.compared)) continue
       known.used = true
       this.report = known.report
@@ -155,14 +159,7 @@ export class RecurringRequests {
    * @param bytes that the repeat takes, where none is there that is the same
    * @param report null: it did not come from a trusted proxy
    */
-  keep(
-    { listener }: Peer,
-    head: Uint8Array,
-    fields: Fields,
-    repeat: Repeat,
-    bytes: number,
-    report: ReportPlaces | null,
-  ): void {
+  keep(peer: Peer, head: Uint8Array, fields: Fields, repeat: Repeat, bytes: number, report: ReportPlaces | null): void {
     if (!OUTLINE.line(head, head.length)) return
     const line = OUTLINE.hash & (LINES - 1)
     if (!OUTLINE.fields(head, head.length) || OUTLINE.count !== fields.count) return
@@ -172,11 +169,13 @@ export class RecurringRequests {
     const size = head.length + 5 * own.spans.length
     const shared = this.#share(repeat, bytes)
     this.#makeRoom(size)
-    const way = this.#wayFor(hash & (SETS - 1), own.head, listener, report !== null)
+    const way = this.#wayFor(hash & (SETS - 1), own.head, peer, report !== null)
     if (way < 0) return this.#release(shared)
     const before = this.#ways[way]!
     if (before !== null) this.#forget(way, before)
-    this.#ways[way] = { hash, line, ...own, listener, report, shared, bytes: size, used: false }
+    const { listener } = peer
+    const port = connectedPort(peer)
+    this.#ways[way] = { hash, line, ...own, listener, port, report, shared, bytes: size, used: false }
     this.#lines[line]!++
     this.#bytes += size
   }
@@ -218,14 +217,16 @@ export class RecurringRequests {
   }
 
   /** Where the same one is, else a free one, else one that was of no use of late. @returns -1: there is none */
-  #wayFor(set: number, head: Uint8Array, listener: PeerListener, trusted: boolean): number {
+  #wayFor(set: number, head: Uint8Array, peer: Peer, trusted: boolean): number {
+    const port = connectedPort(peer)
     const first = set * WAYS
     let free = -1
     for (let way = first; way < first + WAYS; way++) {
       const known = this.#ways[way]!
       if (known === null) free = way
       else if (
-        known.listener === listener &&
+        known.listener === peer.listener &&
+        known.port === port &&
         (known.report !== null) === trusted &&
         OUTLINE.fits(head, known.head, known.spans, known.compared)
       )

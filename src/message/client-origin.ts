@@ -5,4 +5,6 @@ export interface ClientOrigin {
   readonly host: string
   /** Of the authority that it asks for, else the one a trusted proxy reports, else the scheme's default. */
   readonly port: number
+  /** Of the client's connection, as a PROXY header has it, where that is another one; it is reported upstream. */
+  readonly connectedPort?: number
 }

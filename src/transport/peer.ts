@@ -22,6 +22,11 @@ export interface PeerListener {
   readonly secureTwin: SecureTwin | null
 }
 
+/** The port that a client is connected to, as a PROXY header has it. @returns 0: there was none, or it does not say */
+export function connectedPort({ proxied, connection }: Peer): number {
+  return proxied === true && connection !== undefined ? connection.destinationPort : 0
+}
+
 /** For clients that reach the ports of the gateway under their own numbers: a port, and the one for the same in TLS. */
 export interface SecureTwin {
   readonly port: number

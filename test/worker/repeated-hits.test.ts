@@ -554,6 +554,32 @@ describe('a hit that is given again', () => {
     assert.equal((await other.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n').response()).status, 505)
   })
 
+  it('is that of the port that a PROXY header has: the origin is told it', async (t) => {
+    const w = await world(t)
+    const proxyProtocol = { trusted: ['127.0.0.1/32'] }
+    await w.gateway.use(settingsWith([{ name: 'http', address: '127.0.0.1', port: 0, proxyProtocol }]))
+    const at = async (port: number, times: number): Promise<Set<string>> => {
+      const client = await w.gateway.connect()
+      t.after(() => client.reset())
+      client.send(`PROXY TCP4 192.0.2.1 192.0.2.2 50000 ${port}\r\n`)
+      const texts = new Set<string>()
+      for (let i = 0; i < times; i++) texts.add((await client.send(bytesOf('/a')).response()).text)
+      return texts
+    }
+    const texts: string[] = []
+    for (const port of [80, 443, 8443]) {
+      const before = w.gateway.repeats
+      texts.push(...(await at(port, 16)))
+      assert.ok(w.gateway.repeats > before, 'the last ones are given again')
+    }
+    assert.equal(texts.length, 3)
+    assert.equal(w.asked.length, 3)
+    for (const [i, port] of [80, 443, 8443].entries()) assert.deepEqual([...(await at(port, 2))], [texts[i]])
+    // Of a balancer that does not know it the port counts that the client names.
+    assert.deepEqual([...(await at(0, 2))], [texts[0]])
+    assert.equal(w.asked.length, 3)
+  })
+
   it('waits for a client that does not read, and gives it all when it does', async (t) => {
     const w = await world(t)
     const { text } = await repeated(w)
