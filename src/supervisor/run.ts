@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
+import { holdsEntries } from '../cache/memory/buffers.ts'
 import type { RunCommand } from '../cli/parse.ts'
 import { divideMemory, formatMebibytes, MIN_MEMORY } from '../lib/memory-budget.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
@@ -71,6 +72,11 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
   if (memory.cache < limit.cache)
     log.warn(
       `cache.memory is ${formatMebibytes(limit.cache)}, but ${formatMebibytes(limit.bytes)} of memory (${limit.from}) leave ${formatMebibytes(memory.cache)} for it. Raise the limit, or lower the setting.`,
+    )
+
+  if (limit.cache > 0 && memory.cache > 0 && !holdsEntries(memory.cache, workers))
+    log.warn(
+      `cache.memory is ${limit.cache} bytes, which is too little for ${workers} worker${workers === 1 ? '' : 's'}: no response is stored. State more, with its unit: 64Mi, say.`,
     )
 
   const supervisor = new Supervisor({

@@ -10,6 +10,12 @@ import { MemoryStatistics, Statistic } from './statistics.ts'
 /** A cache line, so that 64-bit numbers fit in everywhere. */
 const GRAIN = 64
 
+const sizeOf = (bytes: number): number => Math.floor(bytes / GRAIN) * GRAIN
+
+/** Whether so many bytes are enough to store something. */
+export const holdsEntries = (bytes: number, workers: number): boolean =>
+  divideCache(sizeOf(bytes), workers) !== undefined
+
 /**
  * @param bytes at most, of entries and all that leads to them; pages that were never written to take no memory
  * @param secret drawn by chance, known to nobody else
@@ -20,7 +26,7 @@ export function allocateCache(
   workers: number,
   secret: readonly [number, number],
 ): CacheBuffers | undefined {
-  const size = Math.floor(bytes / GRAIN) * GRAIN
+  const size = sizeOf(bytes)
   const layout = divideCache(size, workers)
   if (layout === undefined) return undefined
   const memory = new SharedArrayBuffer(size)

@@ -1,8 +1,20 @@
 /** What the history of purges asks of Redis, each in one step. */
 import { RedisScript } from './redis-script.ts'
 
+/** The history itself, a stream. */
+export const ENTRIES = '{purges}:entries'
+/**
+ * A stream with the newest history alone. Who waits for the next entry of the history before waits for this one, too:
+ * the places of another history begin below the one behind which it waits, so no entry of it would wake it.
+ */
+export const HISTORIES = '{purges}:histories'
 /** One slot of a cluster. */
-export const PURGE_KEYS = ['{purges}:entries', '{purges}:history', '{purges}:replicas', '{purges}:namespaces'] as const
+export const PURGE_KEYS = [ENTRIES, '{purges}:history', '{purges}:replicas', '{purges}:namespaces', HISTORIES] as const
+
+const TELL = (history: string): string => `
+redis.call('DEL', KEYS[5])
+redis.call('XADD', KEYS[5], '*', 'h', ${history})
+`
 
 /** Namespaces whose last places are remembered; more begin anew. */
 const MAX_NAMESPACES = 16_384
@@ -29,6 +41,7 @@ local function begin()
   history, last = ARGV[1], 0
   redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
   redis.call('HSET', KEYS[2], 'id', history, 'last', '0')
+  ${TELL('history')}
 end
 history = ask('HGET', KEYS[2], 'id')
 last = count(ask('HGET', KEYS[2], 'last') or '0', '^%d+$')
@@ -131,6 +144,7 @@ export const RENEW = new RedisScript(`
 if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[4])
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'last', '0')
+${TELL('ARGV[2]')}
 return 1
 `)
 

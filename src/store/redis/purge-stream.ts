@@ -8,7 +8,7 @@
 import { decodePurge, encodePurge, type PurgeRecord } from '../../cache/purge-record.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { OtherReplicas, PurgeReach, PurgeStore, PurgeStoreEvents } from '../purge-store.ts'
-import { APPEND, LAST_OF_NAMESPACES, PURGE_KEYS, READ, RENEW } from './purge-scripts.ts'
+import { APPEND, ENTRIES, HISTORIES, LAST_OF_NAMESPACES, PURGE_KEYS, READ, RENEW } from './purge-scripts.ts'
 import type { RedisAccess } from './redis-access.ts'
 import type { RedisScript } from './redis-script.ts'
 import { KNOWN_FOR, ReplicaList } from './replica-list.ts'
@@ -16,7 +16,7 @@ import { StreamWait } from './stream-wait.ts'
 
 /** Between two looks at what is new, while it cannot be waited for. */
 const EVERY: Milliseconds = 30
-/** And at least so often: nothing is heard of a history that was emptied. */
+/** And at least so often: nothing is heard of a Redis that was emptied, before somebody begins another history. */
 const AT_LEAST: Milliseconds = 250
 /** How often a replica says that it is there. */
 const HEARTBEAT: Milliseconds = 2_000
@@ -137,7 +137,9 @@ export class PurgeStream implements PurgeStore {
       return
     }
     this.#stopTimer = time.after(AT_LEAST, look)
-    this.#hint ??= this.#wait.next(config, redis.keyPrefix + PURGE_KEYS[0], `${this.#position}-0`).finally(() => {
+    const { keyPrefix } = redis
+    const after = { stream: keyPrefix + ENTRIES, id: `${this.#position}-0` }
+    this.#hint ??= this.#wait.next(config, after, keyPrefix + HISTORIES).finally(() => {
       this.#hint = undefined
     })
     void this.#hint.then((waited) => {

@@ -11,6 +11,11 @@ const BLOCKED: Milliseconds = 500
 const SLACK: Milliseconds = 1_000
 const PAUSE: Milliseconds = 1_000
 
+export interface StreamPlace {
+  readonly stream: string
+  readonly id: string
+}
+
 export class StreamWait {
   readonly #time: TimerClock
   #config = ''
@@ -23,18 +28,19 @@ export class StreamWait {
   }
 
   /**
-   * Resolves when there is an entry behind this one, or after half a second.
+   * Resolves when there is an entry behind this one, or one more in the other stream, or after half a second.
    *
-   * @param id place of the last entry that is known
+   * @param after the place of the last entry that is known
+   * @param other of the same slot
    * @returns false: it cannot be waited for now
    */
-  async next(config: RedisConfig, key: string, id: string): Promise<boolean> {
+  async next(config: RedisConfig, after: StreamPlace, other: string): Promise<boolean> {
     const connection = this.#open(config)
     // While it is being made nothing may be sent.
     if (connection?.status !== 'ready') return false
     const stop = this.#time.after(BLOCKED + SLACK, () => this.#drop(connection))
     try {
-      await connection.xread('BLOCK', BLOCKED, 'STREAMS', key, id)
+      await connection.xread('BLOCK', BLOCKED, 'STREAMS', after.stream, other, after.id, '$')
       return true
     } catch {
       this.#drop(connection)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { labelOf } from '../../../src/cache/purge-labels.ts'
 import { encodePurge, PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
+import type { TimerClock } from '../../../src/lib/clock.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import { aloneAs } from '../../../src/store/purge-store.ts'
 import { PURGE_KEYS, READ } from '../../../src/store/redis/purge-scripts.ts'
@@ -28,6 +29,7 @@ function replicaOf(
   { address }: { address: string },
   known: KnownPurges = { history: 0, position: 0 },
   read: (name: string, entries: number) => Promise<void> = async () => {},
+  time: TimerClock = systemTimers,
 ): Replica {
   const name = `replica-${++names}`
   const redis = new RedisAccess(
@@ -55,7 +57,7 @@ function replicaOf(
     history: 0,
     stream: new PurgeStream(
       known,
-      { redis: reader, time: systemTimers, random: Math.random, name, others: aloneAs(`r${names}`) },
+      { redis: reader, time, random: Math.random, name, others: aloneAs(`r${names}`) },
       {
         began(history, floor, missed) {
           rig.history = history
@@ -177,6 +179,36 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
     await server.admin.del('test:{purges}:entries')
     await eventually(() => assert.notEqual(a.history, before))
     assert.equal(a.heard.at(-1), 'began 0 missed')
+  })
+
+  it('wakes who waits where another one begins, though its places are below', async () => {
+    const server = await RedisServer.of(scope)
+    // It does not look by itself, or after half a second.
+    const waits: TimerClock = {
+      ...systemTimers,
+      after: (duration, act) => systemTimers.after(duration === 250 ? 60_000 : duration, act),
+    }
+    const a = replicaOf(server)
+    const b = replicaOf(server, undefined, undefined, waits)
+    await settled(a, 'began 0')
+    await settled(b, 'began 0')
+    const took: number[] = []
+    for (let i = 0; i < 7; i++) {
+      const record = tag(`x${i}`)
+      await a.stream.append([record, tag('y')])
+      await eventually(() => assert.ok(b.heard.includes(`x${i}@1`)))
+      // Into the midst of its wait.
+      await new Promise((resolve) => setTimeout(resolve, 60))
+      await server.admin.flushall()
+      const began = performance.now()
+      await a.stream.append([tag('z')])
+      await eventually(() => assert.notEqual(b.heard.at(-1), 'y@2'))
+      await eventually(() => assert.equal(b.history, a.history))
+      took.push(performance.now() - began)
+      await server.admin.flushall()
+    }
+    const [, , , middle] = took.toSorted((x, y) => x - y)
+    assert.ok(middle! < 200, `${took.map(Math.round).join(', ')} ms`)
   })
 
   it('is another one where somebody else has written in its place, and goes on', async () => {
