@@ -50,14 +50,13 @@ function compileEnum(schema: Schema): (value: string | number, run: Run) => void
 
 const QUOTE_IT = '; write it in quotes'
 
-/** Numbers that would do as text. */
-function quotable({ enum: allowed, pattern, format }: Schema): (value: unknown) => boolean {
-  const form = pattern === undefined ? undefined : new RegExp(pattern, 'u')
-  return (value) =>
-    typeof value === 'number' &&
-    format === undefined &&
-    (allowed === undefined || allowed.includes(String(value))) &&
-    (form === undefined || form.test(String(value)))
+/** Whether it is a number that would do as text. */
+function isQuotable(value: unknown, { enum: allowed, pattern, format }: Schema): boolean {
+  if (typeof value !== 'number' || format !== undefined) return false
+  const text = String(value)
+  return (
+    (allowed === undefined || allowed.includes(text)) && (pattern === undefined || new RegExp(pattern, 'u').test(text))
+  )
 }
 
 export function compileString(schema: Schema, where: string): Check {
@@ -65,9 +64,9 @@ export function compileString(schema: Schema, where: string): Check {
     throw new TypeError(`format ${schema.format} at ${where} is not known`)
   const inEnum = compileEnum(schema)
   const hasForm = compileForm(schema)
-  const isQuotable = quotable(schema)
   return (value, run) => {
-    if (typeof value !== 'string') return wrongType(value, aOrAn(schema), run, isQuotable(value) ? QUOTE_IT : '')
+    if (typeof value !== 'string')
+      return wrongType(value, aOrAn(schema), run, isQuotable(value, schema) ? QUOTE_IT : '')
     run.cel = value
     inEnum(value, run)
     hasForm(value, run)

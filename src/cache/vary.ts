@@ -2,10 +2,8 @@
  * `Vary` (RFC 9111 §4.1): which fields of a request a response depends on, and what of them makes two requests match. A
  * variant's key is the primary key with these names and values behind it, so a match is a comparison of keys.
  */
-
 import { withoutOws } from '../message/field-value.ts'
-import type { Fields } from '../message/fields.ts'
-import { looseName } from '../message/fields.ts'
+import { type Fields, looseName } from '../message/fields.ts'
 import { KeyPart, type KeyWriter } from './key.ts'
 import { writeFieldLines } from './selectors.ts'
 import { normaliseVaried } from './varied-value.ts'

@@ -60,6 +60,7 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
   checkNames(body)
   const view = (await callAdmin(admin, pathOf(namespace, 'purges'), { body, token: tokenOf(command, io) })) as PurgeView
   const { namespaces, purged, soft, replicas, reached, everywhere, unknown = [], detail } = view
+  for (const name of literalStars(body)) io.err(`headgate: ${printable(name)}\n`)
   if (output === 'json') io.out(`${JSON.stringify(view, null, 2)}\n`)
   else {
     const names = body.all === true ? 'all' : `${purged} ${purged === 1 ? 'name' : 'names'}`
@@ -70,7 +71,6 @@ async function purge(command: CachePurgeCommand, io: CacheIo): Promise<number> {
       ? `in ${reached} of ${replicas} replicas`
       : 'in this replica; which others there are is not known'
     io.out(`${printable(`${how}: ${names} of ${namespaces.join(', ')}, ${where}.`)}\n`)
-    for (const name of literalStars(body)) io.err(`headgate: ${printable(name)}\n`)
     if (!everywhere || unknown.length > 0) io.err(`headgate: ${printable(detail)}\n`)
   }
   return everywhere && unknown.length === 0 ? 0 : 1

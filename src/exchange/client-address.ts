@@ -55,8 +55,9 @@ interface Report {
 }
 
 const LIST = 'x-forwarded-for'
-/** Lists of which it is known what they say. */
+/** Lists of which it is known what they say, and characters of one: clients write of theirs what they like. */
 const LISTS = 1_024
+const LIST_LENGTH = 256
 
 export class ClientResolver {
   readonly #trusted: CidrSet | null
@@ -99,8 +100,9 @@ export class ClientResolver {
   reported(list: string): ReportedClient {
     const known = this.#lists.get(list)
     if (known !== undefined) return known
-    const addresses = this.#believed(elementsFromRight(list).map(nodeAddress))
+    const addresses = this.#listed(list)
     const client = { address: addresses.at(-1), hops: addresses.length }
+    if (list.length > LIST_LENGTH) return client
     if (this.#lists.size >= LISTS) this.#lists.clear()
     this.#lists.set(list, client)
     return client
@@ -164,7 +166,7 @@ export class ClientResolver {
   #reportOfXForwarded(fields: Fields): Report {
     // A client of its own for each request that comes again.
     const lines = this.#list ? fields.allApart(LIST) : fields.all(this.#header)
-    const addresses = this.#believed(elementsFromRight(lines.join(', ')).map(nodeAddress))
+    const addresses = this.#listed(lines.join(', '))
     const proto = hopElement(fields.joined('x-forwarded-proto'), addresses.length)
     const host = hopElement(fields.joined('x-forwarded-host'), addresses.length)
     const port = hopElement(fields.joined('x-forwarded-port'), addresses.length)
@@ -174,6 +176,10 @@ export class ClientResolver {
       host: host === undefined ? undefined : reportedHost(host),
       port: port === undefined ? 0 : reportedPort(port),
     }
+  }
+
+  #listed(list: string): string[] {
+    return this.#believed(elementsFromRight(list).map(nodeAddress))
   }
 
   /**

@@ -93,6 +93,7 @@ export class HeadOutline {
     return this.#spans[index * STRIDE + 1]!
   }
 
+  /** The first byte of the value. @param bytes of which this is the outline */
   valueStart(bytes: Uint8Array, index: number): number {
     const at = this.colon(index) + 1
     return bytes[at] === SP ? at + 1 : at

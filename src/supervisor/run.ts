@@ -76,7 +76,7 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
 
   if (limit.cache > 0 && memory.cache > 0 && !holdsEntries(memory.cache, workers))
     log.warn(
-      `cache.memory is ${limit.cache} bytes, which is too little for ${workers} worker${workers === 1 ? '' : 's'}: no response is stored. State more, with its unit: 64Mi, say.`,
+      `cache.memory (${memory.cache} B) is too little for ${workers} worker${workers === 1 ? '' : 's'}: no response is stored. State more, with its unit: 64Mi, say.`,
     )
 
   const supervisor = new Supervisor({

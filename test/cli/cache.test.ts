@@ -176,6 +176,9 @@ describe('headgate cache', () => {
     )
     const prefix = await run([[200, PURGED]], 'purge', '--prefix', 'https://a/img/*')
     assert.match(prefix.err, /^headgate: the \* of https:\/\/a\/img\/\* stands for itself: leave it out/)
+    const json = await run([[200, PURGED]], 'purge', 'https://a/*', '-o', 'json')
+    assert.match(json.err, /stands for itself/)
+    assert.equal(JSON.parse(json.out).purged, PURGED.purged)
     const answer = { items: [], complete: true, unknown: [], replicas: ['a'], ...ALONE }
     const shown = await run([[200, answer]], 'show', 'https://a/*')
     assert.match(shown.err, /stands for itself/)

@@ -478,6 +478,31 @@ describe('whatever proxies and clients write', () => {
     )
   })
 
+  it('says the same of a list that is read alone, for a request that comes again', () => {
+    fc.assert(
+      fc.property(said, fc.constantFrom(0, 0, 1, 2), ({ before, list: [, list] }, hops) => {
+        const value = `${before}, ${CLIENT.text}, ${list}`.replace(/^ +| +$/g, '')
+        const resolver = new ClientResolver({ header: 'x-forwarded-for', trustedCIDRs: TRUSTED, trustedHops: hops })
+        const whole = resolve(resolver, peer(PROXY), 'shop.test', fieldsOf(`X-Forwarded-For: ${value}\r\n`))
+        // Anew, and as it is known.
+        for (let i = 0; i < 2; i++) {
+          const alone = resolver.reported(value)
+          assert.deepEqual([alone.address ?? PROXY, alone.hops], [whole.address, whole.forwarding.for.length - 1])
+        }
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  it('is known afterwards, but for lists that are longer than those of proxies', () => {
+    const resolver = new ClientResolver({ header: 'x-forwarded-for', trustedCIDRs: TRUSTED, trustedHops: 0 })
+    const list = '2001:db8:1111:2222:3333:4444:5555:6666, fd00:1111:2222:3333:4444:5555:6666:7777, 10.0.0.7'
+    const long = `${'x'.repeat(4_000)}, ${list}`
+    assert.equal(resolver.reported(list), resolver.reported(list))
+    assert.notEqual(resolver.reported(long), resolver.reported(long))
+    assert.deepEqual(resolver.reported(long), resolver.reported(list))
+  })
+
   it('counts as far as proxies that are trusted wrote it: Forwarded', () => {
     fc.assert(
       fc.property(said, ({ before, elements: [elements, text] }) => {

@@ -111,6 +111,7 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
     it(`${what} is counted once, as ${reason}`, async () => {
       const page = rig.page(SMALL, answer)
       const before = await judged()
+      // One that ends early is a fault to the client, too.
       await page.get(headers).catch(() => {})
       await eventually(async () => {
         const after = await judged()

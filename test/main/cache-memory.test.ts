@@ -18,9 +18,9 @@ describe('cache.memory', () => {
     await writeFile(settings, JSON.stringify({ cache: { memory: 1 } }))
     const manifests = { 'a.yaml': route('all', ['a.example'], [ANSWER]) }
     const gateway = await start(t, manifests, { workers: 2, flags: ['--settings', settings] })
-    const { level, message } = await gateway.logged(/^cache\.memory is/)
+    const { level, message } = await gateway.logged(/^cache\.memory \(/)
     assert.equal(level, 'warn')
-    assert.match(message, /^cache\.memory is 1 bytes, which is too little for 2 workers: no response is stored/)
+    assert.match(message, /^cache\.memory \(1 B\) is too little for 2 workers: no response is stored/)
     assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
   })
 })

@@ -13,21 +13,22 @@ describe('the flag --state', () => {
   it('is where the cache has its files, which outlive the process', async (t) => {
     const state = await mkdtemp(join(tmpdir(), 'headgate-state-'))
     t.after(() => rm(state, { recursive: true, force: true }))
-    let asked = 0
     const { port } = await httpBackend(t, ({ url }, response) => {
-      asked++
       response.setHeader('cache-control', 'max-age=600').end(`body of ${url}`)
     })
     const rule = { name: 'all', backendRefs: [{ name: 'up' }], policies: { cache: { store: 'File' } } }
     const manifests = { 'all.yaml': backend('up', [port]) + route('files', ['files.test'], [rule]) }
+    let pages = 0
     for (const outcome of ['Put', 'Found']) {
       const gateway = await start(t, manifests, { flags: ['--state', state] })
-      const { status, text } = await request(gateway.port, { host: 'files.test', path: '/page' })
-      assert.deepEqual([status, text], [200, 'body of /page'])
-      assert.equal(asked, 1, gateway.log.map(({ message }) => message).join('\n'))
+      const says = new RegExp(`archive="File",outcome="${outcome}"} [1-9]`)
+      // Files that do not answer within 20 ms, as on a busy machine, are done without.
+      let asked = 0
       await eventually(async () => {
-        const metrics = (await gateway.signals('/metrics')).text
-        assert.match(metrics, new RegExp(`archive="File",outcome="${outcome}"} 1\\n`))
+        const path = `/page-${outcome === 'Put' ? pages++ : asked++ % pages}`
+        const { status, text } = await request(gateway.port, { host: 'files.test', path })
+        assert.deepEqual([status, text], [200, `body of ${path}`])
+        assert.match((await gateway.signals('/metrics')).text, says)
       })
       assert.equal(
         gateway.log.find(({ message }) => message.includes('files of the cache')),

@@ -213,12 +213,14 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
 
   it('is another one where somebody else has written in its place, and goes on', async () => {
     const server = await RedisServer.of(scope)
-    const [entries, history, replicas, namespaces] = PURGE_KEYS.map((key) => `test:${key}`) as [string, ...string[]]
+    const keys = PURGE_KEYS.map((key) => `test:${key}`) as [string, ...string[]]
+    const [entries, history, replicas, namespaces, histories] = keys
     const damages = [
       ['SET', history, 'x'],
       ['SET', entries, 'x'],
       ['SET', replicas, 'x'],
       ['SET', namespaces, 'x'],
+      ['SET', histories, 'x'],
       ['HSET', history, 'id', 'x'],
       ['HSET', history, 'id', '-5'],
       ['HSET', history, 'id', '90071992547409931'],
@@ -247,6 +249,8 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
       })
       await eventually(() => assert.match(b.heard.at(-1)!, new RegExp(`^behind ${i}@`), damage.join(' ')))
       await reaches(a, record, { replicas: 2, reached: 2 })
+      // No entry wakes who waits for one while something else stands there.
+      await eventually(async () => assert.notEqual(await server.admin.type(histories!), 'string'))
     }
   })
 
