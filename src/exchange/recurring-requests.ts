@@ -1,10 +1,10 @@
 /**
  * Requests that come again, each with what answers it. Bounded in requests and bytes.
  *
- * Two requests are the same where they came by the same listener (and port, where a PROXY header has one), their request
- * lines and the names of their fields are the same to the byte and in the same order, and so is each value that anybody
- * read of the first one. {@link Fields} notes that by itself: whoever decides about a request by one more field need not
- * say so here. The other values are checked as the parser would. The hash only says where to look.
+ * Two requests are the same where they came by the same listener, and port where a PROXY header has one, their
+ * request lines and the names of their fields are the same to the byte and in the same order, and so is each value that
+ * anybody read of the first one. {@link Fields} notes that by itself: whoever decides about a request by one more field
+ * need not say so here. The other values are checked as the parser would. The hash only says where to look.
  */
 import { HeadOutline } from '../http/head-outline.ts'
 import type { Fields } from '../message/fields.ts'
