@@ -5,6 +5,8 @@ export interface ClientOrigin {
   readonly host: string
   /** Of the authority that it asks for, else the one a trusted proxy reports, else the scheme's default. */
   readonly port: number
+  /** `host[:port]` as it is reported upstream; absent: as the request names it. */
+  readonly authority?: string
   /** Of the client's connection, as a PROXY header has it, where that is another one; it is reported upstream. */
   readonly connectedPort?: number
 }

@@ -580,6 +580,21 @@ describe('a hit that is given again', () => {
     assert.equal(w.asked.length, 3)
   })
 
+  it('is that of the spelling of the host that a trusted proxy reports', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress })
+    const client = await w.gateway.connect()
+    t.after(() => client.reset())
+    const ask = async (host: string): Promise<string> =>
+      (await client.send(bytesOf('/a', `X-Forwarded-Host: ${host}\r\n`)).response()).text
+    const first = await ask('page.test')
+    assert.notEqual(await ask('page.test.'), first)
+    for (const host of ['page.test', 'PAGE.test', 'page.test:80']) assert.equal(await ask(host), first)
+    assert.equal(w.asked.length, 2)
+  })
+
   it('waits for a client that does not read, and gives it all when it does', async (t) => {
     const w = await world(t)
     const { text } = await repeated(w)

@@ -132,6 +132,9 @@ export class RequestKeys {
     writeTarget(KEY, rule.prefix, target)
     const spelling = spelledAuthority(x.authority, x.origin)
     if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
+    const { authority } = x.origin
+    const reported = authority === x.authority ? undefined : spelledAuthority(authority, x.origin)
+    if (reported !== undefined) KEY.text(KeyPart.ReportedAuthority, reported)
     for (const { name, header, cookie, claim, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
