@@ -155,7 +155,7 @@ async function startOrigin(t: TestContext): Promise<Origin> {
       ...(vary === '' ? {} : { vary }),
     })
     response.end(
-      `${request.method} ${request.url} ${version} ${'x'.repeat(fill ? FILLER : (LENGTHS[request.url!] ?? 900))}`,
+      `${request.method} ${request.url} ${version} ${'U'.repeat(fill ? FILLER : (LENGTHS[request.url!] ?? 900))}`,
     )
   })
   const origin: Origin = { port, version: 0, control: CONTROLS[0]!, vary: '', wall: 1_800_000_000_000 }
