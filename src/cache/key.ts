@@ -56,7 +56,7 @@ export const KeyPart = {
   Backend: 23,
   /** That is reported upstream, where it is another one than that of the URL; stands behind {@link Port}. */
   ConnectedPort: 24,
-  /** How a trusted proxy spells the authority, where that is neither the request's nor the normal spelling. */
+  /** How a trusted proxy spells the authority, where that is not as the request does; empty: the normal spelling. */
   ReportedAuthority: 25,
 } as const
 

@@ -595,6 +595,35 @@ describe('a hit that is given again', () => {
     assert.equal(w.asked.length, 2)
   })
 
+  it('is that of the host with or without the port that a trusted proxy reports', async (t) => {
+    const w = await world(t)
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
+    await w.gateway.use({ ...settings, clientAddress })
+    const client = await w.gateway.connect()
+    t.after(() => client.reset())
+    const ask = async (host: string, reported?: string): Promise<string> => {
+      const more = reported === undefined ? '' : `X-Forwarded-Host: ${reported}\r\n`
+      const request = bytesOf('/a', `X-Forwarded-Port: 8443\r\n${more}`).replace('Host: page.test', `Host: ${host}`)
+      return (await client.send(request).response()).text
+    }
+    // Host and X-Forwarded-Host, as the origin gets them, are another pair each time.
+    const texts = [
+      await ask('page.test'),
+      await ask('page.test:8443'),
+      await ask('page.test', 'page.test:8443'),
+      await ask('page.test:8443', 'page.test'),
+      await ask('page.test.'),
+      await ask('page.test.', 'page.test'),
+      await ask('page.test.', 'page.test:8443'),
+    ]
+    assert.equal(new Set(texts).size, texts.length)
+    assert.equal(w.asked.length, texts.length)
+    assert.equal(await ask('page.test'), texts[0])
+    assert.equal(await ask('page.test:8443', 'page.test:8443'), texts[1])
+    assert.equal(w.asked.length, texts.length)
+  })
+
   it('waits for a client that does not read, and gives it all when it does', async (t) => {
     const w = await world(t)
     const { text } = await repeated(w)

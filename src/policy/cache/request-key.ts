@@ -133,8 +133,11 @@ export class RequestKeys {
     const spelling = spelledAuthority(x.authority, x.origin)
     if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
     const { authority } = x.origin
-    const reported = authority === x.authority ? undefined : spelledAuthority(authority, x.origin)
-    if (reported !== undefined) KEY.text(KeyPart.ReportedAuthority, reported)
+    if (authority !== undefined && authority !== x.authority) {
+      const reported = spelledAuthority(authority, x.origin)
+      // The normal spelling is told apart from that of the request, where this is another one.
+      if (reported !== undefined || spelling !== undefined) KEY.text(KeyPart.ReportedAuthority, reported ?? '')
+    }
     for (const { name, header, cookie, claim, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)

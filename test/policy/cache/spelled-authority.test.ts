@@ -20,6 +20,14 @@ describe('how an authority is spelled', () => {
     assert.equal(spelledAuthority('[0:0::1]', { ...origin, host: '[::1]' }), '[0:0::1]')
   })
 
+  it('is another one without the port where that is not the own one of the scheme', () => {
+    for (const authority of ['shop.test', 'SHOP.test'])
+      assert.equal(spelledAuthority(authority, { scheme: 'http', host: 'shop.test', port: 8_443 }), 'shop.test')
+    assert.equal(spelledAuthority('shop.test', { scheme: 'https', host: 'shop.test', port: 80 }), 'shop.test')
+    for (const authority of ['shop.test', 'shop.test:443'])
+      assert.equal(spelledAuthority(authority, { scheme: 'https', host: 'shop.test', port: 443 }), undefined)
+  })
+
   it('does not mistake one origin for the other', () => {
     const authority = 'shop.test:8080'
     for (let times = 0; times < 2; times++) {
