@@ -55,6 +55,7 @@ const SHOWN: ReadonlyMap<number, string> = new Map<number, string>([
   [KeyPart.UpstreamPath, 'upstream path'],
   [KeyPart.UpstreamHost, 'upstream host'],
   [KeyPart.ConnectedPort, 'connected port'],
+  [KeyPart.ReportedAuthority, 'reported host'],
 ])
 /** What follows each of these is a value of it. */
 const NAMING: ReadonlySet<number> = new Set<number>([

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../src/cache/key.ts'
+import { KeyPart, KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../src/cache/key.ts'
 import { describeKey } from '../../src/cache/key-text.ts'
 import { writeVariant } from '../../src/cache/vary.ts'
 import { Fields } from '../../src/message/fields.ts'
@@ -39,6 +39,16 @@ suite('keys in words', () => {
       'x-theme="dark"',
     ])
       assert.ok(text.includes(word), text)
+  })
+
+  test('say how a proxy names port and host, where that is another way than in the URL', () => {
+    const writer = new KeyWriter()
+    const target = { ...TARGET, origin: { ...TARGET.origin, connectedPort: 8443 } }
+    const scope = { namespace: 'shop', route: 'shop/r', rule: 'all', policy: 'p', version: '', backend: 'shop/up' }
+    writeTarget(writer, keyPrefix(scope), target)
+    writer.text(KeyPart.ReportedAuthority, 'shop.example.')
+    const text = describeKey(writer.copy())
+    assert.match(text, /; connected port 8443; reported host shop\.example\.$/)
   })
 
   test("say nobody's name, cookie or credential", () => {
