@@ -68,6 +68,18 @@ async function world(
 
 const bytesOf = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: page.test\r\n${more}\r\n`
 
+/** A world whose gateway takes the word of these on their clients. */
+async function behindProxies(
+  t: TestContext,
+  trustedCIDRs: readonly string[],
+  header = 'x-forwarded-for',
+): Promise<World> {
+  const w = await world(t)
+  const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
+  await w.gateway.use({ ...settings, clientAddress: { header, trustedCIDRs, trustedHops: 0 } })
+  return w
+}
+
 /** Until it is given again: fetched, found, found again. */
 async function repeated(w: World, path = '/a', more = ''): Promise<RawResponse> {
   for (let i = 0; i < 3; i++) await w.get(path, more)
@@ -444,10 +456,7 @@ describe('a hit that is given again', () => {
   })
 
   it('is logged with the client and the id that a trusted proxy tells, other ones each time', async (t) => {
-    const w = await world(t)
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32', '10.0.0.0/8'], trustedHops: 0 }
-    await w.gateway.use({ ...settings, clientAddress })
+    const w = await behindProxies(t, ['127.0.0.1/32', '10.0.0.0/8'])
     const fields = (address: string, id: string, more = '') =>
       `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: http\r\nX-Request-Id: ${id}\r\n${more}`
     const log = () => w.gateway.log().at(-1)!
@@ -476,10 +485,7 @@ describe('a hit that is given again', () => {
   })
 
   it('is that of the scheme and the host that a trusted proxy tells', async (t) => {
-    const w = await world(t)
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
-    await w.gateway.use({ ...settings, clientAddress })
+    const w = await behindProxies(t, ['127.0.0.1/32'])
     for (let i = 0; i < 12; i++)
       for (const [at, scheme] of ['http', 'https'].entries()) {
         const { text } = await w.get('/a', `X-Forwarded-For: 192.0.2.${i}\r\nX-Forwarded-Proto: ${scheme}\r\n`)
@@ -490,10 +496,7 @@ describe('a hit that is given again', () => {
   })
 
   it('is another one for who is no trusted proxy, whatever he says', async (t) => {
-    const w = await world(t)
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.2/32'], trustedHops: 0 }
-    await w.gateway.use({ ...settings, clientAddress })
+    const w = await behindProxies(t, ['127.0.0.2/32'])
     const proxy = await RawClient.connect(w.gateway.port, '127.0.0.1', '127.0.0.2')
     t.after(() => proxy.reset())
     for (let i = 0; i < 10; i++) {
@@ -581,10 +584,7 @@ describe('a hit that is given again', () => {
   })
 
   it('is that of the spelling of the host that a trusted proxy reports', async (t) => {
-    const w = await world(t)
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
-    await w.gateway.use({ ...settings, clientAddress })
+    const w = await behindProxies(t, ['127.0.0.1/32'])
     const client = await w.gateway.connect()
     t.after(() => client.reset())
     const ask = async (host: string): Promise<string> =>
@@ -596,10 +596,7 @@ describe('a hit that is given again', () => {
   })
 
   it('is that of the host with or without the port that a trusted proxy reports', async (t) => {
-    const w = await world(t)
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }])
-    const clientAddress = { header: 'x-forwarded-for', trustedCIDRs: ['127.0.0.1/32'], trustedHops: 0 }
-    await w.gateway.use({ ...settings, clientAddress })
+    const w = await behindProxies(t, ['127.0.0.1/32'])
     const client = await w.gateway.connect()
     t.after(() => client.reset())
     const ask = async (host: string, reported?: string): Promise<string> => {
