@@ -113,12 +113,30 @@ describe('the retry budget', () => {
     counts.add(0, REQUESTS, 20, 5)
     assert.equal(counts.sum(0, REQUESTS, 30), 7)
     assert.equal(counts.sum(0, REQUESTS, 20), 0)
-    // Whatever the time without a request: no cell keeps others out.
-    for (const hours of [1, 3, 6, 8, 11, 12, 100]) {
-      counts.add(0, REQUESTS, 30 + hours * 3_600, 3)
-      assert.equal(counts.sum(0, REQUESTS, 30 + hours * 3_600), 3, `after ${hours} h`)
-      counts.clear(0)
+  })
+
+  // Turns come round after 40,960 s, and a cell that was never used looks like one of the first ten seconds.
+  it('counts at any time since the machine started, in cells of any age', () => {
+    for (let second = 0; second < 90_000; second += 10) {
+      const counts = new RetryCounts(RetryCounts.allocate(1))
+      counts.add(0, REQUESTS, second, 3)
+      assert.equal(counts.sum(0, REQUESTS, second), 3, `the first at ${second} s`)
+    }
+    for (let idle = 10; idle < 90_000; idle += 10) {
+      if (idle % 40_960 === 0) continue
+      const counts = new RetryCounts(RetryCounts.allocate(1))
       counts.add(0, REQUESTS, 30, 7)
+      counts.add(0, REQUESTS, 30 + idle, 3)
+      assert.equal(counts.sum(0, REQUESTS, 30 + idle), 3, `after ${idle} s`)
+    }
+  })
+
+  it('is as strict for a Backend that is new hours after the start', () => {
+    for (let second = 40_300; second < 41_000; second += 10) {
+      const budget = own(Object.assign(new Time(), { now: second * 1_000 }))
+      let count = 0
+      while (count < 1_000 && budget.spend(20)) count++
+      assert.equal(count, MIN_RETRIES, `at ${second} s`)
     }
   })
 
