@@ -52,6 +52,8 @@ export const KEPT_FIELD = attribute<string>('field of the credential')
 export const NOTE = attribute<string>('note')
 /** Who the credential belongs to. */
 export const CONSUMER = attribute<string>('consumer')
+/** Fields followed the body of the request, which is complete. */
+export const TRAILED = attribute<boolean>('trailers of the request')
 /** What would have denied the request, were it not for `dryRun`: for the access log and a metric. */
 export const DRY_RUN = attribute<string>('dry run')
 
