@@ -163,8 +163,8 @@ export class RequestKeys {
   }
 
   /**
-   * Whether the key is of this client alone. A credential without a subject or a consumer names nobody, though keys were
-   * to be by one of them, whoever may have opened the connection that it came on.
+   * Whether the key is of this client alone. A credential without a subject or a consumer names nobody, though keys
+   * were to be by one of them, whoever may have opened the connection that it came on.
    */
   identifies(x: DryExchange): boolean {
     if (!this.#byIdentity || !hasCredential(x)) return false
@@ -174,7 +174,8 @@ export class RequestKeys {
 
   /**
    * Whether nobody else can have what the origin says to this client (RFC 9111 §3.5): the key is of it alone, and the
-   * origin reads no Authorization that is another one's. The key of an application may come with the tokens of its users.
+   * origin reads no Authorization that is another one's. The key of an application may come with the tokens of its
+   * users.
    */
   isolates(x: DryExchange): boolean {
     if (!this.identifies(x)) return false
