@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { labelOf } from '../../../src/cache/purge-labels.ts'
 import { PLAIN, type PurgeRecord } from '../../../src/cache/purge-record.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
-import type { RedisSecret } from '../../../src/snapshot/redis-location.ts'
+import type { RedisLocation } from '../../../src/snapshot/redis-location.ts'
 import { aloneAs } from '../../../src/store/purge-store.ts'
 import { PurgeStream } from '../../../src/store/redis/purge-stream.ts'
 import { RedisAccess } from '../../../src/store/redis/redis-access.ts'
@@ -38,7 +38,7 @@ function rightsOf(page: string): readonly string[] {
 
 const ID = (key: string): string => `Secret a/redis ${key} t`
 const PASSWORD = { [ID('username')]: 'gate', [ID('password')]: 'sesame' }
-const SECRET: RedisSecret = {
+const SECRET: NonNullable<RedisLocation['secret']> = {
   username: ID('username'),
   password: ID('password'),
   sentinelUsername: ID('sentinel-username'),
