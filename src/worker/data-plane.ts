@@ -315,7 +315,11 @@ function filterServices(
     timers: clock,
     client: new UpstreamClient(context, (id) => backends.findLeaving(id)),
     background: new BackgroundExchanges((run) => void clock.nextTurn(run)),
-    mirrors: new MirrorClient(context, (id) => backends.find(id), (run) => void clock.nextTurn(run)),
+    mirrors: new MirrorClient(
+      context,
+      (id) => backends.find(id),
+      (run) => void clock.nextTurn(run),
+    ),
     ...given,
     stores: new MemoryStores(STORE_BOUNDS, clock),
     memos: new OwnedLru(MEMO_BYTES, clock),

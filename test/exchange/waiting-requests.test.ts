@@ -24,9 +24,9 @@ class Holder implements Filter {
   readonly held: Exchange[] = []
   readonly #go: (() => void)[] = []
 
-  onRequest(x: Exchange): Promise<void> {
+  onRequest(x: Exchange): Promise<undefined> {
     this.held.push(x)
-    return new Promise((resolve) => this.#go.push(resolve))
+    return new Promise((resolve) => this.#go.push(() => resolve(undefined)))
   }
 
   goOn(): void {

@@ -87,28 +87,32 @@ describe('requests that wait while their tables are replaced', () => {
         connection: { connectTimeout: '60s' },
       }) +
       backend(`auth-${name}`, [authPort]) +
-      route(`shop-${name}`, [HOST], [
-        { name: 'plain', backendRefs: to() },
-        { name: 'external', matches: path('/external'), backendRefs: to(), policies: { auth: { external } } },
-        {
-          ...{ name: 'keys', matches: path('/keys'), backendRefs: to() },
-          policies: { auth: { jwt } },
-        },
-        { name: 'cache', matches: path('/cache'), backendRefs: to(), policies: { cache: {} } },
-        {
-          ...{ name: 'split', matches: path('/split'), policies: { auth: { external } } },
-          backendRefs: [{ name }, { name: `${name}-narrow`, priority: 1 }],
-        },
-        { name: 'queue', matches: path('/queue'), backendRefs: to('-narrow') },
-        {
-          ...{ name: 'retry', matches: path('/retry'), backendRefs: to() },
-          policies: { retry: { attempts: 2, codes: [503], backoff: WAIT, budgetPercent: 100 } },
-        },
-        {
-          ...{ name: 'hedge', matches: path('/hedge'), backendRefs: to('-pair') },
-          policies: { hedge: { after: WAIT, maxPercent: 100 }, retry: { budgetPercent: 100 } },
-        },
-      ])
+      route(
+        `shop-${name}`,
+        [HOST],
+        [
+          { name: 'plain', backendRefs: to() },
+          { name: 'external', matches: path('/external'), backendRefs: to(), policies: { auth: { external } } },
+          {
+            ...{ name: 'keys', matches: path('/keys'), backendRefs: to() },
+            policies: { auth: { jwt } },
+          },
+          { name: 'cache', matches: path('/cache'), backendRefs: to(), policies: { cache: {} } },
+          {
+            ...{ name: 'split', matches: path('/split'), policies: { auth: { external } } },
+            backendRefs: [{ name }, { name: `${name}-narrow`, priority: 1 }],
+          },
+          { name: 'queue', matches: path('/queue'), backendRefs: to('-narrow') },
+          {
+            ...{ name: 'retry', matches: path('/retry'), backendRefs: to() },
+            policies: { retry: { attempts: 2, codes: [503], backoff: WAIT, budgetPercent: 100 } },
+          },
+          {
+            ...{ name: 'hedge', matches: path('/hedge'), backendRefs: to('-pair') },
+            policies: { hedge: { after: WAIT, maxPercent: 100 }, retry: { budgetPercent: 100 } },
+          },
+        ],
+      )
     )
   }
 

@@ -41,9 +41,15 @@ describe('the process block', () => {
     assert.equal(shared.isWaitedForBefore(9), false)
     shared.setWaitedFor(0, 5)
     shared.setWaitedFor(1, 7)
-    assert.deepEqual([5, 6, 7].map((generation) => shared.isWaitedForBefore(generation)), [false, true, true])
+    assert.deepEqual(
+      [5, 6, 7].map((generation) => shared.isWaitedForBefore(generation)),
+      [false, true, true],
+    )
     shared.clearWorker(0)
-    assert.deepEqual([6, 7, 8].map((generation) => shared.isWaitedForBefore(generation)), [false, false, true])
+    assert.deepEqual(
+      [6, 7, 8].map((generation) => shared.isWaitedForBefore(generation)),
+      [false, false, true],
+    )
     shared.setWaitedFor(1, 0)
     assert.equal(shared.isWaitedForBefore(8), false)
   })

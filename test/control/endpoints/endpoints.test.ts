@@ -164,7 +164,7 @@ describe('the room of endpoints', () => {
       one.endpoints.settled(one.build({}))
       await one.time.pass(LEAVING_TIME - 200)
       assert.deepEqual(one.withdrawn(), [])
-      const [{ slot }] = one.endpoints.rows('a/old') as [{ slot: number }]
+      const { slot } = one.endpoints.rows('a/old')[0]!
       assert.ok(one.table.eligible(slot))
       one.block.setWaitedFor(0, 2)
       await one.time.pass(100)
