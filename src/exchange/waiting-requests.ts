@@ -4,12 +4,22 @@
  * generation stay, also removed ones. Control keeps their endpoints for as long as it reads here that somebody waits,
  * and not beyond {@link LEAVING_TIME}.
  */
+import type { MatchedTables } from '../link/linked-tables.ts'
 import { LEAVING_TIME } from '../shared-memory/process-block.ts'
-import type { ProxyExchange } from './exchange.ts'
+import type { RuleView } from '../snapshot/route-tables.ts'
+
+/** An exchange, as far as it matters here. */
+export interface WaitingRequest {
+  /** Written here alone. */
+  waits: boolean
+  tables: MatchedTables | null
+  readonly ruleView: Pick<RuleView, 'backends'> | null
+  readonly context: { readonly timers: { readonly now: number } }
+}
 
 interface Generation {
   readonly number: number
-  readonly waiting: Set<ProxyExchange>
+  readonly waiting: Set<WaitingRequest>
   /** Monotonic milliseconds; endless while its tables are in force. */
   until: number
 }
@@ -37,7 +47,7 @@ export class WaitingRequests {
   }
 
   /** In the turn in which the request was matched, or while one waits by whose tables it goes. */
-  add(x: ProxyExchange): void {
+  add(x: WaitingRequest): void {
     if (x.waits) return
     x.waits = true
     this.#of(x.tables?.generation ?? OLDEST, x.context.timers.now).waiting.add(x)
@@ -45,7 +55,7 @@ export class WaitingRequests {
   }
 
   /** Behind whatever counts it at its Backend. */
-  remove(x: ProxyExchange): void {
+  remove(x: WaitingRequest): void {
     if (!x.waits) return
     x.waits = false
     const at = this.#generations.findIndex(({ waiting }) => waiting.delete(x))
@@ -101,7 +111,7 @@ export class WaitingRequests {
 }
 
 /** Of all Backends of its generation, those of its rule. */
-function keepOwn(x: ProxyExchange): void {
+function keepOwn(x: WaitingRequest): void {
   const { tables, ruleView } = x
   if (tables === null || ruleView === null) return
   const backends: (typeof tables.backends)[number][] = []
