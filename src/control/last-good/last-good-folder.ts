@@ -64,7 +64,9 @@ export class LastGoodFolder {
       keys = await this.#keys?.()
     } catch (error) {
       if (codeOf(error) !== 'ENOENT')
-        this.#warn(`cannot read ${this.#directory} (${describeFileError(error)}): objects that are invalid now are not served`)
+        this.#warn(
+          `cannot read ${this.#directory} (${describeFileError(error)}): objects that are invalid now are not served`,
+        )
       return []
     }
     const records: LastGood[] = []
@@ -126,7 +128,9 @@ export class LastGoodFolder {
       if (record === undefined || fileOf(record) !== name) throw new TypeError('not a record of this version')
       return record
     } catch (error) {
-      this.#warn(`ignoring ${path} (${describeFileError(error)}): if its object is invalid now, it is not served; delete the file`)
+      this.#warn(
+        `ignoring ${path} (${describeFileError(error)}): if its object is invalid now, it is not served; delete the file`,
+      )
       return undefined
     }
   }
