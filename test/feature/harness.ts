@@ -109,7 +109,7 @@ export async function startGateway(
   const limit = options.openFiles === undefined ? [] : ['-c', 'ulimit -n "$0" && exec "$@"', String(options.openFiles)]
   const before = limit.length > 0 ? ['sh', ...limit] : []
   if (options.uptime !== undefined) before.push(...withUptime(options.uptime))
-  const [program, ...rest] = [...before, process.execPath] as [string, ...string[]]
+  const [program = '', ...rest] = [...before, process.execPath]
   const child = spawn(
     ...mortal(program, [
       ...rest,
