@@ -1,4 +1,5 @@
-import { constants } from 'node:os'
+/** EDQUOT of Linux, and of macOS and BSD. */
+const QUOTA: ReadonlySet<number | undefined> = new Set([-122, -69])
 
 /**
  * The name of what the system says of a file, such as `ENOSPC`; undefined: it is no error of the system. Node has none
@@ -6,7 +7,7 @@ import { constants } from 'node:os'
  */
 export function systemErrorCode(error: unknown): string | undefined {
   const { code, errno } = (error ?? {}) as NodeJS.ErrnoException
-  return errno === -constants.errno.EDQUOT ? 'EDQUOT' : code
+  return QUOTA.has(errno) ? 'EDQUOT' : code
 }
 
 /** Describes a file error for the user. */
