@@ -10,6 +10,7 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import { ACCEPT_FIELD, acceptOf, WEBSOCKET } from '../message/websocket-handshake.ts'
+import { bulkTurns } from '../socket/bulk-turns.ts'
 import { unsentBytes } from '../socket/unsent-bytes.ts'
 import { returnWriteBuffer, writeCopy } from '../socket/write-buffers.ts'
 import type { RepeatedBytes, ResponseProgress } from '../transport/downstream.ts'
@@ -163,6 +164,7 @@ export class ResponseWriter implements ResponseProgress {
     // Fewer bytes than announced: the client detects that only by a closed connection.
     else if (this.#framing === BY_LENGTH && this.#owed !== 0) this.keepAlive = false
     this.flush()
+    bulkTurns.ended(this.#taken)
   }
 
   complete(response: CompleteResponse): void {
@@ -193,6 +195,7 @@ export class ResponseWriter implements ResponseProgress {
       const { buffer, start, end } = response
       this.#socket.write(buffer.subarray(start, end), () => returnWriteBuffer(buffer))
     }
+    bulkTurns.ended(0)
     return true
   }
 

@@ -294,7 +294,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
     const before = this.#socket.bytesRead
     setImmediate(() => {
       if (this.#closed || this.#handler === null || this.#socket.isPaused()) return
-      if (this.#socket.bytesRead > before) this.#readOut(0)
+      if (this.#connection.waits || this.#socket.bytesRead > before) this.#readOut(0)
       else if (quiet === 0) this.#readOut(1)
       else this.#lost(this.#broken)
     })

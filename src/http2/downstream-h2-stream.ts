@@ -7,6 +7,7 @@ import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
+import { bulkTurns } from '../socket/bulk-turns.ts'
 import { StreamDuplex, type TunnelStream } from '../socket/stream-duplex.ts'
 import type {
   Downstream,
@@ -221,6 +222,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   #end(trailers: Fields | null): void {
     if (this.gone) return
+    bulkTurns.ended(this.#taken)
     // Fewer bytes than announced: only a reset tells the client.
     if (this.#owed > 0 && !this.#bodyless) this.#carrier.reset(this, ErrorCode.INTERNAL_ERROR)
     else this.#carrier.schedule.finish(this, this.#bodyless ? null : trailers)

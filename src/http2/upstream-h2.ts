@@ -44,6 +44,7 @@ const MAX_RESET_KNOWN = 1_024
 export class H2Session
   implements UpstreamSession, PendingConnection, StreamCarrier, ScheduleOwner, ResponseOwner, Watched
 {
+  readonly #connection: OutgoingSocket
   readonly #socket: Socket
   readonly #owner: SessionOwner
   readonly #options: H2SessionOptions
@@ -76,6 +77,7 @@ export class H2Session
 
   private constructor(connection: OutgoingSocket, owner: SessionOwner, options: H2SessionOptions) {
     const { socket } = connection
+    this.#connection = connection
     this.#socket = socket
     this.#owner = owner
     this.#options = options
@@ -326,7 +328,7 @@ export class H2Session
     const before = this.#socket.bytesRead
     setImmediate(() => {
       if (this.#closed) return
-      if (this.#socket.bytesRead > before) this.#readOut(0)
+      if (this.#connection.waits || this.#socket.bytesRead > before) this.#readOut(0)
       else if (quiet === 0) this.#readOut(1)
       else {
         this.#lost(null, this.#broken)

@@ -1,12 +1,11 @@
 /** Outgoing sockets, which all read into one buffer of the thread. */
 import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
+import { bulkTurns, PIECE } from './bulk-turns.ts'
 
 /** Bytes an upstream connection may hold unsent before the client is asked to wait. */
 const HIGH_WATER = 128 * 1024
 /** Bytes of one read. */
 const READ_BYTES = 64 * 1024
-/** Of one connection, before all others have their turn: an endpoint that sends fast holds up nobody. */
-const TURN_BYTES = 64 * 1024
 /**
  * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at
  * the end of the read before, so the others would go on reading into the one that was given away.
@@ -18,9 +17,13 @@ export class OutgoingSocket {
   readonly socket: Socket
   /** Takes the first `length` bytes of the buffer, which the next read overwrites. */
   receive: (bytes: Buffer, length: number) => void = () => {}
-  /** Bytes since the last turn in which other connections went first. */
+  /** Bytes that were read since others went first, and in which turn. */
   #sinceTurn = 0
+  #turn = 0
+  /** There may be more to read, which has to wait for its turn. */
+  waits = false
   readonly #readOn = (): void => {
+    this.waits = false
     const { socket } = this
     if (!socket.destroyed && !socket.isPaused()) socket.resume()
   }
@@ -33,11 +36,18 @@ export class OutgoingSocket {
       buffer: READING,
       callback: (length: number) => {
         this.receive(READING, length)
+        if (this.#turn !== bulkTurns.turn) {
+          this.#turn = bulkTurns.turn
+          this.#sinceTurn = 0
+        }
         this.#sinceTurn += length
-        if (this.#sinceTurn < TURN_BYTES) return true
+        if (this.#sinceTurn < PIECE) return true
         // libuv reads a socket up to 32 times in one go as long as there is more.
         this.#sinceTurn = 0
-        setImmediate(this.#readOn)
+        if (!this.waits) {
+          this.waits = true
+          bulkTurns.wait(this.#readOn)
+        }
         return false
       },
     })

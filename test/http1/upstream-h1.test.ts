@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { tcpConnector } from '../../src/connector/tcp-connector.ts'
 import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import { CHUNKED } from '../../src/http/framing.ts'
-import type { H1Session } from '../../src/http1/upstream-h1.ts'
+import { H1Session } from '../../src/http1/upstream-h1.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import type { Duplex } from '../../src/message/duplex.ts'
 import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
+import { bulkTurns, PIECE } from '../../src/socket/bulk-turns.ts'
+import { openTcp } from '../../src/socket/outgoing-socket.ts'
 import type { SessionOwner, UpstreamSession } from '../../src/transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest } from '../../src/transport/upstream.ts'
 import { listening, until } from '../socket/sockets.ts'
@@ -185,6 +188,39 @@ describe('a connection to an upstream', () => {
     await result.over
     assert.deepEqual([result.error, result.informational, result.status, result.body], [null, [103], 200, 'abcd'])
     assert.deepEqual([result.fields, result.trailers, owner.events], [{ x: 'y' }, { 'x-sum': '6' }, ['available']])
+  })
+
+  it('is read to its end when nothing can be sent, however long it waits for its turn among others', async (t) => {
+    const whole = 20 * PIECE
+    const { port } = await listening(t, (socket) => {
+      socket.once('data', () => {
+        socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${whole}\r\n\r\n`)
+        socket.write(Buffer.alloc(whole, 'x'))
+      })
+    })
+    const outgoing = openTcp('127.0.0.1', port)
+    await once(outgoing.socket, 'connect')
+    const session = new H1Session(outgoing, new Owner())
+    let over = false
+    t.after(() => {
+      over = true
+      session.destroy()
+    })
+    // Others that have a turn of their own each.
+    for (let i = 0; i < 10; i++) {
+      const other = (): void => {
+        if (over) return
+        bulkTurns.ended(0)
+        bulkTurns.wait(other)
+      }
+      other()
+    }
+    const result = new Result()
+    session.dispatch(request({ method: 'POST', bodyLength: 1_000 }), result, false)
+    await until(() => outgoing.waits)
+    outgoing.socket.destroy(Object.assign(new Error('the peer reads no more'), { code: 'EPIPE', syscall: 'write' }))
+    await result.over
+    assert.deepEqual([result.error, result.status, result.body.length], [null, 200, whole])
   })
 
   it('ends a body without length at the close, and not at a reset', async (t) => {
