@@ -219,7 +219,8 @@ export class ResponseCache {
   }
 
   #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
-    const result = resultOf(found, why)
+    const unread = asking.directives.noCache && asking.recalled === null && this.#recalls !== null
+    const result = resultOf(found, why, unread)
     const alone = reasonAlone(asking, found, why, this.#requests)
     if (alone !== null) {
       claim?.fill.withdraw()

@@ -9,10 +9,16 @@ import type { Exchange } from '../exchange.ts'
 import type { Asking } from './claims.ts'
 import type { Lookup } from './lookup.ts'
 
-export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseReason): CacheResult {
+/** @param unread an archive may have it, and is not asked since the origin has to be */
+export function resultOf(
+  { state, names, entry, partial }: Lookup,
+  why: ReuseReason,
+  unread: boolean = false,
+): CacheResult {
   if (state === 'purged') return 'miss Purged'
   if (state === 'uncacheable') return 'miss Uncacheable'
   if (entry === null && partial) return 'miss Partial'
+  if (entry === null && unread) return 'miss RequestNoCache'
   if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
@@ -31,6 +37,7 @@ export function hitOf({ recalled, collapsed, filled }: Asking): CacheResult {
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'
   if (result === 'miss Partial') return 'partial'
+  if (entry === null && result === 'miss RequestNoCache') return 'request'
   if (entry === null && names !== null) return result === 'miss Purged' ? 'miss' : 'vary-miss'
   if (entry === null) return 'uri-miss'
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
