@@ -122,6 +122,38 @@ describe('what one replica has fetched', () => {
     await over(w)
   })
 
+  it('counts as stored once the archive has it, where the memory is no tier', async (t) => {
+    for (const [what, store, fault, reason] of [
+      ['it is there', 'Redis', null, 'Stored'],
+      ['it is away', 'Redis', 'away', 'NoRoom'],
+      ['it is slow', 'Redis', 'timeout', 'NoRoom'],
+      ['the memory has it', 'Tiered', 'away', 'Stored'],
+    ] as const) {
+      const w = world(t, { store })
+      w.records.fault = fault
+      const judged = t.mock.method(w.replicas[0].cacheCounts, 'judged')
+      assert.equal((await w.get(0)).body, 'body of /a')
+      await w.replicas[0].until(() => judged.mock.callCount() > 0, what)
+      assert.deepEqual(
+        judged.mock.calls.map((call) => call.arguments[0]),
+        [reason],
+        what,
+      )
+      await over(w)
+    }
+  })
+
+  it('does not count as stored where nobody knows what was purged', async (t) => {
+    const w = world(t, { store: 'Redis' })
+    const { purges, cacheCounts } = w.replicas[0]
+    purges.append({ ...PLAIN, kind: 'history', label: 0 })
+    const judged = t.mock.method(cacheCounts, 'judged')
+    await w.get(0)
+    await w.replicas[0].until(() => judged.mock.callCount() > 0, 'a count')
+    assert.equal(judged.mock.calls[0]!.arguments[0], 'NoRoom')
+    await over(w)
+  })
+
   for (const store of ['Tiered', 'Redis'])
     it(`is not looked for by who wants the origin to be asked, which is said of the request (${store})`, async (t) => {
       const w = world(t, { store })

@@ -346,7 +346,12 @@ export class Fetch implements BodyTee, FillTarget {
       fill.end(false)
       return this.lost(true)
     }
-    this.#tell(this.#end(fill, false) ? 'Stored' : 'NoRoom')
+    const reason = this.#end(fill, false)
+    if (typeof reason === 'string') return this.#tell(reason)
+    // Nobody else tells it any more.
+    const isUntold = this.#untold
+    this.#untold = false
+    void reason.then((later) => isUntold && this.#services.cache.counts.judged(later))
   }
 
   /** What has become of a response whose head was stored. */
@@ -359,9 +364,9 @@ export class Fetch implements BodyTee, FillTarget {
    * A purge that has come meanwhile is met by whoever finds the entry.
    *
    * @param validated its body is that of the stale response
-   * @returns false: there is no place for it
+   * @returns whether it is stored; an archive says so later
    */
-  #end(fill: Fill, validated: boolean): boolean {
+  #end(fill: Fill, validated: boolean): StoreReason | Promise<StoreReason> {
     const { keep } = this.request
     const { recalls } = this.#services
     if (this.#part === null && keep !== null && recalls !== null)
@@ -369,7 +374,7 @@ export class Fetch implements BodyTee, FillTarget {
     const stored = fill.end()
     // Parts are in the memory alone.
     if (stored && this.#part !== null) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
-    return stored
+    return stored ? 'Stored' : 'NoRoom'
   }
 
   /** The bytes go on to their client, and are stored no more. */

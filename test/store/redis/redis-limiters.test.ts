@@ -188,7 +188,10 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
     await limiter!.take('a')
     const [key] = await server.admin.keys('*')
     await server.admin.multi().del(key!).rpush(key!, 'a').exec()
-    assert.deepEqual([await limiter!.take('a'), await limiter!.take('a')].map(({ remaining }) => remaining), [1, 0])
+    assert.deepEqual(
+      [await limiter!.take('a'), await limiter!.take('a')].map(({ remaining }) => remaining),
+      [1, 0],
+    )
   })
 
   for (const [what, write] of [
