@@ -203,5 +203,6 @@ function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, rec
     records.put(next, part, 0, part.length)
     next += part.length
   }
-  records.store(record, STATE, State.Filling)
+  // Others come to it by its row or the index, which are written behind it.
+  records.set(record, STATE, State.Filling)
 }
