@@ -32,7 +32,7 @@ export interface StoringRequest {
    * §3.5 holds for all of them. An Authorization field among {@link fields} counts in any case.
    */
   readonly credentials: boolean
-  /** Whether the key holds the identity (issuer and subject): then nobody else gets the response. */
+  /** Whether the key holds all identities that the origin may read: then nobody else gets the response. */
   readonly identityInKey: boolean
   /** `InKey`: all of it is part of the key (RFC 10008 §2.7). */
   readonly content: 'None' | 'InKey' | 'NotInKey'

@@ -379,6 +379,30 @@ describe('QUERY', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('passes by with its trailers, which no key has', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      void request.body().then(() => {
+        const { tenant = 'nobody' } = request.trailers
+        request.respond(200, `of ${tenant}`, { 'cache-control': 'max-age=60' })
+      })
+    const trailed = async (trailers: FieldMap): Promise<string> => {
+      const request = w.gateway.ask({ path: '/q', method: 'QUERY', length: 'unknown' })
+      request.write('one')
+      request.end(trailers)
+      return (await request.response()).body
+    }
+    assert.equal(await trailed({ tenant: 'ann' }), 'of ann')
+    assert.equal(await trailed({ tenant: 'ben' }), 'of ben')
+    assert.equal(await trailed({}), 'of nobody')
+    assert.equal(await trailed({ tenant: 'ann' }), 'of ann')
+    assert.equal(await trailed({}), 'of nobody')
+    const results = w.gateway.log().map(({ cache }) => cache)
+    const bypass = 'bypass RequestContent'
+    assert.deepEqual(results, [bypass, bypass, 'miss NotStored', bypass, 'hit Memory'])
+    await w.gateway.nothingLeft()
+  })
+
   it('passes by as it is where it turns out longer than a key takes', async (t) => {
     const w = world(t, { key: { query: { include: ['a'] } } })
     w.answer = (request) =>

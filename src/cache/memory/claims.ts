@@ -216,8 +216,9 @@ export class Claims {
   #prepare(row: number, low: number, high: number, keyRecord: number, key: Uint8Array, length: number): number {
     const at = this.#at(row)
     const words = this.#words
-    // Odd while the row is nobody's: those who still follow the fill before, or look for another one, see it change.
-    Atomics.add(words, at + ROW_SERIAL, 1)
+    // Odd while the row is nobody's: those who still follow the fill before, or look for another one, see it change. It
+    // is so already where the worker before ended in here.
+    Atomics.or(words, at + ROW_SERIAL, 1)
     words[at + ROW_STATE] = RowState.Waiting
     words[at + ROW_ENTRY] = 0
     for (let i = ROW_FOLLOWERS; i < ROW_FOLLOWERS + this.#followerWords; i++) words[at + i] = 0

@@ -176,7 +176,7 @@ function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, rec
   const { records, layout, readers } = parts
   const { words, bytes } = records
   const serials = workerWords(layout, readers.worker) + SERIALS
-  words[serials] = words[serials]! + 1
+  words[serials] = (words[serials]! + 1) | 0 || 1
   const at = record * UNIT_WORDS
   words[at + SERIAL] = words[serials]!
   words[at + HASH_HIGH] = owner.high

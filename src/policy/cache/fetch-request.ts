@@ -60,7 +60,7 @@ export class FetchRequests {
       // The cache is the last filter, and takes and gives back other fields than these alone.
       present: presenceIn(x.request),
       credentials: hasCredential(x),
-      identityInKey: this.#keys.identifies(x),
+      identityInKey: this.#keys.isolates(x),
       keyedFields: this.#keys.fields,
       content: content === null ? 'None' : 'InKey',
     }

@@ -116,7 +116,7 @@ end
 if ARGV[6] ~= '0' then
   local now = redis.call('TIME')[1]
   if ask('HGET', KEYS[3], ARGV[4]) == nil then redis.call('DEL', KEYS[3]) end
-  if ask('XLEN', KEYS[5]) == nil then redis.call('DEL', KEYS[5]) end
+  if ask('XRANGE', KEYS[5], '-', '+', 'COUNT', 1) == nil then redis.call('DEL', KEYS[5]) end
   redis.call('HSET', KEYS[3], ARGV[4], ARGV[8] .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
   redis.call('PEXPIRE', KEYS[3], ARGV[5] * 1000)
 end

@@ -47,6 +47,8 @@ const UNSETTLED = 8
 
 /** That are told while it is away. */
 const MAX_REASONS = 4
+/** After so many in a row an answered PING says nothing any more: as where its user may not do what is asked. */
+const MAX_LOST = 2
 
 /**
  * Bytes of replies that come while a call waits: it is late because of what was ahead of it. Redis is as well as it
@@ -93,6 +95,8 @@ export class RedisClient {
   #lastError = ''
   /** Why it was away, as told since it answered last. */
   readonly #reasons = new Set<string>()
+  /** Connections that answered PINGs and failed calls alone, in a row. */
+  #lost = 0
   /** One for all calls until it answers: to make an error costs more than all else of a call. */
   #away = new RedisFault('away', 'Redis has not answered yet')
 
@@ -153,6 +157,7 @@ export class RedisClient {
           this.#unsettled--
           if (!this.#end(call)) return
           this.#circuit.succeeded()
+          if (this.#lost > 0) this.#works()
           if (this.#overlap !== undefined) this.#replied(call)
           resolve(reply)
         },
@@ -196,7 +201,9 @@ export class RedisClient {
     // Another one has taken its place.
     if (connection !== this.#connection) return
     this.#lastError = fault.message
-    if (this.#circuit.failed()) this.#reopen()
+    if (!this.#circuit.failed()) return
+    this.#lost++
+    this.#reopen()
   }
 
   /** One timer for all calls: their deadlines come in the order in which they began. */
@@ -286,6 +293,17 @@ export class RedisClient {
     })
     this.#dials.succeeded()
     this.#circuit.close()
+    if (this.#lost < MAX_LOST) this.#tellAnswers()
+  }
+
+  /** A call was answered. */
+  #works(): void {
+    const untold = this.#lost >= MAX_LOST
+    this.#lost = 0
+    if (untold) this.#tellAnswers()
+  }
+
+  #tellAnswers(): void {
     this.#reasons.clear()
     // It would be told as the reason of the next time.
     this.#lastError = ''

@@ -33,6 +33,11 @@ export function manifests(port: number): string {
     cachedRoute('key.test', {}, { auth: apiKey }),
     cachedRoute('consumer.test', { key: { by: ['consumer'] } }, { auth: apiKey }),
     cachedRoute('claim.test', { key: { by: ['claim:sub'] } }, { auth: jwt }),
+    cachedRoute(
+      'kept.test',
+      { key: { by: ['claim:sub'] } },
+      { auth: { jwt: { ...jwt.jwt, from: undefined, keepToken: true } } },
+    ),
     cachedRoute('tenant.test', { key: { by: ['claim:tenant'] } }, { auth: jwt }),
     cachedRoute('session.test', {}, { auth: jwt }),
     cachedRoute('edits.test', {}, edits),
@@ -82,6 +87,18 @@ export function credentials(rig: () => CacheRig): void {
     assert.equal((await page.get()).status, 401)
   })
 
+  it('RFC 9111 §3.5: the consumer in the key is an application: what its users show the origin is not known here', async () => {
+    const page = rig().page('consumer.test', { fields: [FRESH] }, { fields: [FRESH] }, { fields: [FRESH] })
+    const user = (token: string) => ({ 'x-api-key': ANN, authorization: `Bearer ${token}` })
+    await page.gets(1, 1, user('one'))
+    await page.gets(2, 2, user('two'))
+    assert.equal(page.asked[1]!.fields.get('authorization'), 'Bearer two')
+    await page.gets(3, 3, user('one'))
+    const shared = rig().page('consumer.test', { fields: ['cache-control: public, max-age=3600'] })
+    await shared.gets(1, 1, user('one'))
+    await shared.hits(user('two'))
+  })
+
   it('RFC 9111 §3.5: a claim in the key: each of two users gets their own, from whichever of their tokens', async () => {
     const page = rig().page('claim.test', personal('max-age=3600'))
     const as = async (sub: string): Promise<string> => {
@@ -92,6 +109,16 @@ export function credentials(rig: () => CacheRig): void {
     }
     for (const user of ['ann', 'ben', 'ann', 'ben', 'Ann']) assert.equal(await as(user), `of ${user}`)
     assert.equal(page.asked.length, 3)
+  })
+
+  it('RFC 9111 §3.5: a token in Authorization that goes on to the origin is of who the key names', async () => {
+    const page = rig().page('kept.test', personal('max-age=3600'))
+    for (const sub of ['ann', 'ben', 'ann', 'ben']) {
+      const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' }, claims: { sub } })
+      assert.equal((await page.get({ authorization: `Bearer ${token}` })).text, `of ${sub}`)
+      assert.equal(page.asked.at(-1)!.fields.has('authorization'), true)
+    }
+    assert.equal(page.asked.length, 2)
   })
 
   it('RFC 9111 §3.5: two users are two, whatever numbers their claims round to', async () => {
