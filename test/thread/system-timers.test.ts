@@ -31,4 +31,21 @@ suite('timers of the system', () => {
     // What is begun within a tick begins at its end.
     for (const [day, at] of rung) assert.ok(at + 1 >= day * 24 && at + 1 <= day * 24 + 4, `day ${day}: hour ${at + 1}`)
   })
+
+  // As of a thread that begins on a busy machine: clocks of two workers were apart by up to 164 ms, for their lives.
+  test('tell the time that all threads have, however long a thread waited for a CPU when it began', async (t) => {
+    const shared = process.hrtime.bigint.bind(process.hrtime)
+    let looks = 0
+    t.mock.method(process.hrtime, 'bigint', () => {
+      const now = shared()
+      for (const until = now + (looks++ < 10 ? 20_000_000n : 0n); shared() < until; );
+      return now
+    })
+    const from = new URL('../../src/thread/system-timers.ts?begins', import.meta.url).href
+    const { systemTimers: begun } = (await import(from)) as { systemTimers: typeof systemTimers }
+    assert.ok(looks > 0)
+    // Of several looks the least: this thread may wait, too.
+    const apart = Math.min(...Array.from({ length: 50 }, () => Math.abs(Number(shared()) / 1e6 - begun.monotonic())))
+    assert.ok(apart < 1, `${apart} ms`)
+  })
 })
