@@ -2,7 +2,13 @@
 import type { Milliseconds } from '../lib/clock.ts'
 import { withoutOws } from '../message/field-value.ts'
 import type { Fields } from '../message/fields.ts'
-import { ABSENT, parseCacheControl, parseRequestDirectives, type ResponseDirectives, readCacheControl } from './cache-control.ts'
+import {
+  ABSENT,
+  parseCacheControl,
+  parseRequestDirectives,
+  type ResponseDirectives,
+  readCacheControl,
+} from './cache-control.ts'
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
 import { Present, presenceIn } from './field-presence.ts'
 import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'

@@ -10,7 +10,13 @@ import { Fields } from '../../src/message/fields.ts'
 const LIMITS = { head: 1 << 20, headers: 1_000, uri: 1_000 }
 const NOW = Date.UTC(2026, 10, 30, 12)
 const TIMES = { sent: NOW - 100, received: NOW }
-const REQUEST = { method: 'GET', fields: new Fields(), credentials: false, identityInKey: false, content: 'None' } as const
+const REQUEST = {
+  method: 'GET',
+  fields: new Fields(),
+  credentials: false,
+  identityInKey: false,
+  content: 'None',
+} as const
 const RULES = { mode: 'Standard', targets: DEFAULT_TARGETS } as const
 
 type Line = readonly [name: string, value: string]
