@@ -3,6 +3,7 @@ import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
+import type { ClientOrigin } from '../../message/client-origin.ts'
 import { authorityOf } from '../../pattern/host.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
@@ -65,10 +66,10 @@ export function tell(x: Exchange, result: CacheResult, { counts }: Pick<CacheSer
 
 /** What is told of the key: the URL as the client asked for it, with the query as it counts. */
 function keyTextOf(x: Exchange): string {
-  return `${originOf(x)}${urlText('', x.originalPath, x.query)}`
+  return `${originText(x.origin)}${urlText('', x.originalPath, x.query)}`
 }
 
 /** To which cache groups belong. */
-export function originOf({ origin: { scheme, host, port } }: Exchange): string {
+export function originText({ scheme, host, port }: ClientOrigin): string {
   return `${scheme}://${authorityOf(scheme, host, port)}`
 }

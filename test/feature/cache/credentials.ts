@@ -25,6 +25,7 @@ export function manifests(port: number): string {
     responseHeaders: { set: [{ name: 'x-told', value: '%{header:x-who}' }] },
     cors: { allowOrigins: ['https://one.example', 'https://two.example'], allowCredentials: true },
   }
+  const made = (one: string) => ({ set: [{ name: 'x-tenant', value: `%{${one}}` }], remove: ['cookie'] })
   const limits = { rateLimits: [{ name: 'few', requests: 3, per: '1d', by: ['header:x-who'] }] }
   return [
     secret('clients', 'headgate.dev/api-keys', { ann: `sha256:${digestOf(ANN)}`, ben: `sha256:${digestOf(BEN)}` }),
@@ -41,6 +42,12 @@ export function manifests(port: number): string {
     cachedRoute('tenant.test', { key: { by: ['claim:tenant'] } }, { auth: jwt }),
     cachedRoute('session.test', {}, { auth: jwt }),
     cachedRoute('edits.test', {}, edits),
+    cachedRoute('cookie.test', { key: { by: ['cookie:tenant'] } }, { requestHeaders: made('cookie:tenant') }),
+    cachedRoute(
+      'parameter.test',
+      { key: { query: { include: ['q'] }, by: ['query:tenant'] } },
+      { requestHeaders: made('query:tenant') },
+    ),
     cachedRoute('limits.test', {}, limits),
     cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
   ].join('')
@@ -160,6 +167,19 @@ export function credentials(rig: () => CacheRig): void {
     assert.equal(plain.header('access-control-allow-origin'), undefined)
     assert.notEqual(plain.header('x-told'), 'ann')
   })
+
+  for (const [host, as] of [
+    ['cookie.test', (tenant: string) => ({ fields: { cookie: `tenant=${tenant}` }, query: '' })],
+    ['parameter.test', (tenant: string) => ({ fields: {}, query: `?tenant=${tenant}` })],
+  ] as const)
+    it(`${host}: what is made a field of and not sent itself tells responses apart, as the key says`, async () => {
+      const page = rig().page(host, ({ fields }: Asked) => ({ fields: [FRESH], body: fields.get('x-tenant') ?? '' }))
+      for (const tenant of ['a', 'b', 'a', 'b']) {
+        const { fields, query } = as(tenant)
+        assert.equal((await page.get(fields, query)).text, tenant)
+      }
+      assert.equal(page.asked.length, 2)
+    })
 
   it('a cookie that the gateway sets for one client is not given to others', async () => {
     const page = rig().page('sticky.test', { fields: [FRESH] })
