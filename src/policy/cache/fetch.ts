@@ -348,18 +348,16 @@ export class Fetch implements BodyTee, FillTarget {
       fill.end(false)
       return this.lost(true)
     }
-    const reason = this.#end(fill, false)
-    if (typeof reason === 'string') return this.#tell(reason)
-    // Nobody else tells it any more.
-    const isUntold = this.#untold
-    this.#untold = false
-    void reason.then((later) => isUntold && this.#services.cache.counts.judged(later))
+    this.#tell(this.#end(fill, false))
   }
 
   /** What has become of a response whose head was stored. */
-  #tell(reason: StoreReason): void {
-    if (this.#untold) this.#services.cache.counts.judged(reason)
+  #tell(reason: StoreReason | Promise<StoreReason>): void {
+    if (!this.#untold) return
     this.#untold = false
+    const { counts } = this.#services.cache
+    if (typeof reason === 'string') counts.judged(reason)
+    else void reason.then((later) => counts.judged(later))
   }
 
   /**

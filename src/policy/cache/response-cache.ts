@@ -43,7 +43,7 @@ import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
 import { tagsOf } from './tags.ts'
-import { detailOf, forwardedOf, hitOf, PARTIAL, resultOf, tell } from './words.ts'
+import { detailOf, forwardedOf, hitOf, leavesUnread, PARTIAL, resultOf, tell } from './words.ts'
 
 type Decision = RequestDecision | Promise<RequestDecision>
 
@@ -219,8 +219,7 @@ export class ResponseCache {
   }
 
   #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
-    const unread = asking.directives.noCache && asking.recalled === null && this.#recalls !== null
-    const result = resultOf(found, why, unread)
+    const result = resultOf(found, why, this.#recalls !== null && leavesUnread(asking))
     const alone = reasonAlone(asking, found, why, this.#requests)
     if (alone !== null) {
       claim?.fill.withdraw()

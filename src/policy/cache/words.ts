@@ -24,6 +24,11 @@ export function resultOf(
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
 }
 
+/** Whether a request has the archive left alone, see `claimOf`. */
+export function leavesUnread({ directives, recalled }: Asking): boolean {
+  return directives.noCache && recalled === null
+}
+
 /** A part was stored, and the rest of the range is fetched. */
 export const PARTIAL = Object.freeze({ forwarded: 'partial' } as const)
 
