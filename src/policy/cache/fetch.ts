@@ -380,12 +380,6 @@ export class Fetch implements BodyTee, FillTarget {
     this.uncacheable()
   }
 
-  /** Something else is sent in place of the body whose head was stored: so it would be with the next one. */
-  replaced(): void {
-    this.fail()
-    this.lost(true)
-  }
-
   fail(): void {
     const fill = this.#fill
     this.#fill = null
