@@ -77,7 +77,8 @@ export class OwnFill implements Fill {
   }
 
   record(head: EntryHead): boolean {
-    if (this.#over || this.#writer !== undefined) return false
+    if (this.#writer !== undefined) this.fail()
+    if (this.#over) return false
     const writer = head.kind === EntryKind.Response ? undefined : EntryWriter.begin(this.#parts, this.#owner, head)
     if (writer === undefined) return this.#failFor(Statistic.NoRoom)
     writer.finish()

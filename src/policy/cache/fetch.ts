@@ -41,7 +41,6 @@ const UNCACHEABLE_TIME: Milliseconds = 10_000
 /** Of a failure, which may be over sooner. */
 const FAILURE_TIME: Milliseconds = 1_000
 
-const NOT_MODIFIED = 304
 const NO_BYTES = new Uint8Array(0)
 const HEAD = new StoredHead()
 
@@ -310,11 +309,8 @@ export class Fetch implements BodyTee, FillTarget {
     const tags = this.#services.tagsOf(origin, fields, presenceIn(fields))
     const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
-    if (!verdict.store) return this.#refuse(verdict.reason, NOT_MODIFIED)
-    if (tags === null || varies) {
-      this.uncacheable()
-      return tags === null ? 'TooLarge' : 'VaryAny'
-    }
+    if (!verdict.store || tags === null || varies)
+      return this.#refuse(verdict.store ? (tags === null ? 'TooLarge' : 'VaryAny') : verdict.reason, 304)
     const reason = this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes)
     if (reason !== 'Stored') return reason
     const { part } = this.request
