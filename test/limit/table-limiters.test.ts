@@ -60,7 +60,10 @@ describe('limiters over a table', () => {
     assert.deepEqual(taken, [true, true, true, false, false, false])
   })
 
-  for (const rate of [{ quota: 3, per: 1_000 }, { requests: 3, per: 1_000, burst: 3 }])
+  for (const rate of [
+    { quota: 3, per: 1_000 },
+    { requests: 3, per: 1_000, burst: 3 },
+  ])
     it(`grant nothing twice where a worker loses its CPU behind a look at the clock (${Object.keys(rate)[0]})`, () => {
       let now = 1_000
       /** What happens while the worker that has just looked at the clock does not run. */
