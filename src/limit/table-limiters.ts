@@ -77,8 +77,8 @@ class RateLimiter implements Limiter {
       const slot = found < 0 ? table.place(low, high, owner, this.#clock.monotonic()) : found
       const value = table.read(slot, low)
       if (value < 0) continue
-      // Behind the number: one that others write while this thread has no CPU would be too far ahead, and what they have
-      // taken be granted once more.
+      // Behind the number: one that others write while this thread has no CPU would be too far ahead, and what they
+      // have taken be granted once more.
       const monotonic = this.#clock.monotonic()
       const now = (monotonic - table.base) * UNITS
       // A bucket is never more than empty: what was taken at a slower rate is not owed at this one.
