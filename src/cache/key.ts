@@ -6,6 +6,7 @@
  * The key of a variant (RFC 9111 §4.1) is the primary key with what `Vary` names behind it, so whatever reads the parts
  * of a primary key, such as a purge, reads those of its variants.
  */
+import { Buffer } from 'node:buffer'
 import type { Fields } from '../message/fields.ts'
 import type { EntryKey, KeyHash } from './response-memory.ts'
 

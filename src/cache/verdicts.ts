@@ -32,7 +32,7 @@ export interface StoringRequest {
    * §3.5 holds for all of them. An Authorization field among {@link fields} counts in any case.
    */
   readonly credentials: boolean
-  /** Whether the key holds the identity (issuer and subject): then nobody else gets the response. */
+  /** Whether the key holds all identities that the origin may read: then nobody else gets the response. */
   readonly identityInKey: boolean
   /** `InKey`: all of it is part of the key (RFC 10008 §2.7). */
   readonly content: 'None' | 'InKey' | 'NotInKey'
@@ -77,7 +77,7 @@ export const STORE_REASONS = [
   'Incomplete',
   /** More bytes than the operator allows for one object. Decided by who reads it. */
   'TooLarge',
-  /** The memory has no room. Decided by the store. */
+  /** The memory has no room; or Redis or files, where they are no second tier. Decided by the store. */
   'NoRoom',
   /** Purged while it was fetched. Decided by the store. */
   'Purged',

@@ -40,7 +40,7 @@ export class GrantRequests {
   /** The settings are known; the file is opened by the first request. @param stateDirectory undefined: in memory */
   open(stateDirectory: string | undefined): void {
     const { time, failure } = this.#options
-    this.#database = new GrantDatabase({ stateDirectory, wall: time.wall, failure })
+    this.#database = new GrantDatabase({ stateDirectory, wall: time.wall, monotonic: time.monotonic, failure })
     this.#schedule()
   }
 

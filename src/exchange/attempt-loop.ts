@@ -48,9 +48,12 @@ export function forwardTo(x: ProxyExchange, backend: LinkedBackend): void {
   if (!x.ended) tryEndpoint(x, null, false)
 }
 
+type Entry = 'entered' | 'ended' | 'overdrawn' | 'full'
+
 /** Takes a place at a Backend, and then gives back the one at another. */
-function enter(x: ProxyExchange, backend: LinkedBackend): 'entered' | 'overdrawn' | 'full' {
+function enter(x: ProxyExchange, backend: LinkedBackend): Entry {
   const { share } = backend
+  if (backend.ended) return 'ended'
   if (!takeShare(x, share)) return 'overdrawn'
   if (!backend.requestPlaces.take()) {
     giveShare(x, share)
@@ -73,7 +76,8 @@ function enterOther(x: ProxyExchange): boolean {
   return false
 }
 
-function refuseEntry(x: ProxyExchange, backend: LinkedBackend, entry: 'overdrawn' | 'full'): void {
+function refuseEntry(x: ProxyExchange, backend: LinkedBackend, entry: Entry): void {
+  if (entry === 'ended') return fail(x, new GatewayError('NoEndpoint', `${backend.id} was removed`))
   const full = `${backend.id} has maxConcurrentRequests (${backend.requestPlaces.limit}) in flight`
   fail(x, new GatewayError('Overloaded', entry === 'full' ? full : OVERDRAWN))
 }

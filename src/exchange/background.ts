@@ -33,6 +33,7 @@ export class BackgroundExchanges implements Exchanges {
     const client = new SinkClient(cause.downstream.peer, sink)
     const x = new BackgroundExchange(cause, incomingOf(cause, request), client)
     unattended.add(x, request.timeout, cause.context.timers.now)
+    cause.context.waiting.add(x)
     this.#nextTurn(() => start(x, request.body))
     return client.of(x)
   }
@@ -50,6 +51,8 @@ function start(x: BackgroundExchange, body: Uint8Array | undefined): void {
     else forwardTo(x, x.backend)
   } catch (error) {
     x.fail(error)
+  } finally {
+    x.context.waiting.remove(x)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Events of an exchange: of its client and its deadlines, and the single exit for its failures. */
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
+import { TRAILED } from '../policy/attribute.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'
 import { nextAttempt, slow, timedOut } from './attempt-loop.ts'
 import { clientLeaves } from './client-leaves.ts'
@@ -38,7 +39,9 @@ export class ClientExchange extends ProxyExchange implements DownstreamHandler {
   }
 
   onRequestEnd(trailers: Fields | null): void {
-    if (!this.ended && this.body !== null) this.body.end(trailers)
+    if (this.ended || this.body === null) return
+    if (trailers !== null) this.set(TRAILED, true)
+    this.body.end(trailers)
   }
 
   onRequestFailed(error: GatewayError): void {

@@ -22,6 +22,7 @@ export function finish(x: ProxyExchange): void {
   }
   context.active--
   if (x.unattendedUntil > 0) context.unattended.remove(x)
+  if (x.waits) context.waiting.remove(x)
   if (!x.background) recordExchange(x)
 }
 

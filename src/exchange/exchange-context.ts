@@ -13,6 +13,7 @@ import { HostCache } from './host-cache.ts'
 import { LoopGuard } from './loop-guard.ts'
 import { RecurringRequests } from './recurring-requests.ts'
 import { UnattendedExchanges } from './unattended.ts'
+import { WaitingRequests } from './waiting-requests.ts'
 
 export interface ExchangeServices {
   /** Row of this worker in every ledger. */
@@ -24,6 +25,8 @@ export interface ExchangeServices {
   readonly metrics: WorkerMetrics
   readonly splits: WeightedSplits
   readonly observer: AttemptObserver
+  /** See {@link WaitingRequests}. */
+  waitedFor?(generation: number): void
   /** Reports an internal error to the process log. */
   unexpected(error: unknown): void
 }
@@ -37,6 +40,7 @@ export interface ExchangeContext extends ExchangeServices {
   accessLog: AccessLog
   loops: LoopGuard
   readonly unattended: UnattendedExchanges
+  readonly waiting: WaitingRequests
   /** To be cleared when tables or settings change. */
   readonly recurring: RecurringRequests
   /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
@@ -58,6 +62,7 @@ export function createExchangeContext(services: ExchangeServices): ExchangeConte
     accessLog: NO_LOG,
     loops: new LoopGuard({ seed: '', passes: 1 }),
     unattended: new UnattendedExchanges(),
+    waiting: new WaitingRequests((generation) => services.waitedFor?.(generation)),
     recurring: new RecurringRequests(),
     active: 0,
     streams: 0,

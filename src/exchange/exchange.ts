@@ -9,7 +9,7 @@ import type { SplitDraw } from '../balance/split.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
-import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
+import type { LinkedBackend, MatchedTables } from '../link/linked-tables.ts'
 import type { ClientCertificate } from '../message/client-certificate.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import { Fields } from '../message/fields.ts'
@@ -149,7 +149,9 @@ export abstract class ProxyExchange implements Exchange, Timed {
   originalPath = ''
 
   // Results of routing
-  tables: LinkedTables | null = null
+  tables: MatchedTables | null = null
+  /** It waits, and Backends that were removed are kept for it: see waiting-requests.ts. */
+  waits = false
   /** TLS of the host; null: nobody states any. */
   hostTls: HostTls | null = null
   ruleView: RuleView | null = null

@@ -18,6 +18,7 @@ export function filterRequest(x: ProxyExchange): void {
 /** No filter has been entered: one that is not warm sees nothing of the exchange, and a refusal passes none. */
 function awaitWarmUp(x: ProxyExchange, chain: Chain, pending: WarmUp): void {
   if (pending.failed) throw notWarm()
+  x.context.waiting.add(x)
   x.watch()
   const cancel = pending.wait(() => {
     try {
@@ -39,19 +40,23 @@ function runFilters(x: ProxyExchange, chain: Chain): void {
   const result = runRequest(chain, x)
   if (result instanceof Promise) {
     x.deciding = true
+    x.context.waiting.add(x)
     x.watch()
     result.then(
       (late) => decided(x, late),
-      (error: unknown) => x.fail(error),
+      (error: unknown) => {
+        x.context.waiting.remove(x)
+        x.fail(error)
+      },
     )
   } else decided(x, result)
 }
 
 function decided(x: ProxyExchange, result: ChainResult): void {
-  // A deadline may have passed meanwhile, so that its local response is being sent.
-  if (x.ended || x.answering || result?.type === 'ended') return
-  x.deciding = false
   try {
+    // A deadline may have passed meanwhile, so that its local response is being sent.
+    if (x.ended || x.answering || result?.type === 'ended') return
+    x.deciding = false
     if (result?.type === 'respond') respond(x, result.response, result.from)
     else {
       followCall(x)
@@ -59,5 +64,7 @@ function decided(x: ProxyExchange, result: ChainResult): void {
     }
   } catch (error) {
     x.fail(error)
+  } finally {
+    if (x.waits) x.context.waiting.remove(x)
   }
 }

@@ -35,7 +35,7 @@ export function routeConnection(x: ProxyExchange): boolean {
   if (found === undefined) return refuse(x, 'HostNotFound')
   const rule = tables.tables.passthroughRule(found)
   if (rule === undefined) return refuse(x, 'RouteNotFound')
-  x.tables = tables
+  x.tables = tables.matched
   x.ruleView = rule
   x.linked = tables.policies[rule.policyIndex] ?? null
   x.linked?.enter()

@@ -31,7 +31,7 @@ export function isRecurring(x: ProxyExchange): boolean {
   // the one filter. It is logged.
   if (x.matchedByAddress || (x.trusted && context.clients.listField === null)) return false
   if (chain === null || !chain.single || linked === null || linked.pending !== null) return false
-  if (tables === null || tables !== context.tables || tables.sessions || x.hostTls !== null) return false
+  if (tables === null || tables !== context.tables?.matched || tables.sessions || x.hostTls !== null) return false
   const { unread, end } = incoming.fields
   // Its last field and the empty line are the end of what was read, so that nothing else was.
   return unread.length === end + 2 && context.recurring.wants(unread)

@@ -26,7 +26,7 @@ export function route(x: ProxyExchange): boolean {
   if (refusesSlash(tables, found, x.path)) return refuse(x, 'BadPath')
   if (typeof found === 'string') return refuse(x, found)
   const { rule } = found
-  x.tables = tables
+  x.tables = tables.matched
   x.ruleView = rule
   x.matchedPrefix = found.prefixLength
   x.matchedByAddress = found.byAddress

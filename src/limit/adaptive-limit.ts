@@ -20,6 +20,7 @@
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ConcurrencyWindow, EndpointConcurrency } from '../shared-memory/endpoint-concurrency.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import { timeSince } from '../shared-memory/time-words.ts'
 
 export interface AdaptiveLimitConfig {
   /** From 1. */
@@ -112,7 +113,7 @@ export class AdaptiveLimits {
     const cells = this.#cells
     const since = cells.measuringSince(slot)
     // What began before a measurement says nothing in it.
-    const counts = since === 0 || ((now - since) | 0) >= (cells.measuringFor(slot) * SETTLED) / MEANS
+    const counts = since === 0 || timeSince(since, now) >= (cells.measuringFor(slot) * SETTLED) / MEANS
     if (counts) cells.observe(slot, latency, dropped)
     const over = since === 0 ? cells.isOver(slot, OBSERVATIONS, WINDOW, now) : this.#isMeasured(slot, now)
     if (!over) return
@@ -147,7 +148,7 @@ export class AdaptiveLimits {
     const last = this.#cells.measuredAt(slot)
     if (last === 0) return less
     const soon = limit <= minRequests || (less && limit < MUCH_LESS * this.#cells.measuredLimit(slot))
-    return ((now - last) | 0) >= (soon ? MEASURE_SOON : MEASURE_EVERY * (0.75 + 0.5 * scatter(slot, last)))
+    return timeSince(last, now) >= (soon ? MEASURE_SOON : MEASURE_EVERY * (0.75 + 0.5 * scatter(slot, last)))
   }
 
   #next(slot: number, limit: number, window: ConcurrencyWindow, { tolerance }: AdaptiveLimitConfig): number {

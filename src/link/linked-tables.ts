@@ -32,6 +32,8 @@ export interface LinkedBackend {
   readonly endpoints: readonly Endpoint[]
   /** What it can take now, for splits that have something to fall back on. */
   readonly room: Availability
+  /** It has no endpoints and will have none: its rows in the endpoint table may be another's by now. */
+  readonly ended: boolean
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare
@@ -52,17 +54,23 @@ export interface LinkedBackend {
   readonly metricsRow: number
 }
 
-/**
- * One generation as this worker serves it. Never changed once it is current; an exchange keeps the one it began with.
- */
-export interface LinkedTables {
+/** What an exchange keeps of the generation by which it was matched: the Backends, and nothing to match against. */
+export interface MatchedTables {
   readonly generation: number
-  readonly tables: RouteTables
-  /** Null where a policy set cannot be used: its rules answer 500. */
-  readonly policies: readonly (LinkedPolicy | null)[]
   readonly backends: readonly (LinkedBackend | null)[]
   /** Some rule knows browsers by cookies of sessions, which requests of all rules then lose. */
   readonly sessions: boolean
+}
+
+/**
+ * One generation as this worker serves it. Never changed once it is current; an exchange keeps its Backends.
+ */
+export interface LinkedTables extends MatchedTables {
+  /** An object of its own, so that requests that wait hold no tables. */
+  readonly matched: MatchedTables
+  readonly tables: RouteTables
+  /** Null where a policy set cannot be used: its rules answer 500. */
+  readonly policies: readonly (LinkedPolicy | null)[]
   /** Some rule hears of unsafe requests that other rules take. */
   readonly unsafeListeners: boolean
 }

@@ -18,7 +18,7 @@ import type { TablesUpdate } from './tables-update.ts'
 export interface BackendDirectory {
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
   define(plan: BackendConfig, slot: number): LinkedBackend
-  /** No table names it any more. */
+  /** No table names it any more; requests that were matched before may still wait. */
   forget(backend: LinkedBackend): void
 }
 
@@ -60,13 +60,11 @@ export class Linker {
       const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns, hostTls)
       for (const _ of tables.prepare()) yield
       // In one turn with the commit, after all that may fail: no request finds some of the Backends changed.
-      const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
-      for (const { index, backend, slot } of update.backends)
-        backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
-      fillHoles(backends)
+      const backends = this.#defineBackends(update)
       const sessions = policies.some((policy) => policy?.chain?.sessions === true)
       const unsafeListeners = policies.some((policy) => policy !== null && policy.unsafeListener !== null)
-      linked = { generation: update.generation, tables, policies, backends, sessions, unsafeListeners }
+      const matched = { generation: update.generation, backends, sessions }
+      linked = { ...matched, matched, tables, policies, unsafeListeners }
     } catch (error) {
       for (const policy of fresh) policy.retire()
       throw error
@@ -81,6 +79,17 @@ export class Linker {
       yield
     }
     for (const _ of linked.tables.forgetPatterns()) yield
+  }
+
+  /** The same array where none has changed: requests that wait keep it. */
+  #defineBackends({ full, backends: changes }: TablesUpdate): readonly (LinkedBackend | null)[] {
+    const before = this.#current?.backends ?? []
+    if (!full && changes.length === 0) return before
+    const backends: (LinkedBackend | null)[] = full ? [] : before.slice()
+    for (const { index, backend, slot } of changes)
+      backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
+    fillHoles(backends)
+    return backends
   }
 
   /** A policy set that was linked before keeps its chain, and stays as warm as it is. */
@@ -117,9 +126,11 @@ export class Linker {
 
   /** What only the generation before has used. */
   #drop(before: LinkedTables, linked: LinkedTables): void {
-    const backends = new Set(linked.backends)
-    for (const backend of before.backends)
-      if (backend !== null && !backends.has(backend)) this.#host.backends.forget(backend)
+    if (linked.backends !== before.backends) {
+      const backends = new Set(linked.backends)
+      for (const backend of before.backends)
+        if (backend !== null && !backends.has(backend)) this.#host.backends.forget(backend)
+    }
     const policies = new Set(linked.policies)
     for (const policy of before.policies) if (policy !== null && !policies.has(policy)) policy.retire()
   }

@@ -46,10 +46,14 @@ export const CLAIMS = attribute<Readonly<Record<string, unknown>>>('claims')
  * certificate. Upgrades that rely on it are for pages of the same origin only.
  */
 export const AMBIENT_CREDENTIAL = attribute<boolean>('ambient credential')
+/** Name, in lower case, of the field in which the verified credential goes on to the backend. */
+export const KEPT_FIELD = attribute<string>('field of the credential')
 /** For the access log: why a request passed that might not have. */
 export const NOTE = attribute<string>('note')
 /** Who the credential belongs to. */
 export const CONSUMER = attribute<string>('consumer')
+/** Fields followed the body of the request, which is complete. */
+export const TRAILED = attribute<boolean>('trailers of the request')
 /** What would have denied the request, were it not for `dryRun`: for the access log and a metric. */
 export const DRY_RUN = attribute<string>('dry run')
 

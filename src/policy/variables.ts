@@ -68,6 +68,11 @@ export function compileTemplate(text: string, side: TemplateSide): Template {
   return { source: text, constant: null, render: (x, head) => render(parts, x, head) }
 }
 
+/** The selectors of the variables in a value that has been checked. */
+export function selectorsIn(text: string): readonly string[] {
+  return [...text.matchAll(VARIABLE)].flatMap(([, name]) => (name === undefined ? [] : [name]))
+}
+
 function constantTemplate(source: string, constant: string): Template {
   return { source, constant, render: () => constant }
 }

@@ -4,13 +4,14 @@
  * are the bits of 32-bit words. Whoever closes a window has won it by compare-and-swap, so each is judged once; if that
  * thread dies there, a window is lost.
  */
+import { timeSince, timeWord } from './time-words.ts'
 
 const CELLS = 16
 /** Requests that the endpoint may have to answer at a time; 0: nothing is known. */
 const LIMIT = 0
 /** Milliseconds of latency while it is not busy; 0: unknown. */
 const BASE = 1
-/** Times are monotonic milliseconds as 32-bit integers that wrap, which differences bear. 0 = none. */
+/** Times are words of `timeWord`. 0 = none. */
 const WINDOW = 2
 const COUNT = 3
 const SUM = 4
@@ -89,11 +90,11 @@ export class EndpointConcurrency {
     this.#setFloat(slot * CELLS + BEFORE, before)
     this.#setFloat(slot * CELLS + MEASURED_LIMIT, this.limit(slot))
     Atomics.store(this.#cells, slot * CELLS + DEPTH, depth)
-    Atomics.store(this.#cells, slot * CELLS + MEASURING, now | 0 || 1)
+    Atomics.store(this.#cells, slot * CELLS + MEASURING, timeWord(now))
   }
 
   measured(slot: number, now: number): void {
-    Atomics.store(this.#cells, slot * CELLS + MEASURED_AT, now | 0 || 1)
+    Atomics.store(this.#cells, slot * CELLS + MEASURED_AT, timeWord(now))
     Atomics.store(this.#cells, slot * CELLS + MEASURING, 0)
     Atomics.store(this.#cells, slot * CELLS + DEPTH, 0)
   }
@@ -135,7 +136,7 @@ export class EndpointConcurrency {
     const at = slot * CELLS
     if (Atomics.load(this.#cells, at + COUNT) < count) return false
     const began = Atomics.load(this.#cells, at + WINDOW)
-    return began === 0 || ((now - began) | 0) >= duration
+    return began === 0 || timeSince(began, now) >= duration
   }
 
   /**
@@ -147,7 +148,7 @@ export class EndpointConcurrency {
   close(slot: number, requests: number, now: number): ConcurrencyWindow | undefined {
     const at = slot * CELLS
     const began = Atomics.load(this.#cells, at + WINDOW)
-    if (Atomics.compareExchange(this.#cells, at + WINDOW, began, now | 0 || 1) !== began) return undefined
+    if (Atomics.compareExchange(this.#cells, at + WINDOW, began, timeWord(now)) !== began) return undefined
     const count = Atomics.exchange(this.#cells, at + COUNT, 0)
     BITS[0] = Atomics.exchange(this.#cells, at + SUM, 0)
     const sum = FLOAT[0]!

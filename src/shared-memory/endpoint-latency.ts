@@ -8,16 +8,21 @@
  * once looks fast. `cost` is the expected time until a request has succeeded, a failure being priced like
  * {@link FAILURE_PRICE} of waiting.
  *
- * Four words for each slot. Floating-point values are stored as the bits of 32-bit words, which are never torn. Writers
- * do not wait for each other: of two observations in the same microsecond one may be lost.
+ * Two words for each slot, the bits of floating-point values, and two times, which are doubles: an endpoint serves for
+ * longer than the 25 days of which 32 bits of milliseconds tell before from after. Neither are ever torn. Writers do
+ * not wait for each other: of two observations in the same microsecond one may be lost.
  */
-const WORDS = 4
+const SLOT_BYTES = 24
+/** Words: */
+const WORDS = SLOT_BYTES / Int32Array.BYTES_PER_ELEMENT
 const LATENCY = 0
 const FAILURES = 1
-/** Monotonic milliseconds of the last observation; wraps after 49 days, and so do differences. */
-const OBSERVED = 2
+/** Doubles, behind the words: */
+const DOUBLES = SLOT_BYTES / Float64Array.BYTES_PER_ELEMENT
+/** Monotonic milliseconds of the last observation. */
+const OBSERVED = 1
 /** When the endpoint began to serve, by the same clock; 0 = unknown. */
-const SINCE = 3
+const SINCE = 2
 
 /** Milliseconds after which an observation weighs 1/e, as in Finagle and linkerd. */
 export const DECAY = 10_000
@@ -36,13 +41,15 @@ const BITS = new Int32Array(FLOAT.buffer)
 
 export class EndpointLatency {
   readonly #words: Int32Array<SharedArrayBuffer>
+  readonly #times: Float64Array<SharedArrayBuffer>
 
   constructor(buffer: SharedArrayBuffer) {
     this.#words = new Int32Array(buffer)
+    this.#times = new Float64Array(buffer)
   }
 
   static allocate(slots: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(slots * WORDS * Int32Array.BYTES_PER_ELEMENT)
+    return new SharedArrayBuffer(slots * SLOT_BYTES)
   }
 
   /**
@@ -53,7 +60,7 @@ export class EndpointLatency {
    */
   observe(slot: number, latency: number, failed: boolean, now: number): void {
     const at = slot * WORDS
-    const elapsed = this.#elapsed(at, now)
+    const elapsed = this.#elapsed(slot, now)
     const kept = Math.exp(-elapsed / DECAY)
     const before = this.#read(at + LATENCY)
     const measured = Math.max(latency, LEAST)
@@ -62,7 +69,7 @@ export class EndpointLatency {
     else if (!failed) this.#write(at + LATENCY, Math.max(before * kept + measured * (1 - kept), LEAST))
     const share = this.#read(at + FAILURES) * kept
     this.#write(at + FAILURES, share + ((failed ? 1 : 0) - share) * FAILURE_WEIGHT)
-    Atomics.store(this.#words, at + OBSERVED, now | 0)
+    this.#times[slot * DOUBLES + OBSERVED] = now
   }
 
   /** Expected milliseconds of a request with nothing else in flight; 0 = nothing is known. */
@@ -71,7 +78,7 @@ export class EndpointLatency {
     const latency = this.#read(at + LATENCY)
     const failures = this.#read(at + FAILURES)
     if (latency === 0 && failures === 0) return 0
-    const kept = Math.exp(-this.#elapsed(at, now) / DECAY)
+    const kept = Math.exp(-this.#elapsed(slot, now) / DECAY)
     const share = Math.min(failures * kept, MOST_FAILURES)
     return latency * kept + (share / (1 - share)) * FAILURE_PRICE
   }
@@ -84,13 +91,13 @@ export class EndpointLatency {
   /** The endpoint serves from now on: its share of a slow start begins. */
   began(slot: number, now: number): void {
     // 0 means unknown.
-    Atomics.store(this.#words, slot * WORDS + SINCE, now | 0 || 1)
+    this.#times[slot * DOUBLES + SINCE] = now || 1
   }
 
   /** Milliseconds for which the endpoint has served; infinite where that is unknown. */
   age(slot: number, now: number): number {
-    const since = Atomics.load(this.#words, slot * WORDS + SINCE)
-    return since === 0 ? Number.POSITIVE_INFINITY : Math.max((now - since) | 0, 0)
+    const since = this.#times[slot * DOUBLES + SINCE]!
+    return since === 0 ? Number.POSITIVE_INFINITY : Math.max(now - since, 0)
   }
 
   /** What was learned of it is no more than what made it be left out: it is to be found out anew. */
@@ -101,13 +108,14 @@ export class EndpointLatency {
 
   /** The slot belongs to another endpoint from now on. */
   clear(slot: number): void {
-    const at = slot * WORDS
-    for (let i = 0; i < WORDS; i++) Atomics.store(this.#words, at + i, 0)
+    this.forget(slot)
+    this.#times[slot * DOUBLES + OBSERVED] = 0
+    this.#times[slot * DOUBLES + SINCE] = 0
   }
 
   /** Milliseconds since the last observation. */
-  #elapsed(at: number, now: number): number {
-    return Math.max((now - Atomics.load(this.#words, at + OBSERVED)) | 0, 0)
+  #elapsed(slot: number, now: number): number {
+    return Math.max(now - this.#times[slot * DOUBLES + OBSERVED]!, 0)
   }
 
   #read(at: number): number {

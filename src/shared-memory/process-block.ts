@@ -7,6 +7,12 @@
 /** Milliseconds between two heartbeats of a thread. */
 export const HEARTBEAT_INTERVAL = 100
 
+/**
+ * Milliseconds for which Backends that were removed keep their endpoints at most, where requests that were matched
+ * before wait.
+ */
+export const LEAVING_TIME = 10_000
+
 /** Int32 cells of one row: a cache line, so that two threads never write to the same line. */
 const ROW = 16
 const HEADER_ROWS = 1
@@ -29,6 +35,7 @@ const HEAP_USED = 5
 const HEAP_TOTAL = 6
 const HEAP_LIMIT = 7
 const EXTERNAL = 8
+const WAITED_FOR = 9
 const KIB = 1024
 
 /** The part of `v8.getHeapStatistics()` that is read here; bytes. */
@@ -112,6 +119,24 @@ export class ProcessBlock {
       if (lowest === -1 || applied < lowest) lowest = applied
     }
     return Math.max(lowest, 0)
+  }
+
+  /**
+   * Records the oldest generation by whose tables a request of the worker was matched that waits and has no Backend
+   * yet; 0 = none waits. To be stored before the worker serves a newer one. Its own thread only.
+   */
+  setWaitedFor(worker: number, generation: number): void {
+    Atomics.store(this.#cells, this.#at(workerThread(worker), WAITED_FOR), generation)
+  }
+
+  /** Whether in a live worker a request waits that was matched by tables before this generation. */
+  isWaitedForBefore(generation: number): boolean {
+    for (let worker = 0; worker < this.workers; worker++) {
+      if (!this.live(workerThread(worker))) continue
+      const oldest = Atomics.load(this.#cells, this.#at(workerThread(worker), WAITED_FOR))
+      if (oldest !== 0 && oldest < generation) return true
+    }
+    return false
   }
 
   /**

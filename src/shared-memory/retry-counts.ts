@@ -72,9 +72,9 @@ export class RetryCounts {
   /** @returns the latest second, which is this one or a later one */
   #reach(second: number): number {
     for (;;) {
-      const latest = Atomics.load(this.#cells, this.#latest)
+      const latest = Atomics.load(this.#cells, this.#latest) >>> 0
       if (latest >= second) return latest
-      Atomics.compareExchange(this.#cells, this.#latest, latest, second)
+      if (Atomics.compareExchange(this.#cells, this.#latest, latest, second) >>> 0 === latest) return second
     }
   }
 

@@ -58,7 +58,7 @@ export class RowDirectory {
    * share them equally: a namespace with few Backends has a row for each, and one with more than its share releases the
    * excess. Control thread only, before the Backends are sent to the workers.
    *
-   * @param now wall clock
+   * @param now monotonic: a wall clock that is set must neither keep rows back nor give them away
    */
   sync(names: Iterable<string>, now: Milliseconds, namespaceOf: (name: string) => string = () => ''): void {
     const chosen = this.#choose(new Set(names), namespaceOf)

@@ -25,6 +25,7 @@ export interface GrantDatabaseOptions {
   readonly stateDirectory: string | undefined
   /** Milliseconds since the epoch. */
   readonly wall: () => number
+  readonly monotonic: () => Milliseconds
   /** What cannot be kept, and what follows from it; undefined: it can again. Told when it changes. */
   readonly failure: (message: string | undefined) => void
   /** Default: {@link GRANT_BOUNDS}. */
@@ -87,7 +88,7 @@ export class GrantDatabase {
   readonly #options: GrantDatabaseOptions
   #opened: Opened | undefined
   #failing = false
-  /** Until then nothing is tried: a file is read as a whole when it is opened. */
+  /** Until then nothing is tried, monotonic: a file is read as a whole when it is opened. */
   #retryAt = 0
 
   constructor(options: GrantDatabaseOptions) {
@@ -96,7 +97,7 @@ export class GrantDatabase {
 
   /** All of them, or none: an answer for each. */
   run(requests: readonly GrantRequest[]): readonly GrantAnswer[] {
-    if (this.#failing && this.#options.wall() < this.#retryAt) return requests.map(() => FAILED)
+    if (this.#failing && this.#options.monotonic() < this.#retryAt) return requests.map(() => FAILED)
     try {
       const answers = this.#transaction(requests)
       if (this.#failing) this.#options.failure(undefined)
@@ -106,7 +107,7 @@ export class GrantDatabase {
       this.#close()
       const outcome = isCorrupt(error) ? this.#setAside(error) : `${this.#name} cannot be used (${textOf(error)})`
       this.#failing = true
-      this.#retryAt = this.#options.wall() + RETRY_AFTER
+      this.#retryAt = this.#options.monotonic() + RETRY_AFTER
       this.#options.failure(`${outcome}: refresh tokens and assertions are answered with 503 until it can`)
       return requests.map(() => FAILED)
     }

@@ -8,6 +8,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodePurge, encodePurge, type PurgeRecord } from '../cache/purge-record.ts'
 import type { Random } from '../lib/clock.ts'
+import { describeFileError } from '../lib/system-error.ts'
 import type { PurgeReach, PurgeStore, PurgeStoreEvents } from './purge-store.ts'
 
 const FILE = 'purges.log'
@@ -139,6 +140,6 @@ export class PurgeJournal implements PurgeStore {
   }
 
   #fail(error: unknown): void {
-    this.#events.failure(`${FILE} cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+    this.#events.failure(`${FILE} cannot be written: ${describeFileError(error)}`)
   }
 }

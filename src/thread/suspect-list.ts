@@ -18,6 +18,11 @@ const MAX_SUSPECTS = 256
 /** So many objects at hand name none of them. */
 export const MAX_AT_HAND = 16
 
+/** How long an object at which so many control threads have ended is not worked on. */
+export function retryAfter(deaths: number): Milliseconds {
+  return Math.min(FIRST_RETRY * 2 ** (deaths - 1), LONGEST_RETRY)
+}
+
 /** The record of a process, in the supervisor. */
 export class SuspectList {
   readonly #suspects = new Map<string, Suspect>()
@@ -27,7 +32,7 @@ export class SuspectList {
     if (names.length > MAX_AT_HAND) return []
     return names.map((name) => {
       const deaths = (this.#suspects.get(name)?.deaths ?? 0) + 1
-      const until = now + Math.min(FIRST_RETRY * 2 ** (deaths - 1), LONGEST_RETRY)
+      const until = now + retryAfter(deaths)
       const suspect = { name, deaths, until }
       this.#suspects.delete(name)
       this.#suspects.set(name, suspect)

@@ -55,6 +55,7 @@ export interface BackendsContext {
 export class Backends {
   readonly #context: BackendsContext
   readonly #sets: EndpointSets
+  /** With those that no table names any more, until control withdraws their endpoints. */
   readonly #backends = new Map<string, WorkerBackend>()
   /** By the row of the Backend itself. */
   readonly #bySlot = new Map<number, WorkerBackend>()
@@ -64,6 +65,7 @@ export class Backends {
     this.#sets = new EndpointSets({
       connects: (id) => this.#backends.get(id)?.connects,
       changed: (id, { endpoints }, { removed }) => this.#backends.get(id)?.endpointsChanged(endpoints, removed),
+      withdrawn: (id) => this.#withdrawn(id),
     })
   }
 
@@ -98,6 +100,7 @@ export class Backends {
     const known = this.#backends.get(plan.id)
     const connects = connectionKey(plan)
     if (known !== undefined && known.slot === slot) {
+      known.named = true
       const before = known.connects
       known.revise(plan, connects)
       this.#sets.use(plan.id, connects, before)
@@ -114,11 +117,21 @@ export class Backends {
     return backend
   }
 
-  /** No table names it any more. */
+  /**
+   * No table names it any more. It ends when control withdraws its endpoints: requests that were matched before may
+   * wait, and until then none of its rows is another's.
+   */
   forget(backend: LinkedBackend): void {
     const known = this.#backends.get(backend.id)
     if (known !== backend) return
-    this.#backends.delete(backend.id)
+    known.named = false
+    if (!this.#sets.has(backend.id)) this.#withdrawn(backend.id)
+  }
+
+  #withdrawn(id: string): void {
+    const known = this.#backends.get(id)
+    if (known === undefined || known.named) return
+    this.#backends.delete(id)
     this.#end(known)
   }
 
@@ -140,6 +153,12 @@ export class Backends {
 
   /** A Backend that tables name. */
   find(id: string): LinkedBackend | undefined {
+    const known = this.#backends.get(id)
+    return known?.named === true ? known : undefined
+  }
+
+  /** The same, and one that only requests that wait may still need: for what is done for a request. */
+  findLeaving(id: string): LinkedBackend | undefined {
     return this.#backends.get(id)
   }
 
@@ -193,6 +212,9 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly gauge: EndpointGauge
   readonly random: Random
   endpoints: readonly Endpoint[] = []
+  /** By the tables in force. */
+  named = true
+  ended = false
   readonly #context: BackendsContext
   readonly #pools: BackendPools
   readonly #room: Availability
@@ -289,6 +311,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   /** Only requests in flight use it from now on. */
   end(): void {
+    this.ended = true
     this.endpointsChanged([], [...this.endpoints])
     this.share.leave(this)
   }

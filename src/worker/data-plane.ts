@@ -120,6 +120,8 @@ export interface DataPlaneEdges {
   /** A generation is in force. */
   applied(generation: number): void
   epoch(epoch: number): void
+  /** See `ProcessBlock.setWaitedFor`. */
+  waitedFor?(generation: number): void
   /** See {@link Timers}. */
   alive?(): void
   send(message: FromWorker): void
@@ -213,6 +215,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metrics,
     splits: new WeightedSplits(random),
     observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
+    waitedFor: (generation) => edges.waitedFor?.(generation),
     unexpected: (error) => edges.unexpected(error),
   })
   const keySets = new KeySetRequests({
@@ -237,6 +240,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     backends,
     patterns: edges.patterns,
     commit(tables) {
+      context.waiting.replaced(tables.generation, timers.now)
       context.tables = tables
       context.recurring.clear()
       edges.applied(tables.generation)
@@ -304,15 +308,18 @@ function filterServices(
   >,
 ): FilterServices {
   const { clock, random } = edges
-  const find = (id: string) => backends.find(id)
   return {
     clock,
     random,
     randomBytes,
     timers: clock,
-    client: new UpstreamClient(context, find),
+    client: new UpstreamClient(context, (id) => backends.findLeaving(id)),
     background: new BackgroundExchanges((run) => void clock.nextTurn(run)),
-    mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),
+    mirrors: new MirrorClient(
+      context,
+      (id) => backends.find(id),
+      (run) => void clock.nextTurn(run),
+    ),
     ...given,
     stores: new MemoryStores(STORE_BOUNDS, clock),
     memos: new OwnedLru(MEMO_BYTES, clock),

@@ -21,6 +21,8 @@ export interface EndpointSetsOptions {
   connects(id: string): string | undefined
   /** The set in use is another one. */
   changed(id: string, set: EndpointSet, change: EndpointChange): void
+  /** There is none any more. */
+  withdrawn(id: string): void
 }
 
 export class EndpointSets {
@@ -64,6 +66,11 @@ export class EndpointSets {
     for (const id of [...this.#sent.keys()]) if (!kept.has(id)) this.#withdraw(id)
   }
 
+  /** Whether control has sent endpoints of the Backend, and has not withdrawn them. */
+  has(id: string): boolean {
+    return this.#sent.has(id)
+  }
+
   /** Tables are in force in which the Backend is connected to in this way. @param before how it was before */
   use(id: string, connects: string, before: string | undefined): EndpointSet | undefined {
     const sent = this.#sent.get(id)
@@ -81,6 +88,7 @@ export class EndpointSets {
     if (sent === undefined) return
     this.#sent.delete(id)
     this.#changed(id, sent.set, sent.set.apply([]))
+    this.#options.withdrawn(id)
   }
 
   #changed(id: string, set: EndpointSet, change: EndpointChange): void {

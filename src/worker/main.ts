@@ -94,6 +94,7 @@ const { timers, context, handler, backends, budget, contents, cache, messages } 
     control.postMessage({ type: 'applied', generation })
   },
   epoch: (epoch) => block.passEpoch(index, epoch),
+  waitedFor: (generation) => block.setWaitedFor(index, generation),
   alive: () => block.beat(workerThread(index)),
   send: (message) => control.postMessage(message),
   unexpected: (error) =>
@@ -181,6 +182,7 @@ startHeartbeat(block, workerThread(index), setInterval)
 watchLoopDelay(metrics, clock.monotonic, setInterval)
 setInterval(() => {
   backends.sweep(timers.touch())
+  context.waiting.sweep(timers.now)
   listeners.sweep()
   patterns.relieve()
 }, 1_000).unref()

@@ -61,7 +61,7 @@ export class WorkerSignIns implements SignIns {
   readonly #known = new Map<string, KnownEndpoints>()
   readonly #asking = new Map<string, Promise<ProviderEndpoints | SignInFailure>>()
   #next = 0
-  #sweptAt = 0
+  #sweptAt = Number.NEGATIVE_INFINITY
   #looking = false
   #lookedAt = Number.NEGATIVE_INFINITY
 
@@ -80,10 +80,11 @@ export class WorkerSignIns implements SignIns {
   /** Of control. */
   accept(message: Extract<ToWorker, { readonly type: 'sign-in-answer' | 'sign-outs' }>): void {
     if (message.type === 'sign-in-answer') return this.#settle(message.id, message.answer)
-    const now = this.#host.clock.wall()
+    const { clock } = this.#host
+    const now = clock.monotonic()
     if (now - this.#sweptAt > SWEEP_EVERY) {
       this.#sweptAt = now
-      this.#signOuts.sweep(now)
+      this.#signOuts.sweep(clock.wall())
     }
     for (const entry of message.entries) this.#signOuts.add(message.owner, message.client, entry)
     if (message.known !== true) void this.#host.shared.tell(message.owner, message.client, message.entries)

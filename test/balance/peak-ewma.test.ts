@@ -96,6 +96,20 @@ describe('latency of an endpoint', () => {
     near(latency.cost(0, 2 ** 31 - 1_000), 10)
   })
 
+  it('decays and grows old for as long as the machine is up', () => {
+    const start = 2 ** 31 - 5
+    for (const days of [1, 24, 25, 30, 49, 50, 60, 365]) {
+      const later = start + days * 86_400_000
+      const latency = make()
+      latency.began(0, start)
+      latency.observe(0, 30_000, true, start)
+      assert.ok(latency.cost(0, later) < 1, `${latency.cost(0, later)} after ${days} days`)
+      latency.observe(0, 5, false, later)
+      near(latency.latency(0), 5)
+      assert.equal(latency.age(0, later), days * 86_400_000)
+    }
+  })
+
   it('is forgotten with the slot', () => {
     const latency = make()
     latency.observe(0, 10, true, 5)

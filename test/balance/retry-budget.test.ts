@@ -122,6 +122,11 @@ describe('the retry budget', () => {
       counts.add(0, REQUESTS, second, 3)
       assert.equal(counts.sum(0, REQUESTS, second), 3, `the first at ${second} s`)
     }
+    for (const second of [2 ** 31 - 5, 2 ** 31 + 5, 2 ** 32 - 5]) {
+      const counts = new RetryCounts(RetryCounts.allocate(1))
+      for (let i = 0; i < 4; i++) counts.add(0, REQUESTS, second + i, 3)
+      assert.equal(counts.sum(0, REQUESTS, second + 3), 12, `at ${second} s`)
+    }
     for (let idle = 10; idle < 90_000; idle += 10) {
       if (idle % 40_960 === 0) continue
       const counts = new RetryCounts(RetryCounts.allocate(1))

@@ -36,6 +36,22 @@ describe('slow start', () => {
     assert.equal(balancer.pick(NO_KEY, null), endpoints[0])
   })
 
+  it('is over for weeks and years, beside an endpoint that is a little younger', () => {
+    const table = new EndpointTable(EndpointTable.allocate(1, 16))
+    const bench = Object.assign(new Bench(), { age: (slot: number, now: number) => table.age(slot, now) })
+    const endpoints = bench.endpoints(1, 1, 1, 1)
+    const balancer = createBalancer('RoundRobin', bench, 30_000)
+    balancer.update(endpoints)
+    for (const { slot } of endpoints.slice(0, 3)) table.enlist(slot, 1_000)
+    for (const days of [20, 25, 30, 49, 50, 400]) {
+      bench.time = 1_000 + days * 86_400_000
+      table.retire(endpoints[3]!.slot)
+      table.enlist(endpoints[3]!.slot, bench.time - 60_000)
+      for (const count of tally(balancer, 4_000).values())
+        assert.ok(Math.abs(count - 1_000) < 200, `${count} of 4000 after ${days} days`)
+    }
+  })
+
   it('begins when an endpoint is put into use, again when it comes back, and not while it stays', () => {
     const table = new EndpointTable(EndpointTable.allocate(1, 16))
     table.enlist(3, 1_000)

@@ -130,6 +130,28 @@ describe('a 304 about what is stored', () => {
   })
 })
 
+describe('a response to a request of which nothing may be stored', () => {
+  for (const [method, fields] of [
+    ['GET', { authorization: 'Bearer eHl6' }],
+    ['GET', { 'x-http-method-override': 'PUT' }],
+    ['HEAD', { authorization: 'Bearer eHl6' }],
+  ] as const)
+    it(`leaves what others have stored: ${method} with ${Object.keys(fields)}`, async (t) => {
+      const w = await stale(t)
+      w.answer = (request) => request.respond(method === 'HEAD' ? 200 : 304, '', { ...FIELDS, 'content-length': '3' })
+      assert.equal((await get(w, fields, method)).body, method === 'HEAD' ? '' : 'one')
+      // Validated by one of them for all.
+      w.answer = () => {}
+      const others = Array.from({ length: 3 }, () => get(w))
+      await w.gateway.pass(1)
+      assert.equal(w.asked.length, 3)
+      assert.equal(w.asked[2]!.fields['if-none-match'], '"1"')
+      w.asked[2]!.respond(304, '', FIELDS)
+      for (const other of others) assert.equal((await other).body, 'one')
+      await w.gateway.nothingLeft()
+    })
+})
+
 describe('a 200 to HEAD', () => {
   it('RFC 9111 §4.3.5: makes what is stored of a GET fresh again, with its fields', async (t) => {
     const w = await stale(t)

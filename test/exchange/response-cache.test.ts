@@ -325,6 +325,18 @@ describe('an error page for a status of Backends', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('leaves nothing behind: without the page the response is fetched as it is', async (t) => {
+    const w = world(t, {}, { errors })
+    w.answer = missing
+    for (let i = 0; i < 3; i++) assert.equal((await get(w)).body, 'nothing here')
+    assert.equal(w.asked.length, 3)
+    await w.gateway.link(cachingRules())
+    assert.equal((await get(w)).body, 'raw')
+    assert.equal((await get(w)).body, 'raw')
+    assert.equal(w.asked.length, 4)
+    await w.gateway.nothingLeft()
+  })
+
   it('leaves nothing to be stored, and lets nobody wait for it', async (t) => {
     const w = world(t, {}, { errors })
     w.answer = () => {}
@@ -376,6 +388,30 @@ describe('QUERY', () => {
     assert.equal(w.asked.length, 2)
     await untold(w, ['three'], '/q', { 'cache-control': 'only-if-cached' })
     assert.equal(w.asked.length, 2)
+    await w.gateway.nothingLeft()
+  })
+
+  it('passes by with its trailers, which no key has', async (t) => {
+    const w = world(t)
+    w.answer = (request) =>
+      void request.body().then(() => {
+        const { tenant = 'nobody' } = request.trailers
+        request.respond(200, `of ${tenant}`, { 'cache-control': 'max-age=60' })
+      })
+    const trailed = async (trailers: FieldMap): Promise<string> => {
+      const request = w.gateway.ask({ path: '/q', method: 'QUERY', length: 'unknown' })
+      request.write('one')
+      request.end(trailers)
+      return (await request.response()).body
+    }
+    assert.equal(await trailed({ tenant: 'ann' }), 'of ann')
+    assert.equal(await trailed({ tenant: 'ben' }), 'of ben')
+    assert.equal(await trailed({}), 'of nobody')
+    assert.equal(await trailed({ tenant: 'ann' }), 'of ann')
+    assert.equal(await trailed({}), 'of nobody')
+    const results = w.gateway.log().map(({ cache }) => cache)
+    const bypass = 'bypass RequestContent'
+    assert.deepEqual(results, [bypass, bypass, 'miss NotStored', bypass, 'hit Memory'])
     await w.gateway.nothingLeft()
   })
 

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { after } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { mortal } from '../../bench/lib/mortal.ts'
+import { withUptime } from '../lib/time-namespace.ts'
 import { closedPort } from './backends.ts'
 import { RawClient, type RawResponse, type RequestOptions, request } from './raw-client.ts'
 
@@ -44,6 +45,8 @@ export interface GatewayOptions {
   readonly unready?: boolean
   /** Files that the process may have open (`ulimit -n`). */
   readonly openFiles?: number
+  /** Seconds for which the machine seems to have been up when the process begins: see `NO_OTHER_UPTIME`. */
+  readonly uptime?: number
 }
 
 /** Members as docs/logs.md lists them. */
@@ -104,10 +107,12 @@ export async function startGateway(
   await configure(options.settings)
   const workers = String(options.workers ?? 1)
   const limit = options.openFiles === undefined ? [] : ['-c', 'ulimit -n "$0" && exec "$@"', String(options.openFiles)]
+  const before = limit.length > 0 ? ['sh', ...limit] : []
+  if (options.uptime !== undefined) before.push(...withUptime(options.uptime))
+  const [program = '', ...rest] = [...before, process.execPath]
   const child = spawn(
-    ...mortal(limit.length > 0 ? 'sh' : process.execPath, [
-      ...limit,
-      ...(limit.length > 0 ? [process.execPath] : []),
+    ...mortal(program, [
+      ...rest,
       MAIN,
       'run',
       ...(options.source ?? ['--config', folder]),

@@ -165,6 +165,33 @@ describe('the mark of an endpoint at its limit', () => {
     assert.equal(limits.limitOf(SLOT, config), 7)
   })
 
+  // 32 bits of milliseconds tell before from after for 24.9 days, and come round after 49.7.
+  for (const days of [1, 25, 30, 49, 51, 80])
+    it(`is lowered, and measured, for an endpoint that nobody asked for ${days} days`, () => {
+      const { table, limits } = world(1)
+      const config = { minRequests: 1, maxRequests: 1_000, tolerance: 1.5 }
+      let now = 5_000
+      const window = (latency: number, dropped: number): void => {
+        for (let i = 0; i < 30; i++) {
+          limits.started(0, SLOT, config)
+          now += 5
+          limits.observe(SLOT, latency, i < dropped, config, now)
+          limits.ended(0, SLOT, config)
+        }
+      }
+      for (let i = 0; i < 5; i++) window(20, 0)
+      const before = table.concurrency.limit(SLOT)
+      now += days * 86_400_000
+      for (let i = 0; i < 5; i++) window(20, 15)
+      assert.ok(table.concurrency.limit(SLOT) < before, `${table.concurrency.limit(SLOT)}`)
+      // A measurement was under way when the last request came.
+      table.concurrency.measure(SLOT, 2, 60, 0, now)
+      now += days * 86_400_000
+      for (let i = 0; i < 5; i++) window(20, 0)
+      assert.equal(table.concurrency.depth(SLOT), 0)
+      assert.equal(table.concurrency.measuringSince(SLOT), 0)
+    })
+
   it('is clear whenever there is room, in whatever order workers start and end requests', () => {
     const step = fc.record({
       worker: fc.nat(2),

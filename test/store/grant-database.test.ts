@@ -14,9 +14,12 @@ import { clientOf } from './grant-rig.ts'
 const root = mkdtempSync(join(tmpdir(), 'headgate-grants-'))
 after(() => rmSync(root, { recursive: true, force: true }))
 
-function open(stateDirectory: string | undefined, wall: () => number = Date.now) {
+const monotonic = (): number => performance.now()
+
+function open(stateDirectory: string | undefined, wall: () => number = Date.now, clock = monotonic) {
   const failures: (string | undefined)[] = []
-  return { database: new GrantDatabase({ stateDirectory, wall, failure: (one) => failures.push(one) }), failures }
+  const options = { stateDirectory, wall, monotonic: clock, failure: (one: string | undefined) => failures.push(one) }
+  return { database: new GrantDatabase(options), failures }
 }
 
 const inMemory = open(undefined).database
@@ -80,7 +83,10 @@ describe('the embedded store', () => {
     assert.equal(hasRoom(300_000, 9_999, bounds), true)
     assert.equal(hasRoom(400_000, 0, bounds), false)
     const few = { families: { client: 50, namespace: 60, all: 400 }, marks: { client: 2, namespace: 3, all: 9 } }
-    const database = new GrantDatabase({ stateDirectory: undefined, wall: Date.now, failure: assert.fail, bounds: few })
+    const database = new GrantDatabase({
+      ...{ stateDirectory: undefined, wall: Date.now, monotonic },
+      ...{ failure: assert.fail, bounds: few },
+    })
     const many = Array.from({ length: 50 }, () => begin(newFamily()))
     assert.ok(database.run(many).every((one) => 'value' in one && one.value === true))
     const [mine, theirs] = database.run([
@@ -129,7 +135,7 @@ describe('the embedded store', () => {
     const family = newFamily()
     const script = `
       import { GrantDatabase } from ${JSON.stringify(new URL('../../src/store/grant-database.ts', import.meta.url).href)}
-      const database = new GrantDatabase({ stateDirectory: ${JSON.stringify(directory)}, wall: Date.now, failure: console.error })
+      const database = new GrantDatabase({ stateDirectory: ${JSON.stringify(directory)}, wall: Date.now, monotonic: () => performance.now(), failure: console.error })
       database.run(${JSON.stringify([begin(family)])})
       const requests = ${JSON.stringify([{ call: 'rotate', owner: OWNER, rotation: rotation(family, {}) }])}
       console.log(JSON.stringify(database.run(requests)))
@@ -148,11 +154,15 @@ describe('the embedded store', () => {
     database.close()
   })
 
-  it('says that it cannot be used, answers nothing in that time, and goes on when it can', () => {
+  it('says that it cannot be used, answers nothing in that time, and goes on when it can, whatever the clock says', () => {
     const directory = join(root, 'blocked')
     writeFileSync(directory, '')
-    const time = { now: 1_000 }
-    const { database, failures } = open(directory, () => time.now)
+    const time = { now: 1_000, wall: 1_800_000_000_000 }
+    const { database, failures } = open(
+      directory,
+      () => time.wall,
+      () => time.now,
+    )
     const family = newFamily()
     assert.ok('failure' in database.run([begin(family)])[0]!)
     assert.match(failures[0] ?? '', /grants\.db cannot be used .*: refresh tokens and assertions are answered with 503/)
@@ -160,6 +170,7 @@ describe('the embedded store', () => {
     // It is not tried again at once.
     assert.ok('failure' in database.run([begin(family)])[0]!)
     time.now += 1_000
+    time.wall -= 365 * DAY
     assert.equal(answerOf(database, begin(family)), true)
     assert.equal(failures.at(-1), undefined)
     database.close()
@@ -170,7 +181,7 @@ describe('the embedded store', () => {
     mkdirSync(directory)
     writeFileSync(join(directory, 'grants.db'), 'x'.repeat(8_192))
     const time = { now: 1_000 }
-    const { database, failures } = open(directory, () => time.now)
+    const { database, failures } = open(directory, Date.now, () => time.now)
     assert.ok('failure' in database.run([find('f')])[0]!)
     assert.match(failures[0] ?? '', /set aside as grants\.db\.corrupt; refresh tokens of before are not valid any more/)
     time.now += 1_000

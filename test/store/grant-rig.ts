@@ -15,5 +15,7 @@ export function clientOf(database: Pick<GrantDatabase, 'run'>): GrantStore {
 }
 
 export function memoryGrants(wall: () => number = Date.now): GrantStore {
-  return clientOf(new GrantDatabase({ stateDirectory: undefined, wall, failure: () => {} }))
+  return clientOf(
+    new GrantDatabase({ stateDirectory: undefined, wall, monotonic: () => performance.now(), failure: () => {} }),
+  )
 }

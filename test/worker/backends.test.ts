@@ -13,7 +13,7 @@ import { UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import type { BackendConfig } from '../../src/snapshot/snapshot.ts'
-import { changedSet, wholeSet } from '../../src/thread/endpoint-rows.ts'
+import { changedSet, wholeSet, withdrawnSet } from '../../src/thread/endpoint-rows.ts'
 import type { EndpointRow, EndpointsMessage } from '../../src/thread/messages.ts'
 import { Timers } from '../../src/transport/timers.ts'
 import { Backends } from '../../src/worker/backends.ts'
@@ -135,6 +135,40 @@ describe('the Backends of a worker', () => {
     assert.equal(now(), 'H2C ')
     send(rows('3'), 'H2C')
     assert.equal(now(), 'H2C 3')
+  })
+
+  it('stay as they are where no table names them any more, until their endpoints are withdrawn', () => {
+    const backend = backends.find(ID)!
+    backends.forget(backend)
+    assert.equal(backends.find(ID), undefined)
+    assert.equal(backends.findLeaving(ID), backend)
+    take(changedSet(ID, { gone: [1], rows: rows('2') }, 'HTTP'))
+    assert.deepEqual([backend.endpoints.map(({ address }) => address), backend.ended], [['2'], false])
+    take(withdrawnSet(ID))
+    assert.equal(backends.findLeaving(ID), undefined)
+    assert.deepEqual([backend.endpoints, backend.ended], [[], true])
+  })
+
+  it('are the same again where tables name them again meanwhile, and others where they do later', () => {
+    const backend = backends.find(ID)!
+    backends.forget(backend)
+    send(rows('2'), 'H2C')
+    assert.equal(backends.define(plan('H2C'), -1), backend)
+    assert.equal(now(), 'H2C 2')
+    take(withdrawnSet(ID))
+    assert.equal(now(), 'H2C ', 'tables name it')
+    backends.forget(backend)
+    assert.equal(backend.ended, true, 'it has no endpoints to be withdrawn')
+    send(rows('3'), 'H2C')
+    assert.notEqual(backends.define(plan('H2C'), -1), backend)
+    assert.equal(now(), 'H2C 3')
+  })
+
+  it('end with what another control thread does not know', () => {
+    const backend = backends.find(ID)!
+    backends.forget(backend)
+    backends.retain([])
+    assert.deepEqual([backends.findLeaving(ID), backend.ended], [undefined, true])
   })
 
   describe('by differences', () => {

@@ -14,6 +14,8 @@ type Asked = Extract<FromWorker, { readonly type: 'sign-in' }>
 
 describe('the sign-ins of a worker', () => {
   let now: number
+  /** By how much the wall clock is ahead of it. */
+  let ahead: number
   let sent: Asked[]
   let timers: { readonly at: number; readonly run: () => void }[]
   let told: number
@@ -21,13 +23,14 @@ describe('the sign-ins of a worker', () => {
 
   beforeEach(() => {
     now = 0
+    ahead = 0
     sent = []
     timers = []
     told = 0
     signIns = new WorkerSignIns({
       clock: {
         monotonic: () => now,
-        wall: () => now,
+        wall: () => now + ahead,
         after(delay, run) {
           const timer = { at: now + delay, run }
           timers.push(timer)
@@ -100,5 +103,20 @@ describe('the sign-ins of a worker', () => {
     assert.equal(signIns.isOver({ ...client, secret: 'other' }, { ids: [entry.id], began: 5 }), false)
     signIns.accept({ ...of, entries: [entry], known: true })
     assert.equal(told, 1)
+  })
+
+  it('forget sessions that cannot be there any more, also where the wall clock was set back', () => {
+    ahead = 1_800_000_000_000
+    const of = { type: 'sign-outs', owner: 'shop', client: 'shop/oidc' } as const
+    const entryOf = (name: string) => ({ id: signOutId('sid', name), before: 5, until: now + ahead + 1_000 })
+    signIns.accept({ ...of, entries: [entryOf('first')] })
+    ahead -= 365 * 86_400_000
+    const second = entryOf('second')
+    signIns.accept({ ...of, entries: [second] })
+    now += 120_000
+    const third = entryOf('third')
+    signIns.accept({ ...of, entries: [third] })
+    const isOver = ({ id }: { readonly id: string }): boolean => signIns.isOver(client, { ids: [id], began: 5 })
+    assert.deepEqual([isOver(second), isOver(third)], [false, true])
   })
 })

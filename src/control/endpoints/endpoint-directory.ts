@@ -113,6 +113,12 @@ export class EndpointDirectory {
     return this.#backends.get(backend)?.shortage
   }
 
+  /** Whether something of the namespace waits for rows, or hardly any are left. */
+  isShort(namespace: string): boolean {
+    const { capacity, size } = this.#table.identities
+    return size > capacity * FULL || this.#own.isShort(namespace) || this.#short.sizeOf(namespace) > 0
+  }
+
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
   slotOf(backend: string): number | undefined {
     return this.#own.get(backend)
@@ -383,6 +389,8 @@ const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** Bounds the endpoints reported to the log. */
 const MAX_REPORTED = 8
+/** Of the table: more than a namespace can have in use without others. */
+const FULL = 15 / 16
 /** Places without a row that are retried in one turn. */
 const PLACES_AT_ONCE = 512
 

@@ -29,6 +29,7 @@ import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { EndpointFeed } from './endpoint-feed.ts'
 import { EndpointTurns } from './endpoint-turns.ts'
+import { LeavingBackends } from './leaving-backends.ts'
 import { ReservedNames } from './reserved-names.ts'
 import { UnreachableBackends } from './unreachable-backends.ts'
 
@@ -95,6 +96,8 @@ export class Endpoints {
   #backends = new FrozenMap<BackendConfig>()
   /** Backends that the newest compile does not name; tables that serve somewhere may. */
   readonly #unneeded = new Set<string>()
+  /** Backends that no tables name, for whose endpoints requests may wait. */
+  readonly #leaving: LeavingBackends
   /** Why the endpoints of any Backend may be unknown. */
   #unread: readonly string[] = []
   /** No tables of this control thread have served everywhere yet. */
@@ -120,6 +123,17 @@ export class Endpoints {
     this.#unreachable = new UnreachableBackends({
       factsOf: (backend) => this.#directory.facts(backend),
       changed: (all) => events.unreachable(all),
+      time,
+    })
+    this.#leaving = new LeavingBackends({
+      block,
+      isBusy: (backend) => {
+        const slot = this.#directory.slotOf(backend)
+        return slot !== undefined && table.inFlight(slot) > 0
+      },
+      isShort: (backend) => this.#directory.isShort(namespaceOf(backend)),
+      withdraw: (backend) => this.#withdraw(backend),
+      withdrawn: () => this.seal(),
       time,
     })
     this.#feed = new EndpointFeed({
@@ -226,6 +240,7 @@ export class Endpoints {
       if (addresses === undefined || connects === undefined) this.#unneeded.add(id)
       else {
         this.#unneeded.delete(id)
+        this.#leaving.delete(id)
         this.#feed.compiled(id, addresses, connects)
       }
       count += SET_COST + (addresses?.length ?? 0)
@@ -255,11 +270,16 @@ export class Endpoints {
     for (const id of this.#unneeded) {
       if (endpoints.has(id)) continue
       this.#unneeded.delete(id)
-      this.#feed.forget(id)
-      this.#directory.withdraw(id)
-      this.#unreachable.forget(id)
+      this.#leaving.add(id)
     }
+    this.#leaving.look()
     this.seal()
+  }
+
+  #withdraw(backend: string): void {
+    this.#feed.forget(backend)
+    this.#directory.withdraw(backend)
+    this.#unreachable.forget(backend)
   }
 
   /**
@@ -290,6 +310,7 @@ export class Endpoints {
 
   stop(): void {
     this.#turns.stop()
+    this.#leaving.stop()
     this.#unreachable.stop()
     this.#feed.stop()
     this.#resolver.stop()

@@ -21,6 +21,11 @@ export class OwnRows {
     return this.#slots.get(backend)
   }
 
+  /** Whether Backends of the namespace have none. */
+  isShort(namespace: string): boolean {
+    return this.#short.sizeOf(namespace) > 0
+  }
+
   /** @returns false where a Backend that is new gets none for now */
   add(backend: string): boolean {
     const namespace = namespaceOf(backend)

@@ -39,6 +39,8 @@ export const COOL_DOWN: Milliseconds = 10_000
 /** What is fetched for one namespace, and for all. */
 export const MAX_SETS_OF_NAMESPACE = 64
 const MAX_SETS = 2_048
+/** For which a set is kept that nobody uses any more. */
+const LEAVING_TIME: Milliseconds = 10_000
 
 interface KeySet {
   readonly url: string
@@ -70,6 +72,8 @@ export class KeySets {
   readonly #underWay = new Map<string, number>()
   /** Those that no namespace has room for. */
   readonly #withoutRoom = new Set<KeySet>()
+  /** Those that nobody uses any more, each with what keeps it from being forgotten. */
+  readonly #leaving = new Map<KeySet, () => void>()
   #started = false
   #stopped = false
 
@@ -88,13 +92,33 @@ export class KeySets {
   want(url: string, namespaces: readonly string[]): void {
     const known = this.#sets.get(url)
     if (namespaces.length === 0) {
-      if (known !== undefined) this.#forget(known)
+      if (known !== undefined) this.#leave(known)
       return
     }
     const set = known ?? this.#begin(url)
+    const returns = this.#stay(set)
     set.namespaces = namespaces
     if (set.owner !== undefined && !namespaces.includes(set.owner)) this.#disown(set)
-    this.#admit(set)
+    if (set.owner === undefined) this.#admit(set)
+    // Whoever has it wanted again knows nothing of it.
+    else if (returns && (set.text !== undefined || set.fault !== undefined)) this.#tell(set)
+  }
+
+  /** Where what uses it is renamed, nothing does for a moment, and requests may wait for its keys. */
+  #leave(set: KeySet): void {
+    const { owner } = set
+    if (owner === undefined || this.#next(owner, set) !== undefined) return this.#forget(set)
+    this.#stay(set)
+    this.#leaving.set(
+      set,
+      this.#options.time.after(LEAVING_TIME, () => this.#forget(set)),
+    )
+  }
+
+  /** @returns whether it was leaving */
+  #stay(set: KeySet): boolean {
+    this.#leaving.get(set)?.()
+    return this.#leaving.delete(set)
   }
 
   /**
@@ -119,7 +143,10 @@ export class KeySets {
 
   stop(): void {
     this.#stopped = true
-    for (const set of this.#sets.values()) set.cancel()
+    for (const set of this.#sets.values()) {
+      set.cancel()
+      this.#stay(set)
+    }
   }
 
   #begin(url: string): KeySet {
@@ -143,6 +170,7 @@ export class KeySets {
   #forget(set: KeySet): void {
     this.#sets.delete(set.url)
     this.#withoutRoom.delete(set)
+    this.#stay(set)
     set.cancel()
     this.#disown(set)
     release([...set.waiting.splice(0), ...set.late.splice(0)])
@@ -150,7 +178,7 @@ export class KeySets {
 
   /** Counts a set for a namespace that has room, and begins to fetch it. */
   #admit(set: KeySet): void {
-    if (set.owner !== undefined) return
+    this.#makeRoom(set.namespaces)
     const owner = set.namespaces.find((one) => (this.#owned.get(one) ?? 0) < MAX_SETS_OF_NAMESPACE)
     if (owner === undefined || this.#sets.size - this.#withoutRoom.size > MAX_SETS) {
       this.#withoutRoom.add(set)
@@ -166,6 +194,14 @@ export class KeySets {
     else this.#tell(set)
   }
 
+  /** Those that nobody uses any more stand in nobody's way. */
+  #makeRoom(namespaces: readonly string[]): void {
+    const isFull = this.#sets.size - this.#withoutRoom.size > MAX_SETS
+    for (const set of this.#leaving.keys())
+      if (isFull || (namespaces.includes(set.owner!) && this.#owned.get(set.owner!) === MAX_SETS_OF_NAMESPACE))
+        this.#forget(set)
+  }
+
   #disown(set: KeySet): void {
     const { owner } = set
     if (owner === undefined) return
@@ -173,8 +209,13 @@ export class KeySets {
     const left = this.#owned.get(owner)! - 1
     if (left === 0) this.#owned.delete(owner)
     else this.#owned.set(owner, left)
-    const [next] = [...this.#withoutRoom].filter((one) => one !== set && one.namespaces.includes(owner))
+    const next = this.#next(owner, set)
     if (next !== undefined) this.#admit(next)
+  }
+
+  /** A set that waits for what another one of the namespace has. */
+  #next(owner: string, other: KeySet): KeySet | undefined {
+    return [...this.#withoutRoom].find((one) => one !== other && one.namespaces.includes(owner))
   }
 
   /**

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { describeFileError } from '../../lib/system-error.ts'
 import type { SliceClock } from '../../lib/time-slice.ts'
 import { readPlainFile, replaceFile, syncFolder } from '../../source/checkpoint/state-file.ts'
 import { decodeState, encodeState } from '../../source/checkpoint/state-format.ts'
@@ -63,7 +64,9 @@ export class LastGoodFolder {
       keys = await this.#keys?.()
     } catch (error) {
       if (codeOf(error) !== 'ENOENT')
-        this.#warn(`cannot read ${this.#directory} (${textOf(error)}): objects that are invalid now are not served`)
+        this.#warn(
+          `cannot read ${this.#directory} (${describeFileError(error)}): objects that are invalid now are not served`,
+        )
       return []
     }
     const records: LastGood[] = []
@@ -125,7 +128,9 @@ export class LastGoodFolder {
       if (record === undefined || fileOf(record) !== name) throw new TypeError('not a record of this version')
       return record
     } catch (error) {
-      this.#warn(`ignoring ${path} (${textOf(error)}): if its object is invalid now, it is not served; delete the file`)
+      this.#warn(
+        `ignoring ${path} (${describeFileError(error)}): if its object is invalid now, it is not served; delete the file`,
+      )
       return undefined
     }
   }
@@ -162,8 +167,8 @@ export class LastGoodFolder {
       const what = `the last good version of ${change.kind} ${change.key}`
       this.#warn(
         change.object === undefined
-          ? `cannot delete ${what} (${textOf(error)}): it may be served again if the object becomes invalid and this restarts`
-          : `cannot keep ${what} (${textOf(error)}): it serves on, but not after a restart; correct the object or the state directory`,
+          ? `cannot delete ${what} (${describeFileError(error)}): it may be served again if the object becomes invalid and this restarts`
+          : `cannot keep ${what} (${describeFileError(error)}): it serves on, but not after a restart; correct the object or the state directory`,
       )
     }
   }
@@ -215,9 +220,4 @@ function fileOf({ kind, key }: Pick<LastGood, 'kind' | 'key'>): string {
 
 function codeOf(error: unknown): string | undefined {
   return (error as { code?: string }).code
-}
-
-function textOf(error: unknown): string {
-  if (codeOf(error) === 'ENOSPC') return 'the disk is full'
-  return error instanceof Error ? error.message : String(error)
 }

@@ -195,7 +195,7 @@ export class Pipeline {
     if (first) this.#publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
-      if (backends !== this.#published?.backends) rows.sync(backends.keys(), time.wall(), namespaceOf)
+      if (backends !== this.#published?.backends) rows.sync(backends.keys(), time.monotonic(), namespaceOf)
       this.#published = compiled.snapshot
       if (ended.length > 0) this.#ended = [...this.#ended, ...ended]
       this.#publisher.publish(packed, since, slotOf)

@@ -11,7 +11,7 @@ import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { WorkJournal } from '../../shared-memory/work-journal.ts'
 import type { SourceEvent } from '../../source/source.ts'
 import type { ServedVersion } from '../../thread/retained-state.ts'
-import { MAX_AT_HAND, type Suspect } from '../../thread/suspect-list.ts'
+import { MAX_AT_HAND, retryAfter, type Suspect } from '../../thread/suspect-list.ts'
 
 interface QuarantinedObject extends Suspect {
   /** Of the version that is set aside: the first one seen. */
@@ -70,7 +70,8 @@ export class Quarantine {
     const held = this.#held.get(name)
     if (held === undefined) return undefined
     const version = digest(event.raw)
-    const wait = held.until - this.#time.wall()
+    // The wall clock may have been set back since it was set aside.
+    const wait = Math.min(held.until - this.#time.wall(), retryAfter(held.deaths))
     if ((held.version !== undefined && held.version !== version) || held.due || wait <= 0) {
       this.#held.delete(name)
       this.#tried.add(name)
@@ -79,7 +80,7 @@ export class Quarantine {
     if (held.version === undefined) this.#tryLater(held, wait)
     held.version = version
     held.event = event
-    const when = new Date(held.until).toISOString()
+    const when = new Date(this.#time.wall() + wait).toISOString()
     const often = held.deaths === 1 ? '' : ` (${held.deaths} times)`
     const message = `the control thread ended while it worked on this version${often}, so it is set aside until ${when}; change it, and report this with the object if nothing else ended the thread`
     return { path: [], reason: 'Quarantined', message }

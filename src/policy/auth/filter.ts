@@ -8,7 +8,7 @@ import { type Fields, looseName } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { CredentialNames } from '../../pattern/concealed.ts'
-import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER, NOTE } from '../attribute.ts'
+import { AMBIENT_CREDENTIAL, attribute, CLAIMS, CONSUMER, KEPT_FIELD, NOTE } from '../attribute.ts'
 import { ASSUMED_CREDENTIAL, type DryRun } from '../dry-run.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
@@ -201,8 +201,10 @@ class Authentication {
     if (lease !== undefined) x.set(LEASE, lease)
     if (ambient === true || found?.place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
     for (const one of this.#places)
-      if (auth.kept && found !== undefined && one === found.place) keepCredential(x, found)
-      else removeCredentials(x, one, one === found?.place)
+      if (auth.kept && found !== undefined && one === found.place) {
+        keepCredential(x, found)
+        if (one.header !== undefined) x.set(KEPT_FIELD, one.header)
+      } else removeCredentials(x, one, one === found?.place)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)

@@ -2,6 +2,7 @@
 import { isForOrigin } from '../../cache/preconditions.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { GatewayError } from '../../lib/error.ts'
+import { TRAILED } from '../attribute.ts'
 import type { DryExchange, Exchange } from '../exchange.ts'
 import { type Presence, presence } from './presence.ts'
 
@@ -24,10 +25,15 @@ export function bypassOf(selectors: readonly string[]): (x: DryExchange) => Cach
   }
 }
 
-/** Of a QUERY, as it comes where its length is not told. @returns null: it is longer than a key takes */
+/**
+ * Of a QUERY, as it comes where its length is not told.
+ *
+ * @returns null: it is longer than a key takes, or has trailers, which the origin may read as any field (RFC 9110 §6.5)
+ */
 export async function contentOf(x: Exchange): Promise<Uint8Array | null> {
   try {
-    return await x.readBody(MAX_CONTENT)
+    const content = await x.readBody(MAX_CONTENT)
+    return x.get(TRAILED) === true ? null : content
   } catch (error) {
     if (error instanceof GatewayError && error.reason === 'BodyTooLarge') return null
     throw error

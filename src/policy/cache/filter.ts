@@ -5,6 +5,7 @@
 import type { Filter } from '../filter.ts'
 import type { PolicySet } from '../policy-set.ts'
 import type { FilterServices } from '../services.ts'
+import { withEdits } from './edited-selectors.ts'
 import { explainCache } from './explain.ts'
 import { invalidate } from './invalidate.ts'
 import { OriginResponses } from './origin-responses.ts'
@@ -13,8 +14,9 @@ import { RequestKeys } from './request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 import { rulesOf } from './rules.ts'
 
-export function cacheFilter(plan: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
-  if (!isUsed(plan, policy)) return undefined
+export function cacheFilter(stated: CachePlan, services: FilterServices, policy: PolicySet): Filter | undefined {
+  if (!isUsed(stated, policy)) return undefined
+  const plan = withEdits(stated, policy)
   const rules = rulesOf(plan)
   const keys = new RequestKeys(plan, policy)
   const requests = new ResponseCache(plan, keys, rules, services)

@@ -15,10 +15,11 @@ import { namespaceLabel, type QueryMatch } from '../../cache/purge-labels.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
 import type { EntryKey } from '../../cache/response-memory.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
-import { CLAIMS, CONSUMER } from '../attribute.ts'
+import type { Fields } from '../../message/fields.ts'
+import { CLAIMS, CONSUMER, KEPT_FIELD } from '../attribute.ts'
 import type { DryExchange } from '../exchange.ts'
-import type { PolicySet } from '../policy-set.ts'
-import { claimAt, type ValueReader, valueReader } from '../variables.ts'
+import type { HeaderEdits, PolicySet } from '../policy-set.ts'
+import { claimAt, selectorsIn, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
 import { spelledAuthority } from './spelled-authority.ts'
 
@@ -66,6 +67,8 @@ export class RequestKeys {
     null
   /** Keys are to be of one client each where it has shown a credential. */
   readonly #byIdentity: boolean
+  /** `requestHeaders` make an Authorization of what the client chooses, and no key has. */
+  readonly #authorizes: boolean
   /** Names in lower case of fields that are part of every key. */
   readonly fields: ReadonlySet<string>
   /** How the query of a key comes from that of a URL. */
@@ -89,6 +92,7 @@ export class RequestKeys {
     }))
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
     this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
+    this.#authorizes = authorizes(policy.requestHeaders, plan.by)
   }
 
   /** @param backend id of the one that the request gets */
@@ -159,13 +163,24 @@ export class RequestKeys {
   }
 
   /**
-   * Whether the key is of this client alone. A credential without a subject, a consumer or a certificate names nobody,
-   * though keys were to be by one of them.
+   * Whether the key is of this client alone. A credential without a subject or a consumer names nobody, though keys
+   * were to be by one of them, whoever may have opened the connection that it came on.
    */
   identifies(x: DryExchange): boolean {
-    return (
-      this.#byIdentity && hasCredential(x) && identityOf(x).some((part, i) => i !== ISSUER_PART && part !== undefined)
-    )
+    if (!this.#byIdentity || !hasCredential(x)) return false
+    const [, subject, consumer, certificate] = identityOf(x)
+    return subject !== undefined || consumer !== undefined || (x.get(CLAIMS) === undefined && certificate !== undefined)
+  }
+
+  /**
+   * Whether nobody else can have what the origin says to this client (RFC 9111 §3.5): the key is of it alone, and the
+   * origin reads no Authorization that is another one's. The key of an application may come with the tokens of its
+   * users.
+   */
+  isolates(x: DryExchange): boolean {
+    if (!this.identifies(x)) return false
+    if (this.fields.has('authorization') || !x.request.has('authorization')) return true
+    return !this.#authorizes && (x.get(KEPT_FIELD) === 'authorization' || !hasOwn(x.request, 'authorization'))
   }
 }
 
@@ -175,13 +190,25 @@ function matchOf({ query }: CachePlan, { rewrite, policies }: PolicySet): QueryM
   return query === undefined && policies?.auth === undefined ? 'exact' : 'chosen'
 }
 
+/** Of a field value: who the client is, and what every key has. */
+const IN_EVERY_KEY = /^(?:claim:.*|consumer|path|method|host)$/
+
+function authorizes(edits: HeaderEdits | undefined, by: readonly string[]): boolean {
+  const values = [...(edits?.set ?? []), ...(edits?.add ?? [])].filter(({ name }) => name === 'authorization')
+  return values.some(({ value }) => selectorsIn(value).some((one) => !IN_EVERY_KEY.test(one) && !by.includes(one)))
+}
+
+/** Whether the client has sent it, and it is sent on. @param name in lower case */
+function hasOwn(request: Fields, name: string): boolean {
+  for (let i = 0; i < request.count; i++) if (request.nameIs(i, name) && !request.isRemoved(i)) return true
+  return false
+}
+
 const NONE: readonly string[] = Object.freeze([])
 const ISSUER = ['iss']
 const SUBJECT = ['sub']
 
-/** An issuer alone names no one. */
-const ISSUER_PART = 0
-
+/** Issuer, subject, consumer and certificate; an issuer alone names no one. */
 function identityOf(x: DryExchange): readonly (string | undefined)[] {
   const subject = textOf(claimAt(x.get(CLAIMS), SUBJECT))
   return [issuerOf(x), subject, x.get(CONSUMER), x.clientCertificate?.fingerprint]

@@ -4,10 +4,11 @@
  */
 import { isSensitive } from '../../api/kinds.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { describeFileError } from '../../lib/system-error.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import type { SourceEvent } from '../source.ts'
 import { objectId } from './checkpoint.ts'
-import { describeFileError, MAX_STATE_BYTES, type StateFile } from './state-file.ts'
+import { MAX_STATE_BYTES, type StateFile } from './state-file.ts'
 import { encodeState, type StateEncoder } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
 

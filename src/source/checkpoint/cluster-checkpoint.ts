@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { describeFileError } from '../../lib/system-error.ts'
 import type { Source } from '../source.ts'
 import { type Checkpoint, loadCheckpoint } from './checkpoint.ts'
 import { type CheckpointLog, CheckpointWriter, type WritePacing } from './checkpoint-writer.ts'
 import { CheckpointedSource, type CheckpointedSourceOptions, type ReadTrackingSource } from './checkpointed-source.ts'
-import { describeFileError, StateFile } from './state-file.ts'
+import { StateFile } from './state-file.ts'
 import { readKeys, type StateKey } from './state-key.ts'
 
 export interface ClusterCheckpointOptions {

@@ -163,12 +163,3 @@ export async function syncFolder(path: string): Promise<void> {
   await handle?.sync().catch(() => {})
   await handle?.close().catch(() => {})
 }
-
-/** Describes a file error for the user. */
-export function describeFileError(error: unknown): string {
-  const code = codeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'the disk is full'
-  if (code === 'EROFS') return 'the file system is read-only'
-  if (code === 'EACCES' || code === 'EPERM') return 'permission denied; grant it to the user that runs Headgate'
-  return error instanceof Error ? error.message : String(error)
-}

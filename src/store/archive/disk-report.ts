@@ -1,5 +1,6 @@
 /** What is said of the disk below the files of the archive: once, and what to do about it. */
 import type { Milliseconds } from '../../lib/clock.ts'
+import { systemErrorCode } from '../../lib/system-error.ts'
 
 /** Without a failure for so long, it takes what is written again: of a disk that is nearly full some writes fail. */
 const CALM: Milliseconds = 10_000
@@ -13,7 +14,7 @@ const NO_WRITER: ReadonlySet<string | undefined> = new Set(['EROFS', 'EACCES', '
 
 /** Whether others that go make room for it. */
 export const isNoRoom = (error: unknown): boolean => {
-  const { code } = error as NodeJS.ErrnoException
+  const code = systemErrorCode(error)
   return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
@@ -61,7 +62,7 @@ export class DiskReport {
 
   /** @returns in a word whether there is no room, or something else is wrong */
   notWritten(error: unknown): 'refused' | 'broken' {
-    const { code } = error as NodeJS.ErrnoException
+    const code = systemErrorCode(error)
     if (!IN_ITS_PLACE.has(code)) this.#fails('refused', textOf(error, this.#path))
     return NO_ROOM.has(code) || NO_WRITER.has(code) ? 'refused' : 'broken'
   }
@@ -103,12 +104,13 @@ const inMiB = (bytes: number): string => (bytes / 2 ** 20).toFixed(bytes < 10 * 
 const MAKE_ROOM = 'make room there, or lower cache.files of the settings'
 
 function textOf(error: unknown, path: string): string {
-  const { code, message } = error as NodeJS.ErrnoException
+  const code = systemErrorCode(error)
   if (code === 'EDQUOT') return `the quota of the user of this process is used up on the disk of ${path}; ${MAKE_ROOM}`
   if (NO_ROOM.has(code)) return `the disk of ${path} is full; ${MAKE_ROOM}`
   if (code === 'EROFS') return `the file system of ${path} is read-only; mount it so that it can be written`
   if (code === 'EACCES' || code === 'EPERM')
     return `${path} cannot be read or written by the user of this process; see to its owner and mode`
+  const message = error instanceof Error ? error.message : String(error)
   if (code === 'EIO') return `the disk of ${path} fails (${message}); see what the kernel says of it`
-  return `${error instanceof Error ? message : String(error)}; see to ${path}`
+  return `${message}; see to ${path}`
 }

@@ -116,7 +116,7 @@ end
 if ARGV[6] ~= '0' then
   local now = redis.call('TIME')[1]
   if ask('HGET', KEYS[3], ARGV[4]) == nil then redis.call('DEL', KEYS[3]) end
-  if ask('XLEN', KEYS[5]) == nil then redis.call('DEL', KEYS[5]) end
+  if ask('XRANGE', KEYS[5], '-', '+', 'COUNT', 1) == nil then redis.call('DEL', KEYS[5]) end
   redis.call('HSET', KEYS[3], ARGV[4], ARGV[8] .. ' ' .. ARGV[2] .. ' ' .. ARGV[7] .. ' ' .. now)
   redis.call('PEXPIRE', KEYS[3], ARGV[5] * 1000)
 end
@@ -156,6 +156,12 @@ local said = redis.call('HGETALL', KEYS[3])
 local reply = {}
 for i = 1, #said, 2 do
   local at = tonumber(string.match(said[i + 1], '%d+$') or '0')
+  -- By a clock that was ahead: who has ended is not waited for until it is as late again.
+  if at > now then
+    at = now
+    said[i + 1] = string.gsub(said[i + 1], '%d+$', string.format('%.0f', now))
+    redis.call('HSET', KEYS[3], said[i], said[i + 1])
+  end
   if now - at > tonumber(ARGV[1]) then
     redis.call('HDEL', KEYS[3], said[i])
   else

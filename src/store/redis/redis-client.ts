@@ -28,7 +28,7 @@ export interface RedisClientBounds {
   readonly greeting?: Milliseconds
   /** Calls in a row without a reply after which the connection is given up; see {@link Circuit}. */
   readonly failures?: number
-  /** First words of errors in replies that concern their command alone: the server is as well as it was. */
+  /** First words of errors in replies that concern their command alone, besides {@link OF_KEY}. */
   readonly ofCommand?: readonly string[]
   /** Before a connection is made anew: at first, and at most. */
   readonly pauses?: ReconnectPauses
@@ -45,8 +45,13 @@ const PAUSES: ReconnectPauses = { first: 100, longest: 2_000 }
 /** Beyond the deadline a call costs nobody anything but the memory in which its reply is awaited. */
 const UNSETTLED = 8
 
+/** Whatever somebody else has put in the place of a key, the server is as well as it was. */
+export const OF_KEY = 'WRONGTYPE'
+
 /** That are told while it is away. */
 const MAX_REASONS = 4
+/** After so many in a row an answered PING says nothing any more: as where its user may not do what is asked. */
+const MAX_LOST = 2
 
 /**
  * Bytes of replies that come while a call waits: it is late because of what was ahead of it. Redis is as well as it
@@ -93,6 +98,8 @@ export class RedisClient {
   #lastError = ''
   /** Why it was away, as told since it answered last. */
   readonly #reasons = new Set<string>()
+  /** Connections that answered PINGs and failed calls alone, in a row. */
+  #lost = 0
   /** One for all calls until it answers: to make an error costs more than all else of a call. */
   #away = new RedisFault('away', 'Redis has not answered yet')
 
@@ -153,6 +160,7 @@ export class RedisClient {
           this.#unsettled--
           if (!this.#end(call)) return
           this.#circuit.succeeded()
+          if (this.#lost > 0) this.#works()
           if (this.#overlap !== undefined) this.#replied(call)
           resolve(reply)
         },
@@ -189,14 +197,17 @@ export class RedisClient {
   }
 
   #isOfCommand({ kind, message }: RedisFault): boolean {
-    return kind === 'refused' && this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
+    if (kind !== 'refused') return false
+    return message.startsWith(OF_KEY) || this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
   }
 
   #failed({ connection }: Call, fault: RedisFault): void {
     // Another one has taken its place.
     if (connection !== this.#connection) return
     this.#lastError = fault.message
-    if (this.#circuit.failed()) this.#reopen()
+    if (!this.#circuit.failed()) return
+    this.#lost++
+    this.#reopen()
   }
 
   /** One timer for all calls: their deadlines come in the order in which they began. */
@@ -286,6 +297,17 @@ export class RedisClient {
     })
     this.#dials.succeeded()
     this.#circuit.close()
+    if (this.#lost < MAX_LOST) this.#tellAnswers()
+  }
+
+  /** A call was answered. */
+  #works(): void {
+    const untold = this.#lost >= MAX_LOST
+    this.#lost = 0
+    if (untold) this.#tellAnswers()
+  }
+
+  #tellAnswers(): void {
     this.#reasons.clear()
     // It would be told as the reason of the next time.
     this.#lastError = ''

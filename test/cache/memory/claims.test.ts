@@ -69,6 +69,19 @@ for (const inRow of [true, false])
       assert.equal(claims[0].followed(first.row), false)
     })
 
+    it('are followed in a row in which a worker died while it made it its own', () => {
+      const { claims, claim, follow, layout, records } = make(inRow)
+      const first = claim(0, 'a')!
+      claims[0].end(first.row, RowState.Failed)
+      // The serial was made odd, and nothing else was done.
+      Atomics.add(records.words, layout.rowsAt + first.row * ROW_WORDS, 1)
+      claims[1].failAll(0)
+      for (let i = 0; i < layout.rows - 1; i++) claims[0].end(claim(0, `${i}`, i, i)!.row, RowState.Recorded)
+      const again = claim(0, 'a')!
+      assert.equal(again.row, first.row)
+      assert.deepEqual(follow(1, 'a'), again)
+    })
+
     it('go with a worker that died, wherever it was', () => {
       const { claims, claim, follow, layout, records } = make(inRow)
       const ended = claim(0, 'ended')!

@@ -7,7 +7,7 @@ import {
   clearWorkerMemory,
   readCacheStatistics,
 } from '../../../src/cache/memory/buffers.ts'
-import { EPOCH } from '../../../src/cache/memory/layout.ts'
+import { divideCache, EPOCH, SERIALS, workerWords } from '../../../src/cache/memory/layout.ts'
 import { WorkerResponseMemory } from '../../../src/cache/memory/worker-response-memory.ts'
 import type { Fill, HeldEntry } from '../../../src/cache/response-memory.ts'
 import { beginFill, bodyOf, followFill, headOf, keyOf, store } from '../../suite/response-memory.ts'
@@ -295,6 +295,22 @@ describe('the memory of responses of a worker', () => {
     for (let i = 0; i < 20_000; i++) assert.equal(store(here, `key ${i}`, 'x'.repeat(2_000)), true)
     assert.ok(new Int32Array(rig.buffers.memory)[EPOCH]! < 0)
     assert.equal(text(held), 'body')
+  })
+
+  it('goes on when serials go round: none is that of nothing', () => {
+    const rig = new Rig(4 * MiB)
+    const layout = divideCache(rig.buffers.memory.byteLength, 2)!
+    new Int32Array(rig.buffers.memory)[workerWords(layout, 0) + SERIALS] = -3
+    const here = rig.memories[0]!
+    const serials = ['a', 'b', 'c', 'd'].map((key) => {
+      assert.equal(store(here, key, `body of ${key}`), true)
+      // Who has found nothing learns that it is there by now.
+      assert.equal(here.begin(keyOf(key), 'shop', 0), 'found', key)
+      const { serial } = here.find(keyOf(key))!
+      here.leave()
+      return serial
+    })
+    assert.equal(new Set(serials).size, 4)
   })
 
   it('waits for a worker that reads, and stores nothing rather than writing over what it reads', () => {

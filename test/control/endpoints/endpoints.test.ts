@@ -8,7 +8,7 @@ import { endpointsOf } from '../../../src/compile/endpoints.ts'
 import type { ResourceSet } from '../../../src/compile/resource-set.ts'
 import { type CompiledEndpoints, Endpoints, type EndpointsOptions } from '../../../src/control/endpoints/endpoints.ts'
 import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
-import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
+import { LEAVING_TIME, ProcessBlock, workerThread } from '../../../src/shared-memory/process-block.ts'
 import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import type { BackendConfig, EndpointAddress } from '../../../src/snapshot/snapshot.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
@@ -63,7 +63,7 @@ function room(t: TestContext, options: Partial<EndpointsOptions> = {}) {
   }
   const withdrawn = () =>
     sent.flatMap((message) => (message.type === 'endpoints' && message.connects === null ? [message.backend] : []))
-  return { endpoints, sent, changed, build, withdrawn, table }
+  return { endpoints, sent, changed, build, withdrawn, table, block, time }
 }
 
 describe('the room of endpoints', () => {
@@ -139,6 +139,99 @@ describe('the room of endpoints', () => {
     endpoints.settled(third)
     assert.deepEqual(withdrawn(), [])
     assert.equal(endpoints.rows('a/one').length, 1)
+  })
+
+  describe('of a Backend that no tables name any more', () => {
+    const kept = (t: TestContext) => {
+      const one = room(t)
+      const { block, build, endpoints } = one
+      block.setLive(workerThread(0), true)
+      block.setPublished(1)
+      endpoints.settled(build({ 'a/old': [at('192.0.2.1')] }))
+      block.setPublished(2)
+      return one
+    }
+    const used = ({ table }: ReturnType<typeof room>): number => [...table.identities.used()].length
+    /** Workers have handled all that was sent. */
+    const pass = ({ block, endpoints }: ReturnType<typeof room>): void => {
+      block.passEpoch(0, block.epoch)
+      endpoints.runMaintenance()
+    }
+
+    it('keeps its rows while a request of older tables waits, and gives them back behind it', async (t) => {
+      const one = kept(t)
+      one.block.setWaitedFor(0, 1)
+      one.endpoints.settled(one.build({}))
+      await one.time.pass(LEAVING_TIME - 200)
+      assert.deepEqual(one.withdrawn(), [])
+      const { slot } = one.endpoints.rows('a/old')[0]!
+      assert.ok(one.table.eligible(slot))
+      one.block.setWaitedFor(0, 2)
+      await one.time.pass(100)
+      assert.deepEqual(one.withdrawn(), ['a/old'])
+      assert.equal(one.sent.at(-1)?.type, 'epoch', 'its rows are freed behind the message that withdraws them')
+      assert.equal(used(one), 2, 'no worker has handled it yet')
+      pass(one)
+      assert.equal(used(one), 0)
+    })
+
+    it('keeps them while requests are in flight at it, which may be tried again', async (t) => {
+      const one = kept(t)
+      const slot = one.endpoints.slotOf('a/old')!
+      one.table.acquire(0, slot)
+      one.endpoints.settled(one.build({}))
+      await one.time.pass(LEAVING_TIME / 2)
+      assert.deepEqual(one.withdrawn(), [])
+      one.table.release(0, slot)
+      await one.time.pass(100)
+      assert.deepEqual(one.withdrawn(), ['a/old'])
+    })
+
+    it('keeps nothing for a request that waits for ever', async (t) => {
+      const one = kept(t)
+      one.block.setWaitedFor(0, 1)
+      one.endpoints.settled(one.build({}))
+      await one.time.pass(LEAVING_TIME)
+      assert.deepEqual(one.withdrawn(), ['a/old'])
+      pass(one)
+      assert.equal(used(one), 0)
+    })
+
+    it('keeps nothing for a worker that has gone', (t) => {
+      const one = kept(t)
+      one.block.setWaitedFor(0, 1)
+      one.block.clearWorker(0)
+      one.endpoints.settled(one.build({}))
+      assert.deepEqual(one.withdrawn(), ['a/old'])
+    })
+
+    it('keeps nothing where its namespace waits for rows, which others that wait do not ask of it', async (t) => {
+      const one = kept(t)
+      const { table } = one
+      one.block.setWaitedFor(0, 1)
+      // Of another namespace, more than it may have.
+      const many = Array.from({ length: table.identities.capacity }, (_, i) => at(`10.0.${i >> 8}.${i & 255}`))
+      one.endpoints.settled(one.build({ 'b/many': many }))
+      assert.ok(one.endpoints.health('b/many').leftOut)
+      await one.time.pass(1_000)
+      assert.deepEqual(one.withdrawn(), [])
+      one.endpoints.settled(one.build({ 'b/many': many, 'a/many': many }))
+      assert.ok(one.endpoints.health('a/many').leftOut)
+      assert.deepEqual(one.withdrawn(), ['a/old'])
+    })
+
+    it('finds it as it was where tables name it again', async (t) => {
+      const one = kept(t)
+      one.block.setWaitedFor(0, 1)
+      one.endpoints.settled(one.build({}))
+      const before = one.endpoints.rows('a/old')
+      const again = one.build({ 'a/old': [at('192.0.2.1')] })
+      one.block.setWaitedFor(0, 0)
+      await one.time.pass(2 * LEAVING_TIME)
+      one.block.setPublished(3)
+      one.endpoints.settled(again)
+      assert.deepEqual([one.withdrawn(), one.endpoints.rows('a/old')], [[], before])
+    })
   })
 
   describe('with the pods of a Service', () => {

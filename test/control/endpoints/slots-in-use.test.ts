@@ -24,7 +24,10 @@ const NAMES = { addresses: () => [], failure: () => undefined, forget: () => {} 
 type Tables = ReadonlyMap<string, string>
 type Message = ToWorker | { readonly type: 'connects'; readonly generation: number; readonly tables: Tables }
 
-/** As a worker: endpoints act as they come, also ahead of tables that it is still linking. */
+/**
+ * As a worker: endpoints act as they come, also ahead of tables that it is still linking, and what no tables name any
+ * more is in use until control withdraws it.
+ */
 class FakeWorker {
   readonly queue: Message[] = []
   readonly #linking: Message[] = []
@@ -35,7 +38,10 @@ class FakeWorker {
   readonly #sets = new EndpointSets({
     connects: (id) => this.tables.get(id),
     changed: (id, { endpoints }) => {
-      if (this.tables.has(id)) this.inUse.set(id, endpoints)
+      if (this.inUse.has(id)) this.inUse.set(id, endpoints)
+    },
+    withdrawn: (id) => {
+      if (!this.tables.has(id)) this.inUse.delete(id)
     },
   })
 
@@ -68,7 +74,7 @@ class FakeWorker {
     const before = this.tables
     this.generation = generation
     this.tables = tables
-    for (const id of before.keys()) if (!tables.has(id)) this.inUse.delete(id)
+    for (const id of before.keys()) if (!tables.has(id) && !this.#sets.has(id)) this.inUse.delete(id)
     for (const [id, connects] of tables) {
       const set = this.#sets.use(id, connects, before.get(id))
       this.inUse.set(id, set?.endpoints ?? [])
@@ -88,6 +94,7 @@ class World {
   #tables: Tables = new Map()
   /** What this control thread has built: only then do changes of pods reach workers. */
   readonly #built = new Map<string, string>()
+  readonly #leaving = new Set<string>()
   #generation = 0
 
   constructor() {
@@ -105,6 +112,7 @@ class World {
     this.#directory.guardBy(new DialGuard(RULES))
     this.#state = new WorkerState()
     this.#built.clear()
+    this.#leaving.clear()
     this.build()
     this.#send({ type: 'backends', ids: [...this.#listed.keys()] })
   }
@@ -138,6 +146,7 @@ class World {
   prepare(): void {
     for (const [id, { connects, addresses }] of this.#listed) {
       this.#built.set(id, connects)
+      this.#leaving.delete(id)
       this.#directory.set(id, addresses, connects)
     }
     this.#prepared = new Map([...this.#listed].map(([id, { connects }]) => [id, connects]))
@@ -208,6 +217,8 @@ class World {
     this.build()
     for (let i = 0; i < WORKERS; i++) this.deliver(i, Number.POSITIVE_INFINITY)
     for (let i = 0; i < WORKERS; i++) this.link(i, Number.POSITIVE_INFINITY)
+    this.letGo()
+    for (let i = 0; i < WORKERS; i++) this.deliver(i, Number.POSITIVE_INFINITY)
     this.#workers.forEach(({ inUse }) => {
       assert.deepEqual([...inUse.keys()].sort(), [...this.#listed.keys()].sort())
       for (const [id, endpoints] of inUse) {
@@ -227,11 +238,17 @@ class World {
   #settle(): void {
     this.#directory.settle((id) => this.#tables.get(id))
     this.#reclaimer.adopt(this.#directory.inUse())
-    for (const id of [...this.#directory.ids()])
-      if (!this.#tables.has(id) && !this.#listed.has(id)) {
-        this.#built.delete(id)
-        this.#directory.withdraw(id)
-      }
+    for (const id of this.#directory.ids()) if (!this.#tables.has(id) && !this.#listed.has(id)) this.#leaving.add(id)
+    this.seal()
+  }
+
+  /** Nobody waits for what no tables name. */
+  letGo(): void {
+    for (const id of this.#leaving) {
+      this.#built.delete(id)
+      this.#directory.withdraw(id)
+    }
+    this.#leaving.clear()
     this.seal()
   }
 
@@ -257,6 +274,7 @@ describe('slots of endpoints', () => {
       { weight: 2, arbitrary: fc.tuple(fc.constant('end' as const), worker) },
       { weight: 4, arbitrary: fc.tuple(fc.constant('tend' as const)) },
       { weight: 1, arbitrary: fc.tuple(fc.constant('remove' as const), id) },
+      { weight: 2, arbitrary: fc.tuple(fc.constant('letGo' as const)) },
       { weight: 1, arbitrary: fc.tuple(fc.constant('restart' as const), worker) },
       { weight: 1, arbitrary: fc.tuple(fc.constant('startControl' as const)) },
     )

@@ -10,6 +10,7 @@ import { ProviderError, type ProviderRequest, type ProviderResponse } from '../.
 import { settle, VirtualTime } from '../../lib/virtual-time.ts'
 
 const URL_OF = 'https://id.example/jwks.json'
+const SECOND = 1_000
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 
@@ -132,10 +133,31 @@ describe('a key set', () => {
     world.answers.set(URL_OF, [A!])
     await world.want()
     await world.want(URL_OF, [])
+    await world.time.pass(10 * SECOND)
     await world.release()
     await world.time.pass(2 * HOUR)
     assert.equal(world.calls.length, 1)
     assert.equal(world.kids(), undefined)
+  })
+
+  test('stays for seconds while what uses it is renamed, and so do those who wait for its keys', async () => {
+    const world = new World()
+    world.answers.set(URL_OF, [A!])
+    await world.want()
+    world.hold = true
+    world.answers.set(URL_OF, [A!, B!])
+    const said: KeySetAnswer[] = []
+    world.sets.ask(URL_OF, world.digest(), (answer) => said.push(answer))
+    await world.want(URL_OF, [])
+    // Whoever has it wanted has forgotten all about it.
+    world.versions.clear()
+    await world.time.pass(9 * SECOND)
+    await world.want()
+    assert.deepEqual(world.kids(), ['a'])
+    await world.time.pass(9 * SECOND)
+    await world.release()
+    assert.deepEqual([world.kids(), said.map(({ current }) => current)], [['a', 'b'], [true]])
+    assert.equal(world.calls.length, 2)
   })
 
   test('goes on for a day while its provider is down, and is told only then and before, when that lasts', async () => {

@@ -5,19 +5,21 @@ import { type BuildStages, Pipeline } from '../../../src/control/publish/pipelin
 import { createMetrics } from '../../../src/shared-memory/metrics.ts'
 import { ProcessBlock, workerThread } from '../../../src/shared-memory/process-block.ts'
 import { RowDirectory } from '../../../src/shared-memory/row-directory.ts'
-import { route, world } from '../../compile/world.ts'
+import { backend, route, world } from '../../compile/world.ts'
 import { VirtualTime } from '../../lib/virtual-time.ts'
 
-function room() {
+function room(backends = 8) {
   const time = new VirtualTime()
+  const wall = { ahead: 0 }
+  const rows = new RowDirectory(createMetrics({ workers: 1, backends }))
   const block = new ProcessBlock(ProcessBlock.allocate(1))
   block.setLive(workerThread(0), true)
   const log: string[] = []
   const state = { resources: world({}), ready: true, broken: false }
   const pipeline = new Pipeline({
     block,
-    rows: new RowDirectory(createMetrics({ workers: 1 })),
-    time: time.keeper(),
+    rows,
+    time: time.keeper(0, () => 1_800_000_000_000 + time.now + wall.ahead),
     random: () => 0.5,
     slotOf: () => undefined,
     events: {
@@ -59,7 +61,7 @@ function room() {
     failed: (error) => log.push(`failed: ${(error as Error).message}`),
   }
   pipeline.start(stages)
-  return { time, block, log, state, pipeline, use: (set: ResourceSet) => (state.resources = set) }
+  return { time, wall, rows, block, log, state, pipeline, use: (set: ResourceSet) => (state.resources = set) }
 }
 
 describe('the pipeline', () => {
@@ -83,6 +85,26 @@ describe('the pipeline', () => {
     await time.pass(100)
     assert.deepEqual(log, ['begin', 'endpoints', 'statuses 1', 'compiled', 'sent tables', 'published 2'])
     assert.equal(pipeline.snapshot?.backends.size, 0)
+  })
+
+  it('gives rows of Backends that are gone to others after ten minutes, also where the wall clock was set', async () => {
+    const serve = (name: string) => {
+      const rules = { all: { backendRefs: [{ name, weight: 1, priority: 0 }] } }
+      use(world({ routes: [route('a/a', { rules })], backends: [backend(`a/${name}`, {})] }))
+      pipeline.request()
+      return time.pass(100)
+    }
+    const { time, wall, rows, pipeline, use } = room(1)
+    await serve('one')
+    assert.equal(rows.find('a/one'), 1)
+    await serve('two')
+    wall.ahead += 365 * 86_400_000
+    await serve('three')
+    assert.equal(rows.find('a/three'), 0, 'its counts are still those of the first')
+    wall.ahead -= 2 * 365 * 86_400_000
+    await time.pass(601_000)
+    await serve('four')
+    assert.equal(rows.find('a/four'), 1)
   })
 
   it('waits until everything that was announced is known', async () => {

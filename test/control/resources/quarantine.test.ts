@@ -119,6 +119,16 @@ describe('an object that is set aside', () => {
       assert.equal(one.problem(NAME, event), undefined)
     }
   })
+  it('waits for no longer where the wall clock was set back by a year before the control thread began', async () => {
+    const year = 365 * 86_400_000
+    const { one, time, retried } = quarantine([{ name: NAME, deaths: 2, until: year + 120_000 }])
+    const event = upsert('one')
+    assert.match(one.problem(NAME, event)?.message ?? '', /until 2027-01-15T08:02:00.000Z;/)
+    await time.pass(119_000)
+    assert.deepEqual(retried, [])
+    await time.pass(2_000)
+    assert.deepEqual(retried, [event])
+  })
   it('reports how often a control thread ended at it', () => {
     const messageAt = (deaths: number) =>
       quarantine([{ name: NAME, deaths, until: 60_000 }]).one.problem(NAME, upsert('one'))?.message ?? ''

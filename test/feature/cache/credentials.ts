@@ -25,6 +25,8 @@ export function manifests(port: number): string {
     responseHeaders: { set: [{ name: 'x-told', value: '%{header:x-who}' }] },
     cors: { allowOrigins: ['https://one.example', 'https://two.example'], allowCredentials: true },
   }
+  const made = (one: string) => ({ set: [{ name: 'x-tenant', value: `%{${one}}` }], remove: ['cookie'] })
+  const errors = [{ codes: ['404'], source: 'Backend', contentType: 'text/plain', body: 'nothing here' }]
   const limits = { rateLimits: [{ name: 'few', requests: 3, per: '1d', by: ['header:x-who'] }] }
   return [
     secret('clients', 'headgate.dev/api-keys', { ann: `sha256:${digestOf(ANN)}`, ben: `sha256:${digestOf(BEN)}` }),
@@ -33,9 +35,21 @@ export function manifests(port: number): string {
     cachedRoute('key.test', {}, { auth: apiKey }),
     cachedRoute('consumer.test', { key: { by: ['consumer'] } }, { auth: apiKey }),
     cachedRoute('claim.test', { key: { by: ['claim:sub'] } }, { auth: jwt }),
+    cachedRoute(
+      'kept.test',
+      { key: { by: ['claim:sub'] } },
+      { auth: { jwt: { ...jwt.jwt, from: undefined, keepToken: true } } },
+    ),
     cachedRoute('tenant.test', { key: { by: ['claim:tenant'] } }, { auth: jwt }),
     cachedRoute('session.test', {}, { auth: jwt }),
     cachedRoute('edits.test', {}, edits),
+    cachedRoute('cookie.test', { key: { by: ['cookie:tenant'] } }, { requestHeaders: made('cookie:tenant') }),
+    cachedRoute(
+      'parameter.test',
+      { key: { query: { include: ['q'] }, by: ['query:tenant'] } },
+      { requestHeaders: made('query:tenant') },
+    ),
+    cachedRoute('page.test', {}, { errors }),
     cachedRoute('limits.test', {}, limits),
     cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
   ].join('')
@@ -82,6 +96,18 @@ export function credentials(rig: () => CacheRig): void {
     assert.equal((await page.get()).status, 401)
   })
 
+  it('RFC 9111 §3.5: the consumer in the key is an application: what its users show the origin is not known here', async () => {
+    const page = rig().page('consumer.test', { fields: [FRESH] }, { fields: [FRESH] }, { fields: [FRESH] })
+    const user = (token: string) => ({ 'x-api-key': ANN, authorization: `Bearer ${token}` })
+    await page.gets(1, 1, user('one'))
+    await page.gets(2, 2, user('two'))
+    assert.equal(page.asked[1]!.fields.get('authorization'), 'Bearer two')
+    await page.gets(3, 3, user('one'))
+    const shared = rig().page('consumer.test', { fields: ['cache-control: public, max-age=3600'] })
+    await shared.gets(1, 1, user('one'))
+    await shared.hits(user('two'))
+  })
+
   it('RFC 9111 §3.5: a claim in the key: each of two users gets their own, from whichever of their tokens', async () => {
     const page = rig().page('claim.test', personal('max-age=3600'))
     const as = async (sub: string): Promise<string> => {
@@ -92,6 +118,16 @@ export function credentials(rig: () => CacheRig): void {
     }
     for (const user of ['ann', 'ben', 'ann', 'ben', 'Ann']) assert.equal(await as(user), `of ${user}`)
     assert.equal(page.asked.length, 3)
+  })
+
+  it('RFC 9111 §3.5: a token in Authorization that goes on to the origin is of who the key names', async () => {
+    const page = rig().page('kept.test', personal('max-age=3600'))
+    for (const sub of ['ann', 'ben', 'ann', 'ben']) {
+      const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' }, claims: { sub } })
+      assert.equal((await page.get({ authorization: `Bearer ${token}` })).text, `of ${sub}`)
+      assert.equal(page.asked.at(-1)!.fields.has('authorization'), true)
+    }
+    assert.equal(page.asked.length, 2)
   })
 
   it('RFC 9111 §3.5: two users are two, whatever numbers their claims round to', async () => {
@@ -134,12 +170,33 @@ export function credentials(rig: () => CacheRig): void {
     assert.notEqual(plain.header('x-told'), 'ann')
   })
 
+  for (const [host, as] of [
+    ['cookie.test', (tenant: string) => ({ fields: { cookie: `tenant=${tenant}` }, query: '' })],
+    ['parameter.test', (tenant: string) => ({ fields: {}, query: `?tenant=${tenant}` })],
+  ] as const)
+    it(`${host}: what is made a field of and not sent itself tells responses apart, as the key says`, async () => {
+      const page = rig().page(host, ({ fields }: Asked) => ({ fields: [FRESH], body: fields.get('x-tenant') ?? '' }))
+      for (const tenant of ['a', 'b', 'a', 'b']) {
+        const { fields, query } = as(tenant)
+        assert.equal((await page.get(fields, query)).text, tenant)
+      }
+      assert.equal(page.asked.length, 2)
+    })
+
   it('a cookie that the gateway sets for one client is not given to others', async () => {
     const page = rig().page('sticky.test', { fields: [FRESH] })
     const first = await page.gets(1, 1)
     const hit = await page.hits()
     const cookie = ({ fields }: typeof first) => fields.find(([name]) => name === 'set-cookie')?.[1]
     assert.ok(cookie(hit) === undefined || cookie(hit) !== cookie(first), shown(hit))
+  })
+
+  it('a response whose body a page replaces is not stored, and nobody reads along with it', async () => {
+    const page = rig().page('page.test', { status: 404, fields: [FRESH], body: 'raw' })
+    for (const times of [1, 2, 3]) {
+      const answer = await page.get()
+      assert.deepEqual([answer.status, answer.text, page.asked.length], [404, 'nothing here', times], shown(answer))
+    }
   })
 
   it('a limit counts hits too, and holds for what is stored', async () => {

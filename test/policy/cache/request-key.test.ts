@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CLAIMS, CONSUMER } from '../../../src/policy/attribute.ts'
+import { CLAIMS, CONSUMER, KEPT_FIELD } from '../../../src/policy/attribute.ts'
 import type { CachePlan } from '../../../src/policy/cache/plan.ts'
 import { hasCredential, KEY, RequestKeys } from '../../../src/policy/cache/request-key.ts'
 import type { Exchange } from '../../../src/policy/exchange.ts'
+import type { HeaderEdits } from '../../../src/policy/policy-set.ts'
 import { PLAIN, TestExchange } from '../exchange.ts'
 
 const CACHE_PLAN: CachePlan = {
@@ -81,6 +82,54 @@ describe('who a key is of', () => {
       assert.equal(keyOf(['consumer'], { claims }).named, false)
     }
     assert.equal(keyOf(['claim:sub']).named, false)
+  })
+
+  it('RFC 9111 §3.5: nor by the certificate of the connection, on which others may come', () => {
+    for (const by of [['claim:sub'], ['consumer']]) {
+      assert.equal(keyOf(by, { claims: {}, certificate: 'proxy' }).named, false)
+      assert.equal(keyOf(by, { claims: { tenant: 'a' }, certificate: 'proxy' }).named, false)
+    }
+  })
+
+  it('RFC 9111 §3.5: an Authorization that the origin reads and the key lacks is that of somebody else', () => {
+    const set = (value: string): HeaderEdits => ({ set: [{ name: 'authorization', value }], add: [], remove: [] })
+    const isolates = (
+      by: readonly string[],
+      edits: HeaderEdits | undefined,
+      act: (x: TestExchange) => void,
+    ): boolean => {
+      const keys = new RequestKeys({ ...CACHE_PLAN, by }, { ...PLAIN, ...(edits && { requestHeaders: edits }) })
+      const x = client({ claims: {}, consumer: 'app' })
+      act(x)
+      return keys.isolates(x)
+    }
+    const sent = ({ request }: TestExchange) => {
+      request.clear(Buffer.from('Authorization: Bearer one'))
+      request.push(0, 13, 15, 25)
+    }
+    const made = (x: TestExchange) => x.request.add('authorization', 'Basic eA==')
+    const by = ['consumer']
+    assert.equal(
+      isolates(by, undefined, () => {}),
+      true,
+    )
+    assert.equal(isolates(by, undefined, sent), false)
+    assert.equal(isolates([...by, 'header:Authorization'], undefined, sent), true)
+    const sentAs = (field: string) => (x: TestExchange) => {
+      sent(x)
+      x.set(KEPT_FIELD, field)
+    }
+    // The verified one itself, where it goes on.
+    assert.equal(isolates(by, undefined, sentAs('authorization')), true)
+    assert.equal(isolates(by, undefined, sentAs('x-token')), false)
+    assert.equal(isolates(by, set('Basic eA=='), made), true)
+    assert.equal(isolates(by, set('%{consumer}'), made), true)
+    assert.equal(isolates(by, set('Bearer %{cookie:token}'), made), false)
+    assert.equal(isolates([...by, 'cookie:token'], set('Bearer %{cookie:token}'), made), true)
+    assert.equal(
+      isolates(by, set('Bearer %{header:x-token}'), () => {}),
+      true,
+    )
   })
 
   it('a claim in it is that of one issuer, and of its type', () => {

@@ -4,7 +4,8 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { describeFileError, MAX_STATE_BYTES, StateFile } from '../../../src/source/checkpoint/state-file.ts'
+import { describeFileError } from '../../../src/lib/system-error.ts'
+import { MAX_STATE_BYTES, StateFile } from '../../../src/source/checkpoint/state-file.ts'
 
 let state: string
 let file: StateFile

@@ -249,6 +249,28 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
     assert.equal(new RedisNames(['127.0.0.1', '::1'], systemTimers).known, true, 'nothing to be asked')
   })
 
+  it('says once that its user may not do what is asked, and that it answers when a call has been answered', {
+    timeout: 60_000,
+  }, async () => {
+    const server = await serverOf()
+    await server.admin.call('ACL', 'SETUSER', 'admin', 'on', 'nopass', '~*', '+@all')
+    await server.admin.call('AUTH', 'admin', 'any')
+    await server.admin.call('ACL', 'SETUSER', 'default', '-incrby')
+    const { client, states, until } = clientOf(single(server), { ...BOUNDS, pauses: { first: 1, longest: 1 } })
+    // Each connection answers its PING, and refuses what is asked.
+    for (let refused = 0; refused < 100; ) {
+      if ((await kindOf(client.run(COUNT, ['a'], [1]))) === 'refused') refused++
+      else await pause(1)
+    }
+    const away = /^away Redis cannot be asked: .*(NOPERM|can't run)/
+    assert.equal(states.length, 4, states.join('\n'))
+    for (const i of [1, 3]) assert.match(states[i]!, away)
+    await server.admin.call('ACL', 'SETUSER', 'default', '+incrby')
+    await eventually(async () => assert.equal(await kindOf(client.run(COUNT, ['a'], [1])), 'reply 1'))
+    await until('answers', 3)
+    assert.equal(states.length, 5, states.join('\n'))
+  })
+
   it('gives up a server that accepts and says nothing', async () => {
     const sockets: Socket[] = []
     const mute = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
