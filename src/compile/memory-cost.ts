@@ -10,6 +10,7 @@ import type { Kind } from '../api/kinds.ts'
 import type { EndpointSlice } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
+import { heapSize } from '../lib/heap-size.ts'
 
 /** The object as served, as the source holds it, and what a compile makes of it. */
 const COPIES = 3
@@ -50,7 +51,7 @@ export function memoryCost(kind: Kind, object: KubeObject, inFile = false): numb
         hostsCost(kind, object) +
         referencesOf(kind, object) * REFERENCE_BYTES +
         policiesCost(kind, object)
-  return OBJECT_BYTES + (inFile ? FILE_BYTES : 0) + COPIES * sizeOf(object) + parts
+  return OBJECT_BYTES + (inFile ? FILE_BYTES : 0) + COPIES * heapSize(object) + parts
 }
 
 function hostsCost(kind: Kind, object: KubeObject): number {
@@ -77,7 +78,7 @@ function moreListeners(kind: Kind, object: KubeObject): number {
 function policiesCost(kind: Kind, object: KubeObject): number {
   if (kind !== 'Route') return 0
   const { spec } = object as Route
-  return policyVariants(spec) * sizeOf(spec.policies) + cachesOf(spec) * CACHE_BYTES
+  return policyVariants(spec) * heapSize(spec.policies) + cachesOf(spec) * CACHE_BYTES
 }
 
 /** Caches of the Route that differ in anything, each of which is a filter of its own. */
@@ -142,13 +143,4 @@ function matchesOf(kind: Kind, object: KubeObject): number {
   let paths = 0
   for (const rule of (object as Ingress).spec.rules ?? []) paths += Math.max(rule.http?.paths.length ?? 1, 1)
   return paths
-}
-
-/** Bytes of plain data on a heap of 64 bits with compact strings, about. */
-function sizeOf(value: unknown): number {
-  if (typeof value === 'string') return 24 + value.length
-  if (typeof value !== 'object' || value === null) return 8
-  let bytes = 48
-  for (const part of Object.values(value)) bytes += 16 + sizeOf(part)
-  return bytes
 }
