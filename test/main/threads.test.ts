@@ -272,6 +272,32 @@ describe('a control thread that dies', () => {
       })
     })
 
+  it('has a Backend that was removed meanwhile serve until the tables without it do', async (t) => {
+    const echo = await echoBackend(t)
+    const named = (name: string): string =>
+      backend(name, [echo.port]) + route('all', ['a.example'], [{ name: 'all', backendRefs: [{ name }] }])
+    // Each with policies of its own, so that workers link for a while.
+    const many = Array.from({ length: 1_000 }, (_, i) => ({
+      ...{ name: `r${i}`, matches: [{ path: { value: `/${i}` } }], respond: { statusCode: 200 } },
+      policies: { responseHeaders: { set: [{ name: 'x-rule', value: `${i}` }] } },
+    }))
+    const routes = Array.from({ length: 20 }, (_, i) =>
+      route(`many${i}`, [`m${i}.example`], many.slice(i * 50, i * 50 + 50)),
+    )
+    const gateway = await start(t, { 'a.yaml': named('old'), 'many.yaml': routes.join('') }, { workers: 1 })
+    const clients = traffic(gateway.port, 'a.example')
+    await clients.more(50)
+    gateway.fault({ thread: 'control', how: 'throw' })
+    await gateway.logged(/^control failed/)
+    await gateway.write('a.yaml', named('new'))
+    await eventually(async () => {
+      assert.match((await gateway.signals('/metrics')).text, /headgate_backend_requests_active\{backend="default\/new"\}/)
+    })
+    await clients.more(50)
+    await clients.stop()
+    assert.deepEqual(clients.failures, [])
+  })
+
   it('does not delay the restart of a worker', async (t) => {
     const echo = await echoBackend(t)
     const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
