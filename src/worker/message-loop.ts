@@ -101,7 +101,7 @@ export class MessageLoop {
   }
 
   #retain(ids: readonly string[]): void {
-    this.#host.endpoints.retain([...new Set(ids).union(this.#sentSince ?? new Set())])
+    this.#host.endpoints.retain([...new Set([...ids, ...(this.#sentSince ?? [])])])
     this.#sentSince = null
   }
 
