@@ -141,8 +141,8 @@ export type ToWorker =
   | EndpointsMessage
   /**
    * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
-   * its first tables, because it cannot know what the one before it had sent the worker, whose tables are in force until
-   * then.
+   * its first tables, because it cannot know what the one before it had sent the worker, whose tables are in force
+   * until then.
    */
   | { readonly type: 'backends'; readonly ids: readonly string[] }
   /**
