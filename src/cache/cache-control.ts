@@ -4,6 +4,7 @@
  */
 import type { Fields } from '../message/fields.ts'
 import { Memo } from './memo.ts'
+import { onlyAt } from './one-field.ts'
 import type { RequestDirectives } from './verdicts.ts'
 
 /** Seconds of a directive that is absent. */
@@ -99,6 +100,12 @@ const MEMO = new Memo<ResponseDirectives>()
 export function parseCacheControl(lines: readonly string[]): ResponseDirectives {
   if (lines.length === 0) return NOTHING
   return lines.length === 1 ? MEMO.get(lines[0]!, parseLine) : parseLines(lines)
+}
+
+/** {@link parseCacheControl} of the field of a message. */
+export function readCacheControl(fields: Fields): ResponseDirectives {
+  const only = onlyAt(fields, 'cache-control')
+  return only < 0 ? parseCacheControl(fields.all('cache-control')) : MEMO.ofField(fields, only, parseLine)
 }
 
 function parseLine(line: string): ResponseDirectives {

@@ -2,6 +2,7 @@
 import { Fields } from '../message/fields.ts'
 import { isFinalStatus } from '../message/head.ts'
 import { parseHttpDate } from './http-date.ts'
+import { valueIs } from './one-field.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW, type StoredHead } from './stored-head.ts'
 import { connectionNames, isStored, isUpdated } from './unstored-fields.ts'
 
@@ -141,6 +142,11 @@ export function isReadableDate(date: string, now: string): boolean {
   // What is read otherwise at another time, years of two digits, is not remembered.
   if (date.length === IMF_FIXDATE) readable = date
   return true
+}
+
+/** {@link isReadableDate} of a parsed field. */
+export function isReadableField(fields: Fields, index: number, now: string): boolean {
+  return (readable !== null && valueIs(fields, index, readable)) || isReadableDate(fields.valueAt(index), now)
 }
 
 /** Characters of `Sun, 06 Nov 1994 08:49:37 GMT`. */

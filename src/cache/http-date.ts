@@ -1,5 +1,6 @@
 /** Dates of HTTP (RFC 9110 §5.6.7), in the three forms that a recipient accepts. */
 import type { Milliseconds } from '../lib/clock.ts'
+import type { Fields } from '../message/fields.ts'
 import { Memo } from './memo.ts'
 
 const TIME = '(\\d{2}):(\\d{2}):(\\d{2})'
@@ -34,6 +35,13 @@ export function parseHttpDate(text: string, now: Milliseconds): Milliseconds {
   const time = instant(year, old[2]!, old[1]!, old[4]!, old[5]!, old[6]!)
   // More than 50 years ahead: the most recent year in the past with these two digits.
   return time > limit.getTime() ? instant(year - 100, old[2]!, old[1]!, old[4]!, old[5]!, old[6]!) : time
+}
+
+/** The same of the value of a parsed field. */
+export function parseDateField(fields: Fields, index: number, now: Milliseconds): Milliseconds {
+  if (fields.valueEnd(index) - fields.valueStart(index) > MAX_LENGTH) return Number.NaN
+  const stated = MEMO.ofField(fields, index, fourDigitDate)
+  return Number.isNaN(stated) ? parseHttpDate(fields.valueAt(index), now) : stated
 }
 
 const MEMO = new Memo<Milliseconds>()

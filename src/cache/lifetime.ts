@@ -4,7 +4,8 @@ import type { Fields } from '../message/fields.ts'
 import { ABSENT, deltaSeconds, MAX_SECONDS, type ResponseDirectives } from './cache-control.ts'
 import { CacheFlag } from './cache-numbers.ts'
 import { Present } from './field-presence.ts'
-import { parseHttpDate } from './http-date.ts'
+import { parseDateField, parseHttpDate } from './http-date.ts'
+import { onlyAt } from './one-field.ts'
 import { isHeuristicallyCacheable } from './statuses.ts'
 import type { CacheRules, ResponseTimes } from './verdicts.ts'
 
@@ -64,6 +65,8 @@ function oldestDate(fields: Fields, received: Milliseconds): Milliseconds {
 
 /** @returns NaN where it is absent, broken, or stated twice with different values */
 function oneDate(fields: Fields, name: string, now: Milliseconds): Milliseconds {
+  const only = onlyAt(fields, name)
+  if (only >= 0) return parseDateField(fields, only, now)
   const values = fields.all(name)
   const [first] = values
   if (first === undefined) return Number.NaN

@@ -3,7 +3,13 @@
  * What is not as usual (a field that was added, several dates, one that cannot be read) is for `encode-head.ts`.
  */
 import type { Fields } from '../message/fields.ts'
-import { encodeHead, isReadableDate, MAX_LINES_BYTES, MAX_STORED_FIELDS, REPRESENTATION_FIELDS } from './encode-head.ts'
+import {
+  encodeHead,
+  isReadableField,
+  MAX_LINES_BYTES,
+  MAX_STORED_FIELDS,
+  REPRESENTATION_FIELDS,
+} from './encode-head.ts'
 import { FieldNumbers } from './field-numbers.ts'
 import { PRESENCE } from './field-presence.ts'
 import { FIXED, HEAD_VERSION, NONE, REPRESENTATION, ROW } from './stored-head.ts'
@@ -90,7 +96,7 @@ export function encodeReceived(status: number, fields: Fields, now: string): Buf
     else if (kind === LAST_MODIFIED) changes++
     else if (kind === DATE) {
       dates++
-      if (!isReadableDate(fields.valueAt(i), now)) return null
+      if (!isReadableField(fields, i, now)) return null
     }
   }
   if (dates !== 1) return null

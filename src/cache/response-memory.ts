@@ -164,7 +164,12 @@ export interface Fill {
    * @returns false: it was not whole or there was no place in the index
    */
   end(keep?: boolean): boolean
-  /** An entry without body in place of what is there: a vary record, or that this key cannot be stored. */
+  /**
+   * An entry without body in place of what is there: a vary record, or that this key cannot be stored. To be called
+   * before the head.
+   *
+   * @returns false: it is not there, and the fill has failed
+   */
   record(head: EntryHead): boolean
   /**
    * Nothing is stored, what was there before stays. Those who wait for the head go on without it; who reads along

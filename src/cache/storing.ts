@@ -2,10 +2,17 @@
 import type { Milliseconds } from '../lib/clock.ts'
 import { withoutOws } from '../message/field-value.ts'
 import type { Fields } from '../message/fields.ts'
-import { ABSENT, parseCacheControl, parseRequestDirectives, type ResponseDirectives } from './cache-control.ts'
+import {
+  ABSENT,
+  parseCacheControl,
+  parseRequestDirectives,
+  type ResponseDirectives,
+  readCacheControl,
+} from './cache-control.ts'
 import { CacheFlag, type CacheNumbers, emptyNumbers } from './cache-numbers.ts'
 import { Present, presenceIn } from './field-presence.ts'
 import { type Lifetime, lifetimeOf, type ResponseDates, responseDates } from './lifetime.ts'
+import { onlyAt } from './one-field.ts'
 import { isHeuristicallyCacheable, isStorable, isUnderstood, PARTIAL_CONTENT } from './statuses.ts'
 import { hasSteeringField } from './steering-fields.ts'
 import { type ControllingDirectives, controllingDirectives, DEFAULT_TARGETS } from './targeted-fields.ts'
@@ -53,7 +60,7 @@ const NO_DIRECTIVES: ControllingDirectives = { directives: parseCacheControl([])
 function directivesOf(fields: Fields, targets: readonly string[], present: number): ControllingDirectives {
   if (targets !== DEFAULT_TARGETS || (present & Present.Targeted) !== 0) return controllingDirectives(fields, targets)
   if ((present & Present.CacheControl) === 0) return NO_DIRECTIVES
-  return { directives: parseCacheControl(fields.all('cache-control')), targeted: false }
+  return { directives: readCacheControl(fields), targeted: false }
 }
 
 /** @param asked which fields the request has */
@@ -210,8 +217,24 @@ const TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
 
 /** Of several tags nobody knows which is meant: none is sent to validate. */
 function hasTag(fields: Fields): boolean {
+  const only = onlyAt(fields, 'etag')
+  if (only >= 0) return isTag(fields.bytesOf(only), fields.valueStart(only), fields.valueEnd(only))
   const tags = fields.all('etag')
   return tags.length === 1 && TAG.test(tags[0]!)
+}
+
+const [QUOTE, DELETE, WEAK, SLASH] = [0x22, 0x7f, 0x57, 0x2f] as const
+
+/** {@link TAG} in bytes. */
+function isTag(bytes: Uint8Array, start: number, end: number): boolean {
+  const first = bytes[start] === WEAK && bytes[start + 1] === SLASH ? start + 2 : start
+  const last = end - 1
+  if (first >= last || bytes[first] !== QUOTE || bytes[last] !== QUOTE) return false
+  for (let i = first + 1; i < last; i++) {
+    const byte = bytes[i]!
+    if (byte <= 0x20 || byte === QUOTE || byte === DELETE) return false
+  }
+  return true
 }
 
 /**

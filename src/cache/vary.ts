@@ -23,8 +23,8 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const IN_EVERY_KEY: ReadonlySet<string> = new Set(['host', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'])
 
 /**
- * Fields that the gateway writes behind the cache, one value for each request or client, or the cache itself, which
- * validates by its own: what the origin sees is not what a lookup sees.
+ * Fields that the gateway writes behind the cache, one value for each request or client: what the origin sees is not
+ * what a lookup sees.
  */
 const WRITTEN_LATER: ReadonlySet<string> = new Set([
   'via',
@@ -41,7 +41,9 @@ const WRITTEN_LATER: ReadonlySet<string> = new Set([
   'x-client-cert',
   'client-cert',
   'client-cert-chain',
-  // RFC 9110 §7.6.1: each hop has its own.
+])
+/** Fields of one hop (RFC 9110 §7.6.1), and those of the cache, which validates by its own. */
+const OF_A_HOP: ReadonlySet<string> = new Set([
   'connection',
   'te',
   'trailer',
@@ -66,14 +68,17 @@ export function parseVary(value: string): Vary {
   for (const element of value.split(',')) {
     const name = withoutOws(element).toLowerCase()
     if (name === '' || IN_EVERY_KEY.has(looseName(name))) continue
-    if (name === '*' || name.length > MAX_VARY_NAME || !TOKEN.test(name) || isWrittenLater(name)) return ANY
+    if (name === '*' || name.length > MAX_VARY_NAME || !TOKEN.test(name) || isUnknowable(name)) return ANY
     names.add(name)
     if (names.size > MAX_VARY_NAMES) return ANY
   }
   return names.size === 0 ? NO_VARY : { type: 'names', names: [...names].sort() }
 }
 
-function isWrittenLater(name: string): boolean {
+const isUnknowable = (name: string): boolean => OF_A_HOP.has(looseName(name)) || isWrittenLater(name)
+
+/** Whether a lookup does not see what the origin gets. @param name in lower case */
+export function isWrittenLater(name: string): boolean {
   const loose = looseName(name)
   return WRITTEN_LATER.has(loose) || WRITTEN_LATER_PREFIXES.some((prefix) => loose.startsWith(prefix))
 }

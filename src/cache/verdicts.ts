@@ -77,7 +77,7 @@ export const STORE_REASONS = [
   'Incomplete',
   /** More bytes than the operator allows for one object. Decided by who reads it. */
   'TooLarge',
-  /** The memory has no room. Decided by the store. */
+  /** The memory has no room; or Redis or files, where they are no second tier. Decided by the store. */
   'NoRoom',
   /** Purged while it was fetched. Decided by the store. */
   'Purged',

@@ -70,14 +70,17 @@ class RateLimiter implements Limiter {
     const { table, owner, prefix } = this.#keys
     const interval = this.#interval
     const burst = this.#burst
-    const monotonic = this.#clock.monotonic()
-    const now = (monotonic - table.base) * UNITS
     hashText(prefix, key)
     const { low, high } = HASHED
     for (;;) {
-      const slot = table.place(low, high, owner, monotonic)
+      const found = table.find(low, high)
+      const slot = found < 0 ? table.place(low, high, owner, this.#clock.monotonic()) : found
       const value = table.read(slot, low)
       if (value < 0) continue
+      // Behind the number: one that others write while this thread has no CPU would be too far ahead, and what they
+      // have taken be granted once more.
+      const monotonic = this.#clock.monotonic()
+      const now = (monotonic - table.base) * UNITS
       // A bucket is never more than empty: what was taken at a slower rate is not owed at this one.
       const full = Math.min(Math.max(value, now), now + burst * interval)
       const available = burst - (full - now) / interval
@@ -114,7 +117,7 @@ class QuotaLimiter implements Limiter {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #quota: number
   readonly #per: Milliseconds
-  /** By so much the end that another worker has written may be later than ours: it has looked at the clock later. */
+  /** By so much the end that another worker has written may be later than ours. */
   readonly #slack: number
 
   constructor(keys: Keys, { quota, per }: LimiterQuota, clock: Pick<Clock, 'monotonic'>) {
@@ -168,14 +171,15 @@ class QuotaLimiter implements Limiter {
   /** When the time of the key ends; one that is over, or that was longer by an earlier quota, begins anew. */
   #endOf(key: string, monotonic: Milliseconds): number {
     const { table, owner, prefix } = this.#keys
-    const now = Math.floor((monotonic - table.base) * UNITS)
-    const most = now + Math.ceil(this.#per * UNITS)
     hashText(prefix, key)
     const { low, high } = HASHED
     for (;;) {
       const slot = table.place(low, high, owner, monotonic)
       const end = table.read(slot, low)
       if (end < 0) continue
+      // Behind the number, as of a rate.
+      const now = Math.floor((this.#clock.monotonic() - table.base) * UNITS)
+      const most = now + Math.ceil(this.#per * UNITS)
       if (end > now && end <= most + this.#slack) return end
       if (table.write(slot, low, most, table.base + most / UNITS)) return most
     }

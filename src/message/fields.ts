@@ -6,6 +6,7 @@
  * What surrounds the spans in the bytes is the codec's own: the message knows it by the {@link FieldLayout} alone.
  */
 
+import { Buffer } from 'node:buffer'
 import { isFieldName } from './field-name.ts'
 import { isFieldValue, isPadded, withoutOws } from './field-value.ts'
 

@@ -196,7 +196,8 @@ export class Prober implements ProbeHost {
       this.#running.set(next.group, (this.#running.get(next.group) ?? 0) + 1)
       probe.start()
     }
-    if (this.#waiting.size > 0 && this.#pump.due === 0) this.timers.arm(this.#pump, now + LOOK)
+    // At the next step of the wheel: one that is due a whole step later comes, mostly, after two.
+    if (this.#waiting.size > 0 && this.#pump.due === 0) this.timers.arm(this.#pump, now + 1)
   }
 
   #ended(namespace: string): void {

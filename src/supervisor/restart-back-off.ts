@@ -1,7 +1,7 @@
 import type { Milliseconds } from '../lib/clock.ts'
 
 /** A thread that ran this long counts as healthy: its replacement starts without a delay. */
-const HEALTHY_AFTER: Milliseconds = 3_000
+export const HEALTHY_AFTER: Milliseconds = 3_000
 const FIRST_DELAY: Milliseconds = 200
 const MAX_DELAY: Milliseconds = 5_000
 

@@ -7,7 +7,7 @@ import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import { CpuWait, type CpuWaitLook } from './cpu-wait.ts'
 import { HangDetector } from './hang-detector.ts'
-import { RestartBackOff } from './restart-back-off.ts'
+import { HEALTHY_AFTER, RestartBackOff } from './restart-back-off.ts'
 
 /**
  * A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end.
@@ -70,7 +70,8 @@ export class SupervisedThread {
   /** Why the thread repeatedly fails to start; empty when it does not. */
   get startFailure(): string {
     const { earlyExits } = this.#backOff
-    if (earlyExits < 4) return ''
+    const isWell = this.#worker !== undefined && this.#options.time.monotonic() - this.#startedAt >= HEALTHY_AFTER
+    if (earlyExits < 4 || isWell) return ''
     return `${this.#options.title} ended ${earlyExits} times right after its start: ${describe(this.#error)}`
   }
 

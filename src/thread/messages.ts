@@ -141,7 +141,8 @@ export type ToWorker =
   | EndpointsMessage
   /**
    * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
-   * the endpoint sets, because it cannot know what the one before it had sent the worker.
+   * its first tables, because it cannot know what the one before it had sent the worker, whose tables are in force
+   * until then.
    */
   | { readonly type: 'backends'; readonly ids: readonly string[] }
   /**

@@ -41,6 +41,8 @@ export class MessageLoop {
   readonly #queue: ToWorker[] = []
   /** By Backend, messages in the queue that have its endpoints. */
   readonly #long = new Map<string, number>()
+  /** Backends that control has sent endpoints of behind the list of all of them, which waits for its tables. */
+  #sentSince: Set<string> | null = null
   #steps: Generator<void, void> | null = null
   readonly #work: SlicedWork
 
@@ -50,6 +52,8 @@ export class MessageLoop {
   }
 
   accept(message: ToWorker): void {
+    if (message.type === 'backends') this.#sentSince = new Set()
+    else if (message.type === 'endpoints' && message.connects !== null) this.#sentSince?.add(message.backend)
     // Endpoints, contents and settings act at once; what must come after tables waits for them, and thousands of
     // endpoints are taken in turns.
     if (this.#waits(message)) {
@@ -64,11 +68,11 @@ export class MessageLoop {
     switch (message.type) {
       case 'tables':
       case 'epoch':
+      case 'backends':
         return true
       // Behind a long set of the same Backend, and what is about all of them behind any.
       case 'endpoints':
         return message.rows.length > 1 || this.#long.has(message.backend)
-      case 'backends':
       case 'latency-probe':
         return this.#long.size > 0
       default:
@@ -77,11 +81,11 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { endpoints, contents, keySets, passwords, linker } = this.#host
+    const { contents, keySets, passwords, linker } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
     else if (message.type === 'tables') this.#steps = linker.link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
-    else if (message.type === 'backends') endpoints.retain(message.ids)
+    else if (message.type === 'backends') this.#retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
@@ -94,6 +98,11 @@ export class MessageLoop {
     else if (message.type === 'find-cached') this.#host.cached.find(message.id, message.records)
     else if (message.type === 'explain') this.#host.explain(message.id, message.question)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
+  }
+
+  #retain(ids: readonly string[]): void {
+    this.#host.endpoints.retain([...new Set([...ids, ...(this.#sentSince ?? [])])])
+    this.#sentSince = null
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {
@@ -111,6 +120,7 @@ export class MessageLoop {
     this.#host.signIns.forgetQuestions()
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#sentSince = null
     this.#host.passwords.forget()
     this.#host.grants.forget()
     this.#host.archives.forget()

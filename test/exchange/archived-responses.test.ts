@@ -122,6 +122,64 @@ describe('what one replica has fetched', () => {
     await over(w)
   })
 
+  it('counts as stored once the archive has it, where the memory is no tier', async (t) => {
+    for (const [what, store, fault, reason] of [
+      ['it is there', 'Redis', null, 'Stored'],
+      ['it is away', 'Redis', 'away', 'NoRoom'],
+      ['it is slow', 'Redis', 'timeout', 'NoRoom'],
+      ['the memory has it', 'Tiered', 'away', 'Stored'],
+    ] as const) {
+      const w = world(t, { store })
+      w.records.fault = fault
+      const judged = t.mock.method(w.replicas[0].cacheCounts, 'judged')
+      assert.equal((await w.get(0)).body, 'body of /a')
+      await w.replicas[0].until(() => judged.mock.callCount() > 0, what)
+      assert.deepEqual(
+        judged.mock.calls.map((call) => call.arguments[0]),
+        [reason],
+        what,
+      )
+      await over(w)
+    }
+  })
+
+  it('does not count as stored where nobody knows what was purged', async (t) => {
+    const w = world(t, { store: 'Redis' })
+    const { purges, cacheCounts } = w.replicas[0]
+    purges.append({ ...PLAIN, kind: 'history', label: 0 })
+    const judged = t.mock.method(cacheCounts, 'judged')
+    await w.get(0)
+    await w.replicas[0].until(() => judged.mock.callCount() > 0, 'a count')
+    assert.equal(judged.mock.calls[0]!.arguments[0], 'NoRoom')
+    await over(w)
+  })
+
+  for (const store of ['Tiered', 'Redis'])
+    it(`is not looked for by who wants the origin to be asked, which is said of the request (${store})`, async (t) => {
+      const w = world(t, { store })
+      w.answer = (request) =>
+        request.respond(200, 'one', { 'cache-control': 'max-age=60', ...(request.target === '/v' && { vary: 'x-v' }) })
+      for (const path of ['/a', '/v']) await w.get(0, path)
+      await w.put(2)
+      const { lookups } = w.records
+      const { answer } = w
+      w.answer = (request) => {
+        assert.equal(w.records.lookups, lookups)
+        w.answer = answer
+        answer(request)
+      }
+      const answers = [
+        await w.get(1, '/a', { 'cache-control': 'no-cache' }),
+        await w.get(1, '/v', { 'cache-control': 'no-cache' }),
+        await w.get(1, '/v', { 'cache-control': 'no-cache', 'x-v': 'other' }),
+      ]
+      assert.deepEqual(answers.map(statusOf), Array(3).fill('headgate;fwd=request;stored'))
+      await w.replicas[1].nothingLeft()
+      const lines = w.replicas[1].log().map(({ cache }) => cache)
+      assert.deepEqual(lines, Array(3).fill('miss RequestNoCache'))
+      await over(w)
+    })
+
   it('is one lookup however many ask, and the origin is not asked', async (t) => {
     const w = world(t)
     await w.get(0)

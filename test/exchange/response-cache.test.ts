@@ -325,6 +325,18 @@ describe('an error page for a status of Backends', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('leaves nothing behind: without the page the response is fetched as it is', async (t) => {
+    const w = world(t, {}, { errors })
+    w.answer = missing
+    for (let i = 0; i < 3; i++) assert.equal((await get(w)).body, 'nothing here')
+    assert.equal(w.asked.length, 3)
+    await w.gateway.link(cachingRules())
+    assert.equal((await get(w)).body, 'raw')
+    assert.equal((await get(w)).body, 'raw')
+    assert.equal(w.asked.length, 4)
+    await w.gateway.nothingLeft()
+  })
+
   it('leaves nothing to be stored, and lets nobody wait for it', async (t) => {
     const w = world(t, {}, { errors })
     w.answer = () => {}

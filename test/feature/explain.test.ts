@@ -250,6 +250,27 @@ describe('headgate explain', () => {
     assert.deepEqual((await explain('/vary/x')).cache?.vary, ['accept-language', 'cookie'])
   })
 
+  it('says the status that the client gets of what is stored', async () => {
+    await happens('/e')
+    const cases: readonly (readonly [number, Readonly<Record<string, string>>, string?])[] = [
+      [200, {}],
+      [304, { 'if-none-match': 'W/"1"' }],
+      [200, { 'if-none-match': '"2"' }],
+      [304, { 'if-none-match': '"1"', range: 'bytes=0-1' }, 'HEAD'],
+      [206, { range: 'bytes=0-1' }],
+      [206, { range: 'bytes=0-1', 'if-range': '"1"' }],
+      [200, { range: 'bytes=0-1', 'if-range': '"2"' }],
+      [200, { range: 'bytes=0-1' }, 'HEAD'],
+      [416, { range: 'bytes=6-' }],
+    ]
+    for (const [status, headers, method = 'GET'] of cases) {
+      const { filters } = await explain('/e', headers, '-X', method)
+      const response = await gateway.request({ path: '/e', method, host: HOST, headers })
+      const about = `${method} ${JSON.stringify(headers)}`
+      assert.deepEqual([filters.at(-1)?.status, response.status], [status, status], about)
+    }
+  })
+
   it('shows no credential, cookie or key, whoever sends it and wherever it stands', async () => {
     const [key, cookie, token, query] = SECRETS as [string, string, string, string]
     const sent = { 'x-special': key, cookie: `sid=${cookie}; x=${cookie}`, 'x-token': token, authorization: token }

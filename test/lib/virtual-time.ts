@@ -1,6 +1,9 @@
 /** Time that passes only when a test says so; several clocks over it, each with its own idea of what time it is. */
 import type { TimerClock } from '../../src/lib/clock.ts'
 
+/** For how long the machine has been up: words of 32 bits go round while tests run, and no step of a wheel begins. */
+const UPTIME = 2 ** 31 - 500
+
 interface Alarm {
   readonly at: number
   readonly ring: () => void
@@ -10,11 +13,11 @@ export class VirtualTime {
   now = 0
   readonly #alarms = new Set<Alarm>()
 
-  /** @param offset of its monotonic clock @param wall milliseconds since the epoch; may jump */
+  /** @param offset of its monotonic clock, milliseconds @param wall milliseconds since the epoch; may jump */
   keeper(offset = 0, wall: () => number = () => 1_800_000_000_000 + this.now): TimerClock {
     return {
       wall,
-      monotonic: () => this.now + offset,
+      monotonic: () => UPTIME + this.now + offset,
       after: (delay, ring) => this.after(delay, ring),
       every: (interval, ring) => this.every(interval, ring),
       nextTurn: (ring) => this.after(0, ring),

@@ -60,6 +60,39 @@ describe('limiters over a table', () => {
     assert.deepEqual(taken, [true, true, true, false, false, false])
   })
 
+  for (const rate of [
+    { quota: 3, per: 1_000 },
+    { requests: 3, per: 1_000, burst: 3 },
+  ])
+    it(`grant nothing twice where a worker loses its CPU behind a look at the clock (${Object.keys(rate)[0]})`, () => {
+      let now = 1_000
+      /** What happens while the worker that has just looked at the clock does not run. */
+      let meanwhile = (): void => {}
+      const { table } = rigAt(0, 1_024)
+      const scope = { owner: 'shop', name: 'second' }
+      const other = new TableLimiters(table, { monotonic: () => now }).open(scope, rate)
+      const heldUp = new TableLimiters(table, {
+        monotonic() {
+          const then = now
+          meanwhile()
+          return then
+        },
+      }).open(scope, rate)
+      for (const key of ['first', 'second']) {
+        let granted = 0
+        // Keys are new, or known from long ago.
+        if (key === 'second') other.take(key)
+        now += 10_000
+        meanwhile = () => {
+          meanwhile = () => {}
+          now += 500
+          for (let i = 0; i < 3; i++) if (other.take(key).allowed) granted++
+        }
+        for (let i = 0; i < 4; i++) if (heldUp.take(key).allowed) granted++
+        assert.equal(granted, 3, key)
+      }
+    })
+
   it('count anew where a rate becomes a quota, and the other way round', () => {
     const { limiters } = rigAt(0, 1_024)
     const scope = { owner: 'shop', name: 'kind' }

@@ -2,6 +2,7 @@
  * Preloaded into every thread of a gateway under test (`--import`) to inject faults. The test sends a fault to the main
  * thread by IPC, which forwards it to the others.
  */
+import { existsSync } from 'node:fs'
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 
 export interface Fault {
@@ -18,8 +19,9 @@ if (isMainThread) process.on('message', (fault: Fault) => channel.postMessage(fa
 else {
   const { role, index } = workerData as { role: 'control' | 'worker'; index?: number }
   const own = role === 'control' ? 'control' : index
-  // A thread that cannot even start.
-  if (String(own) === process.env.HEADGATE_TEST_BROKEN_THREAD) throw new Error('broken by the test')
+  // A thread that cannot even start, from the beginning or while there is a file.
+  const { HEADGATE_TEST_BROKEN_THREAD: broken, HEADGATE_TEST_BROKEN_WHILE: file } = process.env
+  if (String(own) === broken && (file === undefined || existsSync(file))) throw new Error('broken by the test')
   // A thread that hangs as soon as it meets an object with this label.
   const poison = process.env.HEADGATE_TEST_POISON
   if (poison !== undefined && role === 'control') {

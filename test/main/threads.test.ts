@@ -166,21 +166,23 @@ describe('a control thread that repeatedly ends right at its start', () => {
   it('leaves the workers serving, and /readyz reports it', async (t) => {
     const echo = await echoBackend(t)
     const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
-    const gateway = await start(t, manifests, { workers: 2 })
+    const place = await mkdtemp(join(tmpdir(), 'headgate-threads-'))
+    t.after(() => rm(place, { recursive: true }))
+    const broken = join(place, 'broken')
+    const env = { HEADGATE_TEST_BROKEN_THREAD: 'control', HEADGATE_TEST_BROKEN_WHILE: broken }
+    const gateway = await start(t, manifests, { workers: 2, env })
     const clients = traffic(gateway.port, 'a.example')
-    const ends = (): number => gateway.log.filter(({ message }) => message.startsWith('control failed')).length
-    for (let round = 1; round <= 5; round++) {
-      // A thread that is starting does not receive the message yet.
-      while (ends() < round) {
-        gateway.fault({ thread: 'control', how: 'throw' })
-        await delay(50)
-      }
+    await writeFile(broken, '')
+    gateway.fault({ thread: 'control', how: 'throw' })
+    await eventually(async () => {
       assert.equal((await gateway.signals('/healthz')).status, 200)
       const { status, text } = await gateway.signals('/readyz')
       assert.equal(status, 200)
-      if (round === 5)
-        assert.match(text, /control ended \d+ times right after its start: .*; configuration changes are not applied/)
-    }
+      assert.match(text, /control ended \d+ times right after its start: .*; configuration changes are not applied/)
+    })
+    await clients.more(50)
+    await rm(broken)
+    await eventually(async () => assert.equal((await gateway.signals('/readyz')).text, 'ok\n'))
     await clients.stop()
     assert.deepEqual(clients.failures, [])
   })
@@ -271,6 +273,35 @@ describe('a control thread that dies', () => {
         assert.match((await gateway.signals('/metrics')).text, /headgate_control_restarts_total 1/)
       })
     })
+
+  it('has a Backend that was removed meanwhile serve until the tables without it do', async (t) => {
+    const echo = await echoBackend(t)
+    const named = (name: string): string =>
+      backend(name, [echo.port]) + route('all', ['a.example'], [{ name: 'all', backendRefs: [{ name }] }])
+    // Each with policies of its own, so that workers link for a while.
+    const many = Array.from({ length: 1_000 }, (_, i) => ({
+      ...{ name: `r${i}`, matches: [{ path: { value: `/${i}` } }], respond: { statusCode: 200 } },
+      policies: { responseHeaders: { set: [{ name: 'x-rule', value: `${i}` }] } },
+    }))
+    const routes = Array.from({ length: 20 }, (_, i) =>
+      route(`many${i}`, [`m${i}.example`], many.slice(i * 50, i * 50 + 50)),
+    )
+    const gateway = await start(t, { 'a.yaml': named('old'), 'many.yaml': routes.join('') }, { workers: 1 })
+    const clients = traffic(gateway.port, 'a.example')
+    await clients.more(50)
+    gateway.fault({ thread: 'control', how: 'throw' })
+    await gateway.logged(/^control failed/)
+    await gateway.write('a.yaml', named('new'))
+    await eventually(async () => {
+      assert.match(
+        (await gateway.signals('/metrics')).text,
+        /headgate_backend_requests_active\{backend="default\/new"\}/,
+      )
+    })
+    await clients.more(50)
+    await clients.stop()
+    assert.deepEqual(clients.failures, [])
+  })
 
   it('does not delay the restart of a worker', async (t) => {
     const echo = await echoBackend(t)

@@ -5,6 +5,8 @@ import { type CacheValue, checkCache, planCache } from '../../src/policy/cache/v
 
 const problems = (value: CacheValue) => [...checkCache(value)].map(({ path }) => path.join('.'))
 
+const BY_THREE = ['key.by.0', 'key.by.1', 'key.by.2']
+
 describe('cache', () => {
   it('refuses what could not mean what it says', () => {
     const cases: readonly (readonly [CacheValue, readonly string[]])[] = [
@@ -13,6 +15,8 @@ describe('cache', () => {
       [{ mode: 'Override', defaultTTL: '1m' }, []],
       [{ key: { by: ['header:a', 'claim:sub', 'client.ip/24'] } }, []],
       [{ key: { by: ['path', 'header:a b'] } }, ['key.by.0', 'key.by.1']],
+      [{ key: { by: ['header:X-Forwarded-For', 'header:x-client-cert-subject', 'header:via'] } }, BY_THREE],
+      [{ key: { by: ['header:x-forwarded-user', 'header:x-client', 'cookie:via'] } }, []],
       [{ key: { query: { exclude: ['utm_*', '*'] } } }, []],
       [{ key: { query: { exclude: ['a*b', '**'] } } }, ['key.query.exclude.0', 'key.query.exclude.1']],
       [{ key: { query: { others: 'Drop' } } }, ['key.query.others']],

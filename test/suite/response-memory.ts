@@ -342,6 +342,20 @@ export function responseMemorySuite(name: string, make: () => ResponseMemoryRig)
       assert.equal(bodyOf(there, 'a'), undefined)
     })
 
+    it('records nothing behind a head: the fill has failed, and its key is free', async () => {
+      const [here, there] = begin()
+      const fill = beginFill(here, 'a')
+      fill.head(headOf('h'))
+      const reading = followFill(there, 'a')
+      const told = change(reading)
+      assert.equal(fill.record(headOf('', 0, { kind: EntryKind.Uncacheable, until: 19_001 })), false)
+      await told
+      assert.equal(reading.state, 'failed')
+      reading.cancel()
+      assert.equal(bodyOf(there, 'a'), undefined)
+      beginFill(there, 'a').fail()
+    })
+
     it('calls nobody who has cancelled, and everybody else once for many changes', async () => {
       const [here, there] = begin()
       const fill = beginFill(here, 'a')

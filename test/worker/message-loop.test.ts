@@ -91,6 +91,26 @@ describe('the messages of control', () => {
     assert.deepEqual(log.at(-1), 'tables 1')
   })
 
+  it('withdraw what a control thread that has just begun does not know, behind its tables, and nothing it sends since', () => {
+    tables(1)
+    loop.accept({ type: 'backends', ids: ['a/a'] })
+    loop.accept(short('a/later'))
+    loop.accept(short('a/a'))
+    assert.deepEqual(log, ['a/later 1', 'a/a 1'])
+    finish()
+    assert.deepEqual(log.splice(0), ['a/later 1', 'a/a 1', 'tables 1', 'retain a/a,a/later'])
+    loop.accept({ type: 'backends', ids: ['a/b'] })
+    finish()
+    assert.deepEqual(log.splice(0), ['retain a/b'])
+    tables(2)
+    loop.accept({ type: 'backends', ids: ['a/c'] })
+    loop.accept(short('a/d'))
+    loop.forgetQueue()
+    loop.accept({ type: 'backends', ids: ['a/e'] })
+    finish()
+    assert.equal(log.at(-1), 'retain a/e')
+  })
+
   it('are thousands of endpoints that are taken over several turns, with those of other Backends in between', () => {
     loop.accept(long('a/a'))
     loop.accept(short('b/b'))

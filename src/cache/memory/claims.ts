@@ -8,6 +8,7 @@
  */
 import type { Doorbells } from '../../shared-memory/doorbells.ts'
 import { CLAIM_WAYS, type Layout, ROW_HEADER_WORDS, ROW_KEY_BYTES, ROW_WORDS, UNIT_BYTES } from './layout.ts'
+import type { Readers } from './readers.ts'
 import { KEY_RECORD_AT, type Records, STATE, State } from './record.ts'
 
 const ROW_SERIAL = 0
@@ -26,7 +27,7 @@ export const RowState = {
   Free: 0,
   /** There is no head yet. */
   Waiting: 1,
-  /** The entry is there and grows. */
+  /** The entry is there and grows; no row has it in its word, which says {@link Waiting} still. */
   Filling: 2,
   /** It is under its key, or has been. */
   Recorded: 3,
@@ -72,10 +73,12 @@ export class Claims {
   /**
    * The fill under way of a key, which this worker follows from now on.
    *
+   * @param readers entered where there are keys to read, and left by the caller
    * @returns undefined: there is none
    */
-  follow(low: number, high: number, key: Uint8Array, length: number): Claimed | undefined {
-    const bucket = Atomics.load(this.#words, this.#bucket(high))
+  follow(low: number, high: number, key: Uint8Array, length: number, readers?: Readers): Claimed | undefined {
+    const bucket = this.#rowsIn(this.#bucket(high), readers)
+    if (bucket === 0) return undefined
     for (let way = 0; way < CLAIM_WAYS; way++) {
       const row = rowIn(bucket, way)
       if (row < 0) continue
@@ -93,14 +96,22 @@ export class Claims {
    * Claims a key that nobody claims; not where none is {@link free}.
    *
    * @param keyRecord the key in memory of this worker; 0: it is not longer than {@link ROW_KEY_BYTES}
+   * @param readers as of {@link follow}
    * @returns undefined: somebody else does, or there is no place
    */
-  claim(low: number, high: number, keyRecord: number, key: Uint8Array, length: number): Claimed | undefined {
+  claim(
+    low: number,
+    high: number,
+    keyRecord: number,
+    key: Uint8Array,
+    length: number,
+    readers?: Readers,
+  ): Claimed | undefined {
     const bucket = this.#bucket(high)
     const row = this.#free[this.#next]!
     const serial = this.#prepare(row, low, high, keyRecord, key, length)
     for (;;) {
-      const before = Atomics.load(this.#words, bucket)
+      const before = this.#rowsIn(bucket, readers)
       const way = this.#vacant(before, low, high, key, length)
       if (way < 0) {
         Atomics.store(this.#words, this.#at(row) + ROW_STATE, RowState.Free)
@@ -124,12 +135,19 @@ export class Claims {
   }
 
   state(row: number): RowState {
-    return Atomics.load(this.#words, this.#at(row) + ROW_STATE) as RowState
+    const state = Atomics.load(this.#words, this.#at(row) + ROW_STATE) as RowState
+    return state === RowState.Waiting && this.entry(row) !== 0 ? RowState.Filling : state
   }
 
-  /** What is being filled, 0: no head yet, or no fill any more. */
+  /**
+   * What is being filled, 0: no head yet, or no fill any more. Whoever reads may pin it: the end of the fill is written
+   * to its state before the epoch begins in which the entry may be freed.
+   */
   entry(row: number): number {
-    return Atomics.load(this.#words, this.#at(row) + ROW_ENTRY)
+    const at = this.#at(row)
+    return Atomics.load(this.#words, at + ROW_STATE) === RowState.Waiting
+      ? Atomics.load(this.#words, at + ROW_ENTRY)
+      : 0
   }
 
   followed(row: number): boolean {
@@ -138,11 +156,9 @@ export class Claims {
     return false
   }
 
-  /** There is a head. */
+  /** There is a head: the entry is what its state says. */
   fill(row: number, entry: number): void {
-    const at = this.#at(row)
-    Atomics.store(this.#words, at + ROW_ENTRY, entry)
-    Atomics.store(this.#words, at + ROW_STATE, RowState.Filling)
+    Atomics.store(this.#words, this.#at(row) + ROW_ENTRY, entry)
     this.ring(row)
   }
 
@@ -150,7 +166,8 @@ export class Claims {
   end(row: number, state: RowEnd): void {
     const at = this.#at(row)
     Atomics.store(this.#words, at + ROW_STATE, state)
-    Atomics.store(this.#words, at + ROW_ENTRY, 0)
+    // Behind the state it counts for nothing.
+    this.#words[at + ROW_ENTRY] = 0
     this.#leave(row)
     this.ring(row)
     this.#free[(this.#next + this.#freeCount) % this.#layout.rows] = row
@@ -213,7 +230,16 @@ export class Claims {
     return (Atomics.add(words, at + ROW_SERIAL, 1) + 1) | 0
   }
 
+  /** What stands in a bucket: its rows may have their keys in records, which are not freed while this worker reads. */
+  #rowsIn(bucket: number, readers: Readers | undefined): number {
+    const rows = Atomics.load(this.#words, bucket)
+    if (rows === 0 || readers === undefined || readers.reading) return rows
+    readers.enter()
+    return Atomics.load(this.#words, bucket)
+  }
+
   #vacant(bucket: number, low: number, high: number, key: Uint8Array, length: number): number {
+    if (bucket === 0) return CLAIM_WAYS - 1
     let vacant = -1
     for (let way = 0; way < CLAIM_WAYS; way++) {
       const row = rowIn(bucket, way)

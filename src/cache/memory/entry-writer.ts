@@ -197,11 +197,12 @@ function writeHeader(parts: MemoryParts, owner: EntryOwner, head: EntryHead, rec
   bytes[first + QUEUE_BYTE] = 0
   bytes[first + LIMBO_BYTE] = 0
   words[at + UNTIL] = Math.min(Math.ceil(head.until / SECOND), MAX_U32)
-  bytes.set(head.numbers, first + NUMBERS_AT)
-  let next = first + SUBJECT_AT
-  for (const part of [head.subject, owner.key, head.head]) {
-    records.put(next, part, 0, part.length)
-    next += part.length
-  }
-  records.store(record, STATE, State.Filling)
+  records.put(first + NUMBERS_AT, head.numbers, 0, NUMBERS_BYTES)
+  const subjectAt = first + SUBJECT_AT
+  const keyAt = subjectAt + head.subject.length
+  records.put(subjectAt, head.subject, 0, head.subject.length)
+  records.put(keyAt, owner.key, 0, owner.key.length)
+  records.put(keyAt + owner.key.length, head.head, 0, head.head.length)
+  // Others come to it by its row or the index, which are written behind it.
+  records.set(record, STATE, State.Filling)
 }

@@ -7,11 +7,16 @@ import { GHOST_WAYS, GHOSTS } from './layout.ts'
 
 const FINGERPRINT = 0
 const STAMP = 1
+/** Stamps that a worker takes at a time: all workers count in one word. */
+const STAMPS = 16
 
 export class Ghosts {
   readonly #words: Int32Array<SharedArrayBuffer>
   readonly #at: number
   readonly #buckets: number
+  /** The last stamp, and how many follow that are taken already. */
+  #now = 0
+  #left = 0
 
   /** @param at the first of two words for each way of each bucket */
   constructor(words: Int32Array<SharedArrayBuffer>, at: number, buckets: number) {
@@ -23,7 +28,7 @@ export class Ghosts {
   /** @param hash upper half of the hash of its key */
   add(hash: number): void {
     const first = this.#bucket(hash)
-    const now = (Atomics.add(this.#words, GHOSTS, 1) + 1) | 0
+    const now = this.#stamp()
     let oldest = first
     for (let at = first; at < first + GHOST_WAYS * 2; at += 2) {
       if (this.#words[at + FINGERPRINT] === 0) {
@@ -43,13 +48,24 @@ export class Ghosts {
     for (let at = first; at < first + GHOST_WAYS * 2; at += 2) {
       if (this.#words[at + FINGERPRINT] !== fingerprint) continue
       this.#words[at + FINGERPRINT] = 0
-      return this.#age(at, Atomics.load(this.#words, GHOSTS)) <= window
+      return this.#age(at, (Atomics.load(this.#words, GHOSTS) - this.#left) | 0) <= window
     }
     return false
   }
 
+  #stamp(): number {
+    if (this.#left === 0) {
+      this.#now = Atomics.add(this.#words, GHOSTS, STAMPS)
+      this.#left = STAMPS
+    }
+    this.#left--
+    this.#now = (this.#now + 1) | 0
+    return this.#now
+  }
+
+  /** Below 0: another worker has added it meanwhile. */
   #age(at: number, now: number): number {
-    return (now - this.#words[at + STAMP]!) >>> 0
+    return (now - this.#words[at + STAMP]!) | 0
   }
 
   #bucket(hash: number): number {

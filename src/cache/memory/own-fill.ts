@@ -77,7 +77,8 @@ export class OwnFill implements Fill {
   }
 
   record(head: EntryHead): boolean {
-    if (this.#over || this.#writer !== undefined) return false
+    if (this.#writer !== undefined) this.fail()
+    if (this.#over) return false
     const writer = head.kind === EntryKind.Response ? undefined : EntryWriter.begin(this.#parts, this.#owner, head)
     if (writer === undefined) return this.#failFor(Statistic.NoRoom)
     writer.finish()
@@ -131,7 +132,6 @@ export class OwnFill implements Fill {
   #publish(record: number): boolean {
     const { records, segment, readers, statistics } = this.#parts
     const reading = readers.reading
-    readers.enter()
     records.store(record, STATE, State.Whole)
     segment.tenants.add(record)
     const placed = this.#place(record)
@@ -145,12 +145,13 @@ export class OwnFill implements Fill {
   }
 
   #place(record: number): boolean {
-    const { records, index, segment, statistics } = this.#parts
+    const { records, index, segment, statistics, readers } = this.#parts
     const { low, high, key } = this.#owner
     for (;;) {
-      const before = index.find(low, high, key, key.length)
+      const before = index.find(low, high, key, key.length, readers)
       const slot = before === 0 ? index.vacant(low, high) : index.slot
       if (slot < 0) {
+        readers.enter()
         if (segment.vacate(this.#owner)) continue
         return false
       }

@@ -4,6 +4,7 @@
  * own size. Written by the owner of the segment before others can find the entry, and never changed while they can,
  * but for: state, written, hits, judgements and flags.
  */
+import { Buffer } from 'node:buffer'
 import { NUMBERS_BYTES } from '../cache-numbers.ts'
 import { UNIT_BYTES, UNIT_WORDS } from './layout.ts'
 
@@ -87,6 +88,9 @@ export const KEY_RECORD_UNITS = 0
 export const KEY_RECORD_TENANT = 1
 export const KEY_RECORD_AT = 8
 
+/** Of any array of bytes. */
+const { copy } = Buffer.prototype
+
 /** What the words of all records are read and written by; one for each thread. */
 export class Records {
   readonly words: Int32Array<SharedArrayBuffer>
@@ -130,8 +134,7 @@ export class Records {
 
   /** Copies bytes of the heap to an offset. */
   put(at: number, bytes: Uint8Array, start: number, end: number): void {
-    if (bytes instanceof Buffer) bytes.copy(this.bytes, at, start, end)
-    else this.bytes.set(bytes.subarray(start, end), at)
+    copy.call(bytes, this.bytes, at, start, end)
   }
 
   keyBytes(record: number): number {

@@ -272,9 +272,10 @@ export class Segment {
 
   /** What stands in no queue any more goes. */
   #drop(record: number): void {
-    this.#index.remove(this.#records.get(record, SLOT), record)
-    this.#records.swap(record, STATE, State.Whole, State.Dead)
-    // Where somebody else has taken it out first, it may stand in the list of the dead, and is passed over there.
+    // Who has taken it out of the index is the only one to say so of it.
+    if (this.#index.remove(this.#records.get(record, SLOT), record)) this.#records.set(record, STATE, State.Dead)
+    // Where somebody else has done so first, it may stand in the list of the dead, and is passed over there.
+    else this.#records.swap(record, STATE, State.Whole, State.Dead)
     this.retire(record)
     this.#statistics.add(Statistic.Evicted)
   }

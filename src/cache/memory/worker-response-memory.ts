@@ -49,8 +49,7 @@ export class WorkerResponseMemory implements ResponseMemory {
     const { readers, index } = this.#parts
     const { bytes, length } = key
     this.#hashOf(key)
-    readers.enter()
-    const record = index.find(HASHED.low, HASHED.high, bytes, length)
+    const record = index.find(HASHED.low, HASHED.high, bytes, length, readers)
     if (record === 0) {
       readers.leave()
       return null
@@ -106,18 +105,17 @@ export class WorkerResponseMemory implements ResponseMemory {
     this.#hashOf(key)
     const { low, high } = HASHED
     const reading = readers.reading
-    readers.enter()
     const begun = this.#begin(key, low, high, owner, seen)
     if (!reading) readers.leave()
     if (begun === 'none') statistics.add(Statistic.NoClaim)
     return begun
   }
 
-  /** While reading. */
+  /** It reads where there is something of the key, or of one that is much alike. */
   #begin(key: EntryKey, low: number, high: number, owner: string, seen: number): Begun {
-    const { claims, segment } = this.#parts
+    const { claims, segment, readers } = this.#parts
     const { bytes, length } = key
-    const followed = claims.follow(low, high, bytes, length)
+    const followed = claims.follow(low, high, bytes, length, readers)
     if (followed !== undefined) return this.#follow(followed)
     if (!segment.ready || claims.free === 0 || length > MAX_KEY_BYTES) return 'none'
     const tenant = segment.tenants.open(owner)
@@ -198,16 +196,16 @@ export class WorkerResponseMemory implements ResponseMemory {
   }
 
   #claim(key: EntryKey, low: number, high: number, keyRecord: number, tenant: Tenant, seen: number): Begun {
-    const { claims, index, records, segment, layout } = this.#parts
+    const { claims, index, records, segment, layout, readers } = this.#parts
     const { bytes, length } = key
-    const claimed = claims.claim(low, high, keyRecord, bytes, length)
+    const claimed = claims.claim(low, high, keyRecord, bytes, length, readers)
     if (claimed === undefined) {
       segment.endKey(keyRecord, tenant)
       // Somebody else has just claimed it, or there is no place.
-      const followed = claims.follow(low, high, bytes, length)
+      const followed = claims.follow(low, high, bytes, length, readers)
       return followed === undefined ? 'none' : this.#follow(followed)
     }
-    const record = index.find(low, high, bytes, length)
+    const record = index.find(low, high, bytes, length, readers)
     if (record !== 0 && serialOf(records, layout, record) !== seen) {
       claims.end(claimed.row, RowState.Recorded)
       segment.endKey(keyRecord, tenant)

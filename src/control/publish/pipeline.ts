@@ -192,7 +192,6 @@ export class Pipeline {
     const first = this.#compiled === undefined
     this.#compiled = compiled
     stages.compiled({ compiled, resources, handovers: this.#state.handovers.take(), first })
-    if (first) this.#publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
       if (backends !== this.#published?.backends) rows.sync(backends.keys(), time.monotonic(), namespaceOf)
@@ -200,6 +199,8 @@ export class Pipeline {
       if (ended.length > 0) this.#ended = [...this.#ended, ...ended]
       this.#publisher.publish(packed, since, slotOf)
     }
+    // Behind the tables: those of an earlier control thread are in force until these are.
+    if (first) this.#publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
     stages.published(this.#publisher.generation)
   }
 

@@ -1,4 +1,5 @@
 /** What the cache would do with a request, by which key, and why. */
+import { judgeAnswer } from '../../cache/answer.ts'
 import { requestDirectives } from '../../cache/cache-control.ts'
 import {
   type CacheExplanation,
@@ -113,10 +114,10 @@ function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): 
   const verdict =
     here === null ? judgeMissing(directives, reuseVerdict()) : judgeReuse(numbers, directives, now, reuseVerdict())
   const result = resultOf(found, verdict.reason)
-  const said = told({
-    ...about,
-    ...judged(asked, here, verdict, { result, part: found.part !== null }, 'hit Memory', now),
-  })
+  const said = told(
+    { ...about, ...judged(asked, here, verdict, { result, part: found.part !== null }, 'hit Memory', now) },
+    here !== null && found.part === null ? statusOf(x, here, now) : undefined,
+  )
   // Parts are in the memory alone.
   const archive = found.part !== null && entry !== null ? undefined : services.cache.archives.of(plan.store)
   if (archive === undefined) return said
@@ -131,7 +132,8 @@ function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): 
     const stores: StoreExplanation[] = [memory, { store, state: there }]
     if (away === null || verdict.outcome === 'Fresh' || verdict.outcome === 'StaleWhileRevalidate')
       return { ...said, cache: { ...said.cache!, stores } }
-    return told({ ...archived(asked, primary, away), stores })
+    const { cache, status } = archived(asked, primary, away)
+    return told({ ...cache, stores }, status)
   }
   return { ...said, complete }
 }
@@ -146,7 +148,8 @@ function archived(asked: Asked, primary: Uint8Array, { hit, response, numbers, n
   const found: Found = { numbers, bodyBytes: hit.bodyBytes, tags, head: response.head }
   const result = `miss ${verdict.reason}` as CacheResult
   const about = { ...keyOf(asked), ...(names !== null && { vary: names }) }
-  return { ...about, ...judged(asked, found, verdict, { result, part: false }, 'hit Archive', now) }
+  const cache = { ...about, ...judged(asked, found, verdict, { result, part: false }, 'hit Archive', now) }
+  return { cache, status: statusOf(asked.x, found, now) }
 }
 
 /** @param miss where the origin is asked, perhaps for a part. @param hit where it is not: what is stored is fresh */
@@ -182,6 +185,15 @@ function storedOf(
   return { ...describeStored(numbers, { bodyBytes, purged: false, tags, now }), left, tagNames }
 }
 
+/** That the client gets of a whole response: by its conditions and ranges it is another one than the stored. */
+function statusOf({ method, request }: DryExchange, { numbers, bodyBytes, head }: Found, now: number): number {
+  const stored = { head: new StoredHead().at(head, 0), numbers, length: bodyBytes, part: null }
+  const { type } = judgeAnswer(method, request, stored, now)
+  return ANSWERS[type] ?? stored.head.status
+}
+
+const ANSWERS: Readonly<Record<string, number>> = { NotModified: 304, Parts: 206, Unsatisfiable: 416 }
+
 function stateOf(state: Lookup['state']): StoreExplanation['state'] {
   return state === 'purged' || state === 'uncacheable' ? state : 'nothing'
 }
@@ -211,9 +223,10 @@ const EFFECTS: Readonly<Record<CacheVerdictName, string>> = {
   unknown: 'cannot be known',
 }
 
-function told(cache: CacheExplanation): Explanation {
-  const { verdict, result = verdict, stored } = cache
+/** @param answer status of an answer by what is stored, where it is not that of the stored response */
+function told(cache: CacheExplanation, answer = cache.stored?.status): Explanation {
+  const { verdict, result = verdict } = cache
   const answers = verdict === 'hit' || verdict === 'stale'
-  const status = verdict === 'refused' ? 504 : answers ? stored?.status : undefined
+  const status = verdict === 'refused' ? 504 : answers ? answer : undefined
   return { filter: 'cache', effect: `${EFFECTS[verdict]} (${result})`, ...(status !== undefined && { status }), cache }
 }

@@ -4,6 +4,7 @@ import type { LabelledObject } from '../../cache/purge-labels.ts'
 import type { EntryKey, Fill } from '../../cache/response-memory.ts'
 import type { CacheRules, StoreReason, StoringRequest } from '../../cache/verdicts.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { ClientOrigin } from '../../message/client-origin.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { SharedHold } from './entry-body.ts'
@@ -29,8 +30,8 @@ export interface FetchRequest {
   readonly storing: StoringRequest
   /** For purges. */
   readonly labelled: LabelledObject
-  /** Scheme and authority. */
-  readonly origin: string
+  /** Scheme and authority, to which cache groups belong. */
+  readonly origin: ClientOrigin
   /** Wall clock. */
   readonly sent: Milliseconds
   /** The last purge when it was sent. */
@@ -66,7 +67,7 @@ export interface FetchServices {
    *
    * @param present which fields there are
    */
-  tagsOf(origin: string, fields: Fields, present: number): readonly number[] | null
+  tagsOf(origin: ClientOrigin, fields: Fields, present: number): readonly number[] | null
   nextTurn(run: () => void): void
   wall(): Milliseconds
 }

@@ -9,7 +9,6 @@ import type { FetchRequest, StaleResponse } from './fetch-contract.ts'
 import type { Lookup } from './lookup.ts'
 import type { Recalls } from './recall.ts'
 import { hasCredential, type RequestKeys } from './request-key.ts'
-import { originOf } from './words.ts'
 
 export class FetchRequests {
   readonly #keys: RequestKeys
@@ -36,7 +35,7 @@ export class FetchRequests {
       seen,
       part,
       storing: storing ?? this.storing(x, content),
-      origin: originOf(x),
+      origin: x.origin,
       labelled: {
         namespace: rule.namespaceLabel,
         host: x.host,

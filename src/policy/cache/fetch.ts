@@ -41,7 +41,6 @@ const UNCACHEABLE_TIME: Milliseconds = 10_000
 /** Of a failure, which may be over sooner. */
 const FAILURE_TIME: Milliseconds = 1_000
 
-const NOT_MODIFIED = 304
 const NO_BYTES = new Uint8Array(0)
 const HEAD = new StoredHead()
 
@@ -310,11 +309,8 @@ export class Fetch implements BodyTee, FillTarget {
     const tags = this.#services.tagsOf(origin, fields, presenceIn(fields))
     const vary = varyOf(fields)
     const varies = vary.type === 'any' || (vary.type === 'names' && !vary.names.every((name) => names?.includes(name)))
-    if (!verdict.store) return this.#refuse(verdict.reason, NOT_MODIFIED)
-    if (tags === null || varies) {
-      this.uncacheable()
-      return tags === null ? 'TooLarge' : 'VaryAny'
-    }
+    if (!verdict.store || tags === null || varies)
+      return this.#refuse(verdict.store ? (tags === null ? 'TooLarge' : 'VaryAny') : verdict.reason, 304)
     const reason = this.#begin(head, verdict.numbers, tags, stale.hold.entry.bodyBytes)
     if (reason !== 'Stored') return reason
     const { part } = this.request
@@ -348,22 +344,25 @@ export class Fetch implements BodyTee, FillTarget {
       fill.end(false)
       return this.lost(true)
     }
-    this.#tell(this.#end(fill, false) ? 'Stored' : 'NoRoom')
+    this.#tell(this.#end(fill, false))
   }
 
   /** What has become of a response whose head was stored. */
-  #tell(reason: StoreReason): void {
-    if (this.#untold) this.#services.cache.counts.judged(reason)
+  #tell(reason: StoreReason | Promise<StoreReason>): void {
+    if (!this.#untold) return
     this.#untold = false
+    const { counts } = this.#services.cache
+    if (typeof reason === 'string') counts.judged(reason)
+    else void reason.then((later) => counts.judged(later))
   }
 
   /**
    * A purge that has come meanwhile is met by whoever finds the entry.
    *
    * @param validated its body is that of the stale response
-   * @returns false: there is no place for it
+   * @returns whether it is stored; an archive says so later
    */
-  #end(fill: Fill, validated: boolean): boolean {
+  #end(fill: Fill, validated: boolean): StoreReason | Promise<StoreReason> {
     const { keep } = this.request
     const { recalls } = this.#services
     if (this.#part === null && keep !== null && recalls !== null)
@@ -371,7 +370,7 @@ export class Fetch implements BodyTee, FillTarget {
     const stored = fill.end()
     // Parts are in the memory alone.
     if (stored && this.#part !== null) new PartMerges(this.#services).add(this.#wholeKey, this.#part)
-    return stored
+    return stored ? 'Stored' : 'NoRoom'
   }
 
   /** The bytes go on to their client, and are stored no more. */

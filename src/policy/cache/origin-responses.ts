@@ -203,7 +203,10 @@ export class OriginResponses {
     const request = x.get(CACHED_REQUEST)
     if (request === undefined) return
     // Another filter has put something in the place of its body: so it would be with the next one.
-    if (request.stored && !request.reading) request.fetch?.uncacheable()
+    if (request.stored && !request.reading) {
+      request.fetch?.fail()
+      request.fetch?.lost(true)
+    }
     request.fetch?.release()
     request.probe?.release()
     tell(x, request.result, this.#services.cache)

@@ -18,7 +18,13 @@ import {
 } from '../../cache/cache-numbers.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import { HARD, KEPT, type Purges } from '../../cache/purges.ts'
-import type { ArchiveHit, ArchiveReader, ArchiveTicket, ResponseArchive } from '../../cache/response-archive.ts'
+import type {
+  ArchiveHit,
+  ArchivePut,
+  ArchiveReader,
+  ArchiveTicket,
+  ResponseArchive,
+} from '../../cache/response-archive.ts'
 import {
   type EntryHead,
   type EntryKey,
@@ -32,6 +38,7 @@ import { usefulUntil } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
 import { judgeHead } from '../../cache/validation.ts'
 import { encodeVaryNames, VaryNames, writeVariant } from '../../cache/vary.ts'
+import type { StoreReason } from '../../cache/verdicts.ts'
 import type { Clock, Milliseconds } from '../../lib/clock.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
@@ -246,20 +253,20 @@ export class Recalls {
    * The end of a fill, whose response is put.
    *
    * @param names of the fields that choose the variant; null: none does
-   * @returns false: there is no place for it in the memory, where it was to be
+   * @returns what has become of it in the memory; where that is no tier, later, what has in the archive
    */
-  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): boolean {
+  end(fill: Fill, names: readonly string[] | null, keep: KeepRequest): StoreReason | Promise<StoreReason> {
     // Without a history nobody can say later what was purged since.
     const held = keep.place.history === 0 ? null : fill.hold()
-    const stored = fill.end(this.#tiered) || !this.#tiered
-    if (held === null) return stored
+    const stored = fill.end(this.#tiered) ? 'Stored' : 'NoRoom'
+    if (held === null) return this.#tiered ? stored : 'NoRoom'
     if (held.bodyBytes === -1 || held.written !== held.bodyBytes) {
       held.release()
-      return stored
+      return this.#tiered ? stored : 'NoRoom'
     }
     if (!this.#tiered) this.#forget(held)
-    void this.#put(held, names, keep).finally(() => held.release())
-    return stored
+    const put = this.#put(held, names, keep).finally(() => held.release())
+    return this.#tiered ? stored : put.then((outcome) => STORED[outcome] ?? 'NoRoom')
   }
 
   /** What was kept for its validation is out of date now. */
@@ -269,32 +276,29 @@ export class Recalls {
     this.#memory.leave()
   }
 
-  async #put(held: HeldEntry, names: readonly string[] | null, keep: KeepRequest): Promise<void> {
+  async #put(held: HeldEntry, names: readonly string[] | null, keep: KeepRequest): Promise<ArchivePut> {
     const { bytes, bodyBytes, keyAt, keyBytes } = held
     const ttl = held.until - this.#clock.wall()
-    if (ttl <= 0 || bodyBytes > this.#archive.maxBodyBytes) return
+    if (ttl <= 0 || bodyBytes > this.#archive.maxBodyBytes) return 'refused'
     const head = encodeArchived(held, keep.place)
-    if (keep.ticket !== null && keep.same) {
-      await this.#archive.update(keep.ticket, { head, ttl })
-      return
-    }
+    if (keep.ticket !== null && keep.same) return await this.#archive.update(keep.ticket, { head, ttl })
     const key = Buffer.from(bytes.subarray(keyAt, keyAt + keyBytes))
     const variant = names === null ? undefined : { vary: encodeVaryNames(names), key }
     const ticket = keep.ticket ?? (await this.#ticketFor(held, variant, keep))
-    if (ticket === null) return
+    if (typeof ticket === 'string') return ticket
     const source = {
       bytes: bodyBytes,
       copy: (from: number, target: Uint8Array) => held.copyBody(from, target, 0, target.length) === target.length,
     }
-    await this.#archive.put(ticket, { head, ttl, ...(variant === undefined ? {} : { variant }) }, source)
+    return await this.#archive.put(ticket, { head, ttl, ...(variant === undefined ? {} : { variant }) }, source)
   }
 
-  /** Null: it cannot be asked, or has a newer response. */
+  /** Else why there is none: it cannot be asked, or has a newer response. */
   async #ticketFor(
     held: HeldEntry,
     variant: { readonly vary: Uint8Array; readonly key: Uint8Array } | undefined,
     { rule, primary }: KeepRequest,
-  ): Promise<ArchiveTicket | null> {
+  ): Promise<ArchiveTicket | ArchivePut> {
     const { received } = readNumbers(held.view, held.numbersAt, emptyNumbers())
     const answer = await this.#archive.find({
       namespace: rule.namespace,
@@ -302,10 +306,10 @@ export class Recalls {
       variantOf: (vary) =>
         variant !== undefined && Buffer.compare(vary, variant.vary) === 0 ? variant.key : undefined,
     })
-    if (answer.type === 'away') return null
+    if (answer.type === 'away') return answer.reason
     if (answer.type === 'none') return answer.ticket
     const response = decodeArchived(answer.head, rule.namespaceLabel)
-    return response !== null && numbersOf(response).received >= received ? null : answer.ticket
+    return response !== null && numbersOf(response).received >= received ? 'late' : answer.ticket
   }
 }
 
@@ -318,6 +322,9 @@ export function aboutOf(x: DryExchange, { entry, numbers }: Lookup): Pick<Recall
   const head = Buffer.from(bytes.subarray(headAt, headAt + headBytes))
   return { known: { head, bodyBytes, received: numbers.received }, url }
 }
+
+/** Of a put; all else is one for which there was no room, or nobody to give it. */
+const STORED: { readonly [outcome in ArchivePut]?: StoreReason } = { put: 'Stored', late: 'AnotherRequest' }
 
 const NOTHING: Recalled = Object.freeze({ ticket: null, found: null, same: false, purged: false })
 

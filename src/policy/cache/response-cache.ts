@@ -42,8 +42,8 @@ import { repeatably } from './repeated-hit.ts'
 import { KEY, type RequestKeys } from './request-key.ts'
 import { isLong, serve } from './serve.ts'
 import { StoredParts } from './stored-parts.ts'
-import { labelsOf } from './tags.ts'
-import { detailOf, forwardedOf, hitOf, PARTIAL, resultOf, tell } from './words.ts'
+import { tagsOf } from './tags.ts'
+import { detailOf, forwardedOf, hitOf, leavesUnread, PARTIAL, resultOf, tell } from './words.ts'
 
 type Decision = RequestDecision | Promise<RequestDecision>
 
@@ -86,7 +86,7 @@ export class ResponseCache {
       cache,
       rules,
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
-      tagsOf: (origin, fields, present) => labelsOf(plan.tags, origin, fields, present),
+      tagsOf: (origin, fields, present) => tagsOf(plan.tags, origin, fields, present),
       nextTurn: (run) => void timers.nextTurn(run),
       wall: () => clock.wall(),
     }
@@ -219,7 +219,7 @@ export class ResponseCache {
   }
 
   #ask(asking: Asking, found: Lookup, why: ReuseReason, claim: Claim | null): Decision {
-    const result = resultOf(found, why)
+    const result = resultOf(found, why, this.#recalls !== null && leavesUnread(asking))
     const alone = reasonAlone(asking, found, why, this.#requests)
     if (alone !== null) {
       claim?.fill.withdraw()

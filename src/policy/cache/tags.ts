@@ -3,9 +3,22 @@ import { cacheGroups } from '../../cache/cache-groups.ts'
 import { Present, presenceIn } from '../../cache/field-presence.ts'
 import { groupLabel, MAX_TAGS } from '../../cache/purge-labels.ts'
 import { tagLabels } from '../../cache/tags.ts'
+import type { ClientOrigin } from '../../message/client-origin.ts'
 import type { Fields } from '../../message/fields.ts'
+import { originText } from './words.ts'
 
 const NONE: readonly number[] = Object.freeze([])
+
+/** {@link labelsOf} of a response of an origin, of which most have neither: no text is made for these. */
+export function tagsOf(
+  header: string | undefined,
+  origin: ClientOrigin,
+  fields: Fields,
+  present: number,
+): readonly number[] | null {
+  if (header === undefined && (present & Present.CacheGroups) === 0) return NONE
+  return labelsOf(header, originText(origin), fields, present)
+}
 
 /**
  * @param header of the tags; undefined: there are none

@@ -1,5 +1,6 @@
 /** `cache`: what a user writes, and what of it a worker gets. */
 import type { QueryKeyPlan } from '../../cache/query-key.ts'
+import { isWrittenLater } from '../../cache/vary.ts'
 import { parseBytes, parseDuration } from '../../lib/quantity.ts'
 import { statusRange, statusRangeFault } from '../../lib/status-range.ts'
 import type { PolicyProblem } from '../definition.ts'
@@ -39,7 +40,11 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
   if (mode === 'Override' && defaultTTL === undefined)
     yield { path: ['mode'], message: 'is Override, which needs defaultTTL; state one, or write Standard' }
   for (const [i, selector] of (key?.by ?? []).entries()) {
-    const problem = IN_KEY.test(selector) ? 'is part of every key; leave it out' : checkTemplate(`%{${selector}}`)
+    const problem = IN_KEY.test(selector)
+      ? 'is part of every key; leave it out'
+      : namesWritten(selector)
+        ? 'is a field that the gateway writes behind the cache, so no key has it; write client.ip or consumer'
+        : checkTemplate(`%{${selector}}`)
     if (problem !== undefined) yield { path: ['key', 'by', i], message: problem }
   }
   for (const [i, name] of (key?.query?.exclude ?? []).entries())
@@ -68,6 +73,11 @@ export function* checkCache({ mode, defaultTTL, key, bypass, tags, ...more }: Ca
     }
   if (more.maxObjectBytes !== undefined && parseBytes(more.maxObjectBytes) === 0)
     yield { path: ['maxObjectBytes'], message: 'is 0, so that nothing would be stored; write maxTTL: 0s for no cache' }
+}
+
+function namesWritten(selector: string): boolean {
+  const name = /^header:(.+)$/.exec(selector)?.[1]
+  return name !== undefined && isWrittenLater(name.toLowerCase())
 }
 
 /** @returns undefined: nothing is stored, which is how a rule leaves an inherited cache */

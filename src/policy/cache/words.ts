@@ -3,18 +3,30 @@ import type { CacheStatus, Forwarded } from '../../cache/cache-status.ts'
 import { urlText } from '../../cache/purge-labels.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import type { ReuseReason } from '../../cache/verdicts.ts'
+import type { ClientOrigin } from '../../message/client-origin.ts'
 import { authorityOf } from '../../pattern/host.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Asking } from './claims.ts'
 import type { Lookup } from './lookup.ts'
 
-export function resultOf({ state, names, entry, partial }: Lookup, why: ReuseReason): CacheResult {
+/** @param unread an archive may have it, and is not asked since the origin has to be */
+export function resultOf(
+  { state, names, entry, partial }: Lookup,
+  why: ReuseReason,
+  unread: boolean = false,
+): CacheResult {
   if (state === 'purged') return 'miss Purged'
   if (state === 'uncacheable') return 'miss Uncacheable'
   if (entry === null && partial) return 'miss Partial'
+  if (entry === null && unread) return 'miss RequestNoCache'
   if (entry === null) return names === null ? 'miss NotStored' : 'miss Variant'
   return `miss ${why as Exclude<ReuseReason, 'Fresh' | 'MaxStale' | 'StaleIfError' | 'StaleWhileRevalidate'>}`
+}
+
+/** Whether a request has the archive left alone, see `claimOf`. */
+export function leavesUnread({ directives, recalled }: Asking): boolean {
+  return directives.noCache && recalled === null
 }
 
 /** A part was stored, and the rest of the range is fetched. */
@@ -31,6 +43,7 @@ export function hitOf({ recalled, collapsed, filled }: Asking): CacheResult {
 export function forwardedOf({ entry, names }: Lookup, result: CacheResult): Forwarded {
   if (result.startsWith('bypass')) return 'bypass'
   if (result === 'miss Partial') return 'partial'
+  if (entry === null && result === 'miss RequestNoCache') return 'request'
   if (entry === null && names !== null) return result === 'miss Purged' ? 'miss' : 'vary-miss'
   if (entry === null) return 'uri-miss'
   return result === 'miss RequestNoCache' || result === 'miss RequestMaxAge' || result === 'miss RequestMinFresh'
@@ -58,10 +71,10 @@ export function tell(x: Exchange, result: CacheResult, { counts }: Pick<CacheSer
 
 /** What is told of the key: the URL as the client asked for it, with the query as it counts. */
 function keyTextOf(x: Exchange): string {
-  return `${originOf(x)}${urlText('', x.originalPath, x.query)}`
+  return `${originText(x.origin)}${urlText('', x.originalPath, x.query)}`
 }
 
 /** To which cache groups belong. */
-export function originOf({ origin: { scheme, host, port } }: Exchange): string {
+export function originText({ scheme, host, port }: ClientOrigin): string {
   return `${scheme}://${authorityOf(scheme, host, port)}`
 }

@@ -28,7 +28,7 @@ export interface RedisClientBounds {
   readonly greeting?: Milliseconds
   /** Calls in a row without a reply after which the connection is given up; see {@link Circuit}. */
   readonly failures?: number
-  /** First words of errors in replies that concern their command alone: the server is as well as it was. */
+  /** First words of errors in replies that concern their command alone, besides {@link OF_KEY}. */
   readonly ofCommand?: readonly string[]
   /** Before a connection is made anew: at first, and at most. */
   readonly pauses?: ReconnectPauses
@@ -44,6 +44,9 @@ const GREETING: Milliseconds = 2_000
 const PAUSES: ReconnectPauses = { first: 100, longest: 2_000 }
 /** Beyond the deadline a call costs nobody anything but the memory in which its reply is awaited. */
 const UNSETTLED = 8
+
+/** Whatever somebody else has put in the place of a key, the server is as well as it was. */
+export const OF_KEY = 'WRONGTYPE'
 
 /** That are told while it is away. */
 const MAX_REASONS = 4
@@ -194,7 +197,8 @@ export class RedisClient {
   }
 
   #isOfCommand({ kind, message }: RedisFault): boolean {
-    return kind === 'refused' && this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
+    if (kind !== 'refused') return false
+    return message.startsWith(OF_KEY) || this.#bounds.ofCommand?.some((word) => message.startsWith(word)) === true
   }
 
   #failed({ connection }: Call, fault: RedisFault): void {

@@ -7,19 +7,29 @@ import type { Admission, LimiterQuota, LimiterRate, LimiterScope } from '../../l
 import type { RemoteLimiter, RemoteLimiters } from '../../limit/remote-limiter.ts'
 import { OwnerPlaces } from '../owner-places.ts'
 import type { RedisAccess } from './redis-access.ts'
+import { OF_KEY } from './redis-client.ts'
 import { RedisFault } from './redis-fault.ts'
 import { RedisScript } from './redis-script.ts'
+
+/**
+ * Somebody else may have written to the key. Such an error is one of this key alone: others are counted on, and what
+ * becomes of the request is its policy's to say.
+ */
+const NO_NUMBER = `redis.error_reply('${OF_KEY} the value of a limit is no number')`
+const READ_RATE = `
+local value = tonumber(redis.call('GET', KEYS[1]) or '0')
+if not value or value ~= value then return ${NO_NUMBER} end
+`
 
 /**
  * Generic cell rate algorithm; the value is when the bucket is full again, in microseconds of the clock of Redis.
  * ARGV: microseconds in which one request becomes available again, burst.
  */
-const TAKE_RATE = new RedisScript(`
+const TAKE_RATE = new RedisScript(`${READ_RATE}
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval = tonumber(ARGV[1])
 local burst = tonumber(ARGV[2])
-local value = tonumber(redis.call('GET', KEYS[1]) or '0')
 local full = math.min(math.max(value, now), now + burst * interval)
 local available = burst - (full - now) / interval
 local allowed = 1 <= available + 0.0001
@@ -31,8 +41,7 @@ return {0, math.max(0, math.floor(available + 0.0001)), math.ceil((1 - available
 `)
 
 /** ARGV: microseconds of one request. */
-const GIVE_RATE = new RedisScript(`
-local value = tonumber(redis.call('GET', KEYS[1]) or '0')
+const GIVE_RATE = new RedisScript(`${READ_RATE}
 if value > 0 then redis.call('SET', KEYS[1], string.format('%.3f', value - tonumber(ARGV[1])), 'KEEPTTL') end
 return 0
 `)
@@ -43,7 +52,12 @@ local quota = tonumber(ARGV[1])
 local per = tonumber(ARGV[2])
 local left = redis.call('PTTL', KEYS[1])
 local taken = 0
-if left >= 0 and left <= per then taken = tonumber(redis.call('GET', KEYS[1]) or '0') else left = -1 end
+if left >= 0 and left <= per then
+  taken = tonumber(redis.call('GET', KEYS[1]) or '0')
+  if not taken or taken % 1 ~= 0 then return ${NO_NUMBER} end
+else
+  left = -1
+end
 if taken + 1 > quota then return {0, 0, math.max(1, left), math.max(1, left)} end
 if left < 0 then
   redis.call('SET', KEYS[1], '1', 'PX', per)
@@ -55,7 +69,9 @@ return {1, quota - taken - 1, 0, math.max(1, left)}
 `)
 
 const GIVE_QUOTA = new RedisScript(`
-if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
+local taken = tonumber(redis.call('GET', KEYS[1]) or '0')
+if not taken or taken % 1 ~= 0 then return ${NO_NUMBER} end
+if taken > 0 then redis.call('DECR', KEYS[1]) end
 return 0
 `)
 

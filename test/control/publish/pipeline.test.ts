@@ -76,8 +76,8 @@ describe('the pipeline', () => {
       'endpoints',
       'statuses 1',
       'first compiled',
-      'sent backends',
       'sent tables',
+      'sent backends',
       'published 1',
     ])
     use(world({ routes: [route('a/a', { hostnames: ['b.example'] })] }))

@@ -26,6 +26,7 @@ export function manifests(port: number): string {
     cors: { allowOrigins: ['https://one.example', 'https://two.example'], allowCredentials: true },
   }
   const made = (one: string) => ({ set: [{ name: 'x-tenant', value: `%{${one}}` }], remove: ['cookie'] })
+  const errors = [{ codes: ['404'], source: 'Backend', contentType: 'text/plain', body: 'nothing here' }]
   const limits = { rateLimits: [{ name: 'few', requests: 3, per: '1d', by: ['header:x-who'] }] }
   return [
     secret('clients', 'headgate.dev/api-keys', { ann: `sha256:${digestOf(ANN)}`, ben: `sha256:${digestOf(BEN)}` }),
@@ -48,6 +49,7 @@ export function manifests(port: number): string {
       { key: { query: { include: ['q'] }, by: ['query:tenant'] } },
       { requestHeaders: made('query:tenant') },
     ),
+    cachedRoute('page.test', {}, { errors }),
     cachedRoute('limits.test', {}, limits),
     cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
   ].join('')
@@ -187,6 +189,14 @@ export function credentials(rig: () => CacheRig): void {
     const hit = await page.hits()
     const cookie = ({ fields }: typeof first) => fields.find(([name]) => name === 'set-cookie')?.[1]
     assert.ok(cookie(hit) === undefined || cookie(hit) !== cookie(first), shown(hit))
+  })
+
+  it('a response whose body a page replaces is not stored, and nobody reads along with it', async () => {
+    const page = rig().page('page.test', { status: 404, fields: [FRESH], body: 'raw' })
+    for (const times of [1, 2, 3]) {
+      const answer = await page.get()
+      assert.deepEqual([answer.status, answer.text, page.asked.length], [404, 'nothing here', times], shown(answer))
+    }
   })
 
   it('a limit counts hits too, and holds for what is stored', async () => {

@@ -137,6 +137,10 @@ class HeapFill implements Fill {
   }
 
   record(head: EntryHead): boolean {
+    if (this.entry !== null) {
+      this.fail()
+      return false
+    }
     this.#memory.entries.set(this.#key.toString('hex'), new Entry(++this.#memory.serial, this.#key, head))
     this.#over('recorded')
     return true

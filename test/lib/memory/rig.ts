@@ -1,6 +1,7 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
 import type { Purges } from '../../../src/cache/purges.ts'
 import type { ExchangeContext } from '../../../src/exchange/exchange-context.ts'
+import type { CacheServices } from '../../../src/policy/cache-services.ts'
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
 import type { Rules } from '../../compile/world.ts'
@@ -113,6 +114,11 @@ export class MemoryGateway implements TransportGateway {
   /** What its exchanges share. */
   get context(): ExchangeContext {
     return this.#plane.plane.context
+  }
+
+  /** Hears of requests and responses of the cache. */
+  get cacheCounts(): CacheServices['counts'] {
+    return this.#plane.plane.cache.counts
   }
 
   get purges(): Purges {

@@ -271,6 +271,14 @@ describe('the client of Redis', { skip: NO_REDIS }, () => {
     assert.equal(states.length, 5, states.join('\n'))
   })
 
+  it('takes no server for silent while its own thread stood still', { timeout: 60_000 }, async () => {
+    const server = await serverOf()
+    const { states, until } = clientOf(single(server), { ...BOUNDS, greeting: 2_000 })
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_100)
+    await until('answers')
+    assert.deepEqual(states, ['answers Redis answers'])
+  })
+
   it('gives up a server that accepts and says nothing', async () => {
     const sockets: Socket[] = []
     const mute = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')

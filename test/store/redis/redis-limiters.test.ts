@@ -181,4 +181,42 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
     for (const key of await server.admin.keys('*')) await server.admin.set(key, 'text', 'PX', 60_000)
     await assert.rejects(limiter!.take('a'), { kind: 'refused' })
   })
+
+  it('count anew over what somebody else left there for ever, where it can be no count of theirs', async () => {
+    await server.admin.flushall()
+    const [limiter] = open({ quota: 2, per: DAY }, 'foreign')
+    await limiter!.take('a')
+    const [key] = await server.admin.keys('*')
+    await server.admin.multi().del(key!).rpush(key!, 'a').exec()
+    assert.deepEqual(
+      [await limiter!.take('a'), await limiter!.take('a')].map(({ remaining }) => remaining),
+      [1, 0],
+    )
+  })
+
+  for (const [what, write] of [
+    ['text', (key: string) => server.admin.set(key, 'text', 'PX', DAY)],
+    ['no number', (key: string) => server.admin.set(key, 'nan', 'PX', DAY)],
+    ['half a request', (key: string) => server.admin.set(key, '0.5', 'PX', DAY)],
+    ['a list', (key: string) => server.admin.multi().del(key).rpush(key, 'a').pexpire(key, DAY).exec()],
+  ] as const)
+    for (const rate of [
+      { requests: 1, per: DAY, burst: 1 },
+      { quota: 9, per: DAY },
+    ])
+      it(`fail alone where somebody else wrote ${what} to a ${'quota' in rate ? 'quota' : 'rate'}`, async () => {
+        await server.admin.flushall()
+        const [limiter] = open(rate, 'foreign')
+        await limiter!.take('a')
+        const [key] = await server.admin.keys('*')
+        await write(key!)
+        const isNumber = what === 'half a request' && !('quota' in rate)
+        for (let i = 0; i < 12; i++) {
+          const answer = limiter!.take('a')
+          if (isNumber) assert.equal(typeof (await answer).allowed, 'boolean')
+          else await assert.rejects(answer, { kind: 'refused' })
+          limiter!.giveBack('a')
+        }
+        assert.equal((await limiter!.take('b')).allowed, true)
+      })
 })

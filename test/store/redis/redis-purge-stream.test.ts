@@ -307,4 +307,19 @@ describe('the history of purges in Redis', { skip: NO_REDIS }, () => {
     await a.stream.append([third])
     await reaches(a, third, { replicas: 1, reached: 1 })
   })
+
+  it('waits for no replica for a year that has ended before the clock of Redis was set back by one', async () => {
+    const server = await RedisServer.of(scope)
+    const a = replicaOf(server)
+    await settled(a, 'began 0')
+    const now = Math.floor(Date.now() / 1_000)
+    await server.admin.hset('test:{purges}:replicas', 'ended', `${a.history} 0 ended ${now + 31_536_000}`)
+    const first = tag('x')
+    await a.stream.append([first])
+    await reaches(a, first, { replicas: 2, reached: 1 })
+    const said = String(await server.admin.hget('test:{purges}:replicas', 'ended'))
+    assert.match(said, new RegExp(`^${a.history} 0 ended \\d+$`))
+    // From here on it is as late as any other.
+    assert.ok(Number(said.split(' ').at(-1)) < now + 600, said)
+  })
 })
