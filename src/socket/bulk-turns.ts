@@ -1,8 +1,8 @@
 /**
  * Divides the work on large bodies among the turns of the event loop. Each transfer moves a piece of up to 64 KiB at a
  * time, which is short; but a hundred of them in one turn hold up every other request for as long as a hundred pieces
- * take. So there is one queue for all transfers of the thread, and a turn serves as many from its head as the others can
- * bear: a round robin in which each has a piece before any has the next one.
+ * take. So there is one queue for all transfers of the thread, and a turn serves as many from its head as the others
+ * can bear: a round robin in which each has a piece before any has the next one.
  */
 
 /** Bytes of a piece. */
