@@ -70,10 +70,8 @@ export const WIDE = 0x80
 /** A tag and three bytes of length. */
 export const PART_HEAD = 4
 
-/** A key that would be longer is none: the request is not cached. Room for {@link MAX_KEY_CONTENT} and a long URL. */
-export const MAX_KEY_BYTES = 128 * 1024
-/** Content of a request (QUERY) that may be part of a key. */
-export const MAX_KEY_CONTENT = 64 * 1024
+/** What the memory has room to say of a length. A key that would be longer is none: the request is not cached. */
+export const MAX_KEY_BYTES = 0xffff
 
 /**
  * Writes keys into one buffer of the thread: {@link bytes} up to {@link length} is valid until the next {@link begin}.
@@ -117,11 +115,6 @@ export class KeyWriter implements EntryKey {
   /** The key cannot be had: it is too long. */
   get tooLong(): boolean {
     return this.#tooLong
-  }
-
-  /** Nothing is written any more, see {@link tooLong}. */
-  giveUp(): void {
-    this.#tooLong = true
   }
 
   text(tag: KeyPart, text: string): void {
@@ -345,10 +338,6 @@ const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language', 
 
 /** Of a request whose response depends on its content: QUERY (RFC 10008 §2.7). Behind selectors and identity. */
 export function writeContent(writer: KeyWriter, request: Fields, content: Uint8Array): void {
-  if (content.length > MAX_KEY_CONTENT) {
-    writer.giveUp()
-    return
-  }
   for (const name of CONTENT_FIELDS) {
     const values = request.all(name)
     if (values.length > 0) writer.text(KeyPart.ContentField, name)

@@ -3,7 +3,7 @@ import { type FieldProblem, formatPath } from '../api/object.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import type { SettingsProblem } from '../source/settings.ts'
 import type { SourceProblem } from '../source/source.ts'
-import { LineIndex, locateInText } from '../source/yaml-text.ts'
+import { LineIndex, locatorOf } from '../source/yaml-text.ts'
 
 export interface Finding {
   readonly severity: 'error' | 'warning'
@@ -56,8 +56,13 @@ export function fromSettings(severity: Finding['severity'], problem: SettingsPro
   }
 }
 
+/** Of the object that was located in last: it may have thousands of findings, and each would parse it again. */
+let last: { readonly text: string; readonly lines: LineIndex; readonly offsetOf: ReturnType<typeof locatorOf> } | null =
+  null
+
 function locate({ file, text, textLine, base }: Definition, path: readonly (string | number)[]) {
-  const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
+  if (last === null || last.text !== text) last = { text, lines: new LineIndex(text), offsetOf: locatorOf(text) }
+  const { line, column } = last.lines.at(last.offsetOf([...base, ...path]))
   return { file, line: textLine + line, column }
 }
 

@@ -37,10 +37,14 @@ export function openSource(
   connection: Promise<ClusterConnection> | undefined,
   time: TimerClock,
   memory?: ClusterCheckpoint,
-  sizes?: Pick<MemoryBudget, 'file' | 'files'>,
+  sizes?: Pick<MemoryBudget, 'file' | 'files' | 'filesHeld'>,
 ): Source {
   if (choice.type === 'folder')
-    return new FolderSource(choice.folder, time, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
+    return new FolderSource(
+      choice.folder,
+      time,
+      sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files, maxHeldBytes: sizes.filesHeld },
+    )
   return new ClusterSource(connection ?? connectCluster(choice, time), scope, failed, time, memory)
 }
 

@@ -66,6 +66,11 @@ const PARSE_FACTOR = 12
 const MAX_FILE = 8 * MiB
 /** A Route of 600 bytes of YAML takes eight to ten times as much memory when it is served. */
 const FILES_FACTOR = 8
+/**
+ * Share of the manifests' memory for what the files hold when they are read. What of it is served is counted there as
+ * well; what is refused is held here alone, and a text of `{}` takes twenty times its length.
+ */
+const FILES_HELD_SHARE = 0.5
 
 /**
  * The thread with the files of the cache: its heap without any, what it takes besides heaps, and what it knows of each
@@ -110,6 +115,8 @@ export interface MemoryBudget {
   /** Maximum size of one file of manifests and of all files: parsing takes ten times the size of a file. */
   readonly file: number
   readonly files: number
+  /** Bytes that all files may take when they are read: text and documents, as estimated. */
+  readonly filesHeld: number
 }
 
 export interface ArchiveBudget {
@@ -164,6 +171,7 @@ export function divideMemory(limit: number, workers: number, cache = 0, archive 
     heads: Math.max(MIN_HEADS, Math.floor(buffers * HEADS_SHARE)),
     file: Math.min(MAX_FILE, Math.floor(parsing / PARSE_FACTOR)),
     files: Math.floor(configuration / FILES_FACTOR),
+    filesHeld: Math.floor(configuration * FILES_HELD_SHARE),
   }
 }
 

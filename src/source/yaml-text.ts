@@ -122,30 +122,35 @@ export function* parseJsonInSteps(text: string): Generator<void, ParsedText> {
  * @param text its first non-empty document is used
  * @returns an offset into `text`
  */
-export function locateInYaml(text: string, path: Path): number {
-  try {
-    if (findExcess(text) !== null) return 0
-    const parsed = parseAllDocuments(text, OPTIONS)
-    if ('empty' in parsed) return 0
-    const document = parsed.find((candidate) => candidate.contents !== null)
-    return document === undefined ? 0 : locateNode(document, path)
-  } catch {
-    return 0
-  }
+export function locateInText(text: string, path: Path): number {
+  return locatorOf(text)(path)
 }
 
-/** Like {@link locateInYaml}, also for JSON. */
-export function locateInText(text: string, path: Path): number {
+/** Like {@link locateInText} for many paths: parses once. Retains the parsed document. */
+export function locatorOf(text: string): (path: Path) => number {
   if (/^\s*[{[]/.test(text)) {
     try {
       JSON.parse(text)
-      return locateInJson(text, path)
+      return (path) => locateInJson(text, path)
     } catch {
       // Flow style, not JSON.
     }
   }
-  return locateInYaml(text, path)
+  return yamlLocatorOf(text)
 }
+
+function yamlLocatorOf(text: string): (path: Path) => number {
+  try {
+    if (findExcess(text) !== null) return nowhere
+    const parsed = parseAllDocuments(text, OPTIONS)
+    const document = 'empty' in parsed ? undefined : parsed.find((candidate) => candidate.contents !== null)
+    return document === undefined ? nowhere : (path) => locateNode(document, path)
+  } catch {
+    return nowhere
+  }
+}
+
+const nowhere = (): number => 0
 
 /** Finds line and column of an offset, both from 1. */
 export class LineIndex {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Kind } from '../../src/api/kinds.ts'
 import type { KubeObject } from '../../src/api/object.ts'
-import { memoryCost } from '../../src/compile/memory-cost.ts'
+import { inheritedCacheCost, memoryCost } from '../../src/compile/memory-cost.ts'
 import type { ServedResource } from '../../src/compile/resource-set.ts'
 import { ingress, prefix, type Rules, route, slice } from './world.ts'
 
@@ -79,6 +79,26 @@ suite('the memory that an object is counted with', () => {
     assertEach(inherited(1), inherited(64), 63, 7 * KIB)
     const plain = (costOf(ruled(64, edits)) - costOf(ruled(1, edits))) / 63
     assert.ok(plain < 3 * KIB, `${Math.round(plain)} bytes each`)
+  })
+
+  test('has the filter of a cache of the settings for each set of policies that has no cache of its own', () => {
+    const ruled = (count: number, own: object, policies?: object) => {
+      const rules: Rules = Object.fromEntries(
+        many(count, (i) => [`r${i}`, { matches: [prefix(`/${i}`)], backendRefs: [], ...own }]),
+      ) as never
+      const { object } = route('a/r', { rules, ...(policies && { policies }) })
+      return inheritedCacheCost('Route', object)
+    }
+    const edits = { responseHeaders: { remove: ['x-a'] } }
+    const each = (ruled(64, { policies: edits }) - ruled(1, { policies: edits })) / 63
+    assert.ok(each >= 7 * KIB && each < 21 * KIB, `${Math.round(each)} bytes each`)
+    assert.equal(ruled(64, { splitAffinity: { by: ['client.ip'] } }), 64 * each)
+    assert.equal(ruled(64, {}), 0, 'one set with all rules that say nothing')
+    assert.equal(ruled(64, {}, edits), each, 'one set of the Route')
+    assert.equal(ruled(64, { policies: { cache: {} } }), 0)
+    assert.equal(ruled(64, { policies: edits }, { cache: {} }), 0, 'counted already')
+    const answered = { backendRefs: undefined, respond: { statusCode: 200, body: 'a' } }
+    assert.equal(ruled(64, { policies: edits, ...answered }), 0)
   })
 
   test('has each address of an EndpointSlice for each of its ports', () => {

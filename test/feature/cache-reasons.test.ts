@@ -120,6 +120,20 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
       })
     })
 
+  it('a key that is too long for the memory passes by, and is not missed each time', async () => {
+    const page = rig.page(STANDARD, { fields: [FRESH] })
+    const said = async (bytes: number): Promise<string> => {
+      const query = { method: 'QUERY', headers: { 'content-type': 'text/plain' }, body: 'q'.repeat(bytes) }
+      const response = await page.send(query)
+      assert.equal(response.status, 200)
+      return String(cacheStatus(response).detail).replaceAll('"', '')
+    }
+    // With a key of 64 KiB all in all, and one byte more of content than counts.
+    assert.deepEqual([await said(65_000), await said(65_000)], ['miss NotStored', 'hit Memory'])
+    for (const bytes of [65_536, 65_536]) assert.equal(await said(bytes), 'bypass KeyTooLong')
+    assert.equal(await said(65_537), 'bypass RequestContent')
+  })
+
   for (const host of [STANDARD, TIERED, REDIS])
     for (const [what, fwd, fields] of [
       ['one', 'uri-miss', [FRESH]],

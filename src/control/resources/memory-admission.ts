@@ -31,9 +31,14 @@ const TURN = 16
  */
 const FOLLOWING_SHARE = 0.5
 
-interface Allocation {
+/** Bytes of an object, about. */
+interface ObjectBytes {
+  readonly own: number
+  readonly inheritedCache: number
+}
+
+interface Allocation extends ObjectBytes {
   readonly namespace: string
-  readonly cost: number
 }
 
 interface WaitingObject extends Allocation {
@@ -52,6 +57,7 @@ export class MemoryAdmission {
   readonly #waitingOf = new Map<string, number>()
   #used = 0
   #waitingBytes = 0
+  #cachesInherited = false
 
   /** @param limit bytes of all objects together */
   constructor(limit: number) {
@@ -69,21 +75,36 @@ export class MemoryAdmission {
   }
 
   /**
+   * The settings state a cache for all rules, or none any more: what is held takes more or less from now on. It stays
+   * held; what comes finds the room that is left.
+   */
+  useInheritedCaches(inherited: boolean): void {
+    if (inherited === this.#cachesInherited) return
+    this.#cachesInherited = inherited
+    this.#used = 0
+    this.#namespaces.clear()
+    for (const held of this.#held.values()) this.#add(held.namespace, this.#costOf(held))
+  }
+
+  /**
    * Takes memory for the newest version of an object, in place of what the one before had.
    *
    * @param name identity of the object
+   * @param own bytes, whatever the settings say
+   * @param inheritedCache bytes besides, while they state a cache for all rules
    * @returns why there is none, for its owner; what the version before has stays taken
    */
-  reserve(name: string, event: Upsert, cost: number): string | undefined {
+  reserve(name: string, event: Upsert, own: number, inheritedCache = 0): string | undefined {
     const namespace = ownerOf(event.key)
-    const before = this.#held.get(name)?.cost ?? 0
-    const more = cost - before
+    const bytes = { own, inheritedCache }
+    const cost = this.#costOf(bytes)
+    const more = cost - this.#costOf(this.#held.get(name))
     if (more > 0 && !this.#fits(event.kind, namespace, more)) {
-      this.#await(name, event, { namespace, cost })
+      this.#await(name, event, { namespace, ...bytes })
       return this.#refusal(cost)
     }
     this.#forgetWaiting(name)
-    this.#held.set(name, { namespace, cost })
+    this.#held.set(name, { namespace, ...bytes })
     this.#add(namespace, more)
     return undefined
   }
@@ -94,7 +115,7 @@ export class MemoryAdmission {
     const held = this.#held.get(name)
     if (held === undefined) return
     this.#held.delete(name)
-    this.#add(held.namespace, -held.cost)
+    this.#add(held.namespace, -this.#costOf(held))
   }
 
   /** Another version came that is refused for other reasons: the one that waits is out of date. */
@@ -111,8 +132,8 @@ export class MemoryAdmission {
     try {
       for (let next = this.#turns.take(); next !== undefined; next = this.#turns.take()) {
         looked.push(next)
-        const { event, packed, cost } = this.#waiting.get(next.key)!
-        const more = cost - (this.#held.get(next.key)?.cost ?? 0)
+        const { packed, event, ...bytes } = this.#waiting.get(next.key)!
+        const more = this.#costOf(bytes) - this.#costOf(this.#held.get(next.key))
         if (this.#fits(event.kind, next.group, more))
           yield { ...event, raw: JSON.parse(inflateRawSync(packed).toString('utf8')) }
         if (looked.length >= TURN) return
@@ -121,6 +142,10 @@ export class MemoryAdmission {
       // To the end, so that one that is large does not stand before those that fit; until it is taken it waits.
       for (const { group, key } of looked) if (this.#waiting.has(key)) this.#turns.add(group, key)
     }
+  }
+
+  #costOf(bytes: ObjectBytes | undefined): number {
+    return bytes === undefined ? 0 : bytes.own + (this.#cachesInherited ? bytes.inheritedCache : 0)
   }
 
   #fits(kind: Kind, namespace: string, more: number): boolean {

@@ -9,7 +9,7 @@ import { type FieldProblem, type KubeObject, keyOf } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
-import { memoryCost } from '../../compile/memory-cost.ts'
+import { inheritedCacheCost, memoryCost } from '../../compile/memory-cost.ts'
 import {
   type HostnameReservation,
   objectId,
@@ -105,6 +105,7 @@ export class ResourceCache {
     this.#validator = validator
     this.#memory = memory
     this.#settings = settings
+    memory.useInheritedCaches(hasCacheOfAll(settings))
     this.#quarantine = quarantine
     this.#references = references
     this.#clustered = clustered
@@ -156,6 +157,7 @@ export class ResourceCache {
   useSettings(settings: SettingsObject): Impact {
     if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
     this.#settings = settings
+    this.#memory.useInheritedCaches(hasCacheOfAll(settings))
     this.#served.useSettings(settings)
     this.#set = undefined
     return 'rebuild'
@@ -275,7 +277,12 @@ export class ResourceCache {
       return yield* this.#upsertInvalid(name, { kind, key, origin, problems: verdict.problems }, raw)
     }
     const object: KubeObject = verdict.object
-    const noMemory = this.#memory.reserve(name, event, memoryCost(kind, object))
+    const noMemory = this.#memory.reserve(
+      name,
+      event,
+      memoryCost(kind, object, 'file' in origin),
+      inheritedCacheCost(kind, object),
+    )
     if (noMemory !== undefined) {
       const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
       return yield* this.#upsertInvalid(name, { kind, key, origin, problems: [problem] }, raw)
@@ -375,4 +382,9 @@ export class ResourceCache {
     else this.#kept.add(name)
     this.#keep.set(name, { kind: kind as ObjectChange['kind'], key, object: object as ObjectChange['object'] })
   }
+}
+
+/** Whether rules have a cache that neither they nor their Routes state. */
+function hasCacheOfAll({ policies }: SettingsObject): boolean {
+  return policies?.defaults?.cache !== undefined || policies?.enforced?.cache !== undefined
 }

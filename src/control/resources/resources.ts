@@ -13,6 +13,7 @@ import type { Compiled } from '../../compile/compile.ts'
 import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
 import { tenancyOf } from '../../compile/tenancy.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { hostOfAddress } from '../../policy/auth/key-set.ts'
 import { WorkJournal } from '../../shared-memory/work-journal.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -196,7 +197,9 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
 
   /** @returns whether the settings have changed */
   useSettings(settings: SettingsObject): boolean {
+    const before = this.#admission.used
     const impact = this.#cache.useSettings(settings)
+    this.#warnOfMemory(before)
     this.#interest.update()
     this.#reservations.useSettings(settings)
     this.#applyReservations()
@@ -330,6 +333,17 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
 
   #ask(impact: Impact): void {
     if (impact !== 'ignore') this.#events.changed()
+  }
+
+  /** The settings have another cache for all rules. @param before bytes that were in use */
+  #warnOfMemory(before: number): void {
+    const { used, limit } = this.#admission
+    if (used <= before || used <= limit) return
+    this.#events.warning(
+      '',
+      `with the cache that policies of the settings state for all rules, manifests take ${formatMebibytes(used)} of ${formatMebibytes(limit)}: ` +
+        'they serve on, but further ones are refused, and at the next start those that come last; raise limits.memory, or state the cache in the Routes that need it',
+    )
   }
 
   #warn(kind: Kind, key: string, { path, message }: FieldProblem): void {

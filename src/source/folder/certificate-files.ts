@@ -152,7 +152,7 @@ export class CertificateFiles {
     const id = `${namespace}/${name}`
     if (definition?.key === id && (definition.raw as { readonly data: unknown }).data === data) return definition
     const raw = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, data }
-    return { kind: 'Secret', key: id, raw, file, line: 1, text: '', textLine: 0, base: [] }
+    return { kind: 'Secret', key: id, raw, file, line: 1, text: '', textLine: 0, base: [], bytes: 0 }
   }
 
   #foldersAbove(): ReadonlySet<string> {

@@ -17,6 +17,8 @@ export interface Definition {
   readonly textLine: number
   /** Path from the document in `text` to the object. */
   readonly base: readonly (string | number)[]
+  /** About, that `raw` and this take. */
+  readonly bytes: number
 }
 
 /** The content of one version of a file. */

@@ -1,4 +1,5 @@
 /** The state of one file across its versions; decides when a new version is accepted. */
+import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
 import type { SourceProblem, SourceProblemReason } from '../source.ts'
@@ -13,6 +14,8 @@ export interface SettlePolicy {
   readonly settle: number
   /** Milliseconds after which a file that changes continuously is accepted. */
   readonly maxDelay: number
+  /** Bytes that the file may take, see {@link FileState.held}. */
+  readonly room: number
 }
 
 interface PendingVersion {
@@ -32,7 +35,10 @@ export class FileState {
   racy = false
   /** The file is absent; it may be about to be replaced. */
   missing = false
+  /** Bytes that a version would take for which there was no room; 0: there was. */
+  wanted = 0
   readonly #time: SliceClock
+  #held = 0
   #text: string | null = null
   #cache: ParseCache = new Map()
   #pendingVersion: PendingVersion | null = null
@@ -50,6 +56,11 @@ export class FileState {
   /** Approximate size of the accepted text. */
   get bytes(): number {
     return this.#text?.length ?? 0
+  }
+
+  /** Bytes, about, that its text and what was read from it take; of the last good version where that is kept. */
+  get held(): number {
+    return this.#held
   }
 
   /** True while a version waits to be accepted: read the file again after the settle time. */
@@ -85,6 +96,7 @@ export class FileState {
       if ((text === '' || looksTruncated(this.file, text)) && !this.#isSettled(signature, policy)) return
       this.#pendingVersion = null
       this.#text = text
+      this.#held = text.length * CERTIFICATE_COPIES
       this.problems = []
       return
     }
@@ -102,6 +114,15 @@ export class FileState {
     const lost = this.definitions.filter((definition) => !present.has(objectId(definition)))
     const doubtful = faulty || lost.length > 0 || looksTruncated(this.file, text)
     if (doubtful && !this.#isSettled(signature, policy)) return
+    // Objects in a part that cannot be parsed are kept.
+    const held = heldBytes(text, faulty ? [...parsed.definitions, ...lost] : parsed.definitions, parsed.problems)
+    if (held > policy.room && held > this.#held) {
+      this.#reject('TooLarge', noRoom(held, policy.room), signature)
+      this.wanted = held
+      return
+    }
+    this.wanted = 0
+    this.#held = held
     this.#pendingVersion = null
     this.#text = text
     this.#cache = parsed.cache
@@ -113,6 +134,7 @@ export class FileState {
   /** The version cannot be used as a whole; the previous definitions stay. */
   #reject(reason: SourceProblemReason, message: string, signature: string): void {
     this.#pendingVersion = null
+    this.wanted = 0
     this.#text = null
     this.signature = signature
     const location = { file: this.file, line: 1, column: 1 }
@@ -131,6 +153,20 @@ export class FileState {
     this.#pendingVersion = { signature, since, first }
     return false
   }
+}
+
+/** The text, and what it is in Base64. */
+const CERTIFICATE_COPIES = 3
+const PROBLEM_BYTES = 500
+
+function heldBytes(text: string, definitions: readonly Definition[], problems: readonly SourceProblem[]): number {
+  let bytes = text.length + problems.length * PROBLEM_BYTES
+  for (const definition of definitions) bytes += definition.bytes
+  return bytes
+}
+
+function noRoom(held: number, room: number): string {
+  return `What is in the file takes about ${formatMebibytes(held)} of memory, and the other files leave ${formatMebibytes(room)}; delete what is not needed, in this file or another, or raise the memory limit.`
 }
 
 /** Programs write in blocks, and text ends with a newline: any other text may be incomplete. */

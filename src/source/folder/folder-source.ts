@@ -27,6 +27,8 @@ export interface FolderOptions {
   readonly maxFileBytes?: number
   /** Maximum bytes of all files. Default 256 MiB. */
   readonly maxBytes?: number
+  /** Maximum bytes that all files take when they are read. Default 1 GiB. */
+  readonly maxHeldBytes?: number
   readonly maxFiles?: number
   /** Default `fs.watch`. */
   readonly watch?: WatchFolder
@@ -39,6 +41,7 @@ export const DEFAULTS = {
   settle: 30,
   maxFileBytes: 8 * 1024 * 1024,
   maxBytes: 256 * 1024 * 1024,
+  maxHeldBytes: 1024 * 1024 * 1024,
   maxFiles: 100_000,
 }
 
@@ -72,6 +75,8 @@ export class FolderSource implements Source {
   #scanDue = true
   /** Bytes of all files. */
   #bytes = 0
+  /** What they take when they are read. */
+  #held = 0
   #folderProblems: readonly SourceProblem[] = []
   #reportedProblems: readonly SourceProblem[] = []
   #knownFolders: ReadonlySet<string> = new Set()
@@ -194,7 +199,14 @@ export class FolderSource implements Source {
     for (const [path, signature] of found.files) {
       if (this.#stopped) return
       const state = this.#files.get(path)
-      if (state?.signature !== signature || state.racy || state.missing || state.pending || dirty.has(path))
+      if (
+        state?.signature !== signature ||
+        state.racy ||
+        state.missing ||
+        state.pending ||
+        dirty.has(path) ||
+        this.#hasRoomNow(state)
+      )
         await this.#readFile(path, true)
     }
   }
@@ -205,7 +217,9 @@ export class FolderSource implements Source {
    * @param walked true right after a scan
    */
   async #readFile(path: string, walked: boolean): Promise<void> {
-    const had = this.#files.get(path)?.bytes ?? 0
+    const known = this.#files.get(path)
+    const had = known?.bytes ?? 0
+    const held = known?.held ?? 0
     const read = await this.#read(path, had)
     if (this.#stopped) return
     const absent = !read.ok && (read.gone || !read.regular)
@@ -220,8 +234,9 @@ export class FolderSource implements Source {
       this.#files.set(path, state)
     }
     const before = { definitions: state.definitions, missing: state.missing }
-    const stays = await state.accept(read, this.#settlePolicy())
+    const stays = await state.accept(read, this.#settlePolicy(held))
     this.#bytes += (stays ? state.bytes : 0) - had
+    this.#held += (stays ? state.held : 0) - held
     if (isCertificatePart(path) && (!stays || state.text !== null))
       this.#certificates.set(path, stays ? state.text! : undefined)
     if (!stays) {
@@ -244,12 +259,23 @@ export class FolderSource implements Source {
     return { ...read, message }
   }
 
-  #settlePolicy(): SettlePolicy {
+  /** @param held bytes that the file takes now */
+  #settlePolicy(held: number): SettlePolicy {
     const now = this.#time.monotonic()
+    const room = this.#roomBeside(held)
     // At startup there is no previous version to protect, so every readable version is accepted.
-    if (!this.#synced) return { now, settle: 0, maxDelay: 0 }
+    if (!this.#synced) return { now, settle: 0, maxDelay: 0, room }
     const returned = now - this.#returned < MAX_SETTLE
-    return { now, settle: returned ? RETURN_SETTLE : this.#options.settle, maxDelay: MAX_SETTLE }
+    return { now, settle: returned ? RETURN_SETTLE : this.#options.settle, maxDelay: MAX_SETTLE, room }
+  }
+
+  #roomBeside(held: number): number {
+    return Math.max(this.#options.maxHeldBytes - this.#held + held, 0)
+  }
+
+  /** Other files have left room for the version that had none. */
+  #hasRoomNow({ wanted, held }: FileState): boolean {
+    return wanted > 0 && wanted <= this.#roomBeside(held)
   }
 
   /** Reads pending versions again after the settle time. */

@@ -1,6 +1,7 @@
 /**
  * Parses the objects of a file in chunks, so that every turn is short and an edit parses only the chunks it changes.
  */
+import { heapSize } from '../../lib/heap-size.ts'
 import type { SourceProblem } from '../source.ts'
 import { LineIndex, parseJsonInSteps, parseYaml } from '../yaml-text.ts'
 import type { Definition, FileContent } from './definition.ts'
@@ -9,6 +10,11 @@ import { type Chunk, split } from './split-yaml.ts'
 
 /** The API server accepts objects up to 1.5 MiB; a larger one would block the event loop for seconds. */
 const MAX_CHUNK = 2 * 1024 * 1024
+
+/** Of one chunk; the rest is told as a number. A document of 2 MiB could have a hundred thousand. */
+const MAX_PROBLEMS = 100
+/** What an object takes besides its document: its definition, its chunk, and both in maps. */
+const DEFINITION_BYTES = 800
 
 /** Objects and problems located relative to their chunk, regardless of its position in the file. */
 type ParsedObject = Omit<Definition, 'file'>
@@ -67,14 +73,33 @@ function* parseChunk(chunk: Chunk, json: boolean): Generator<void, ParsedChunk> 
     const start = index === 0 ? 0 : lines.startOf(document.offset)
     const own = { text: text.slice(start), textLine: lines.at(start).line - 1 }
     for (const manifest of read.manifests)
-      objects.push({ ...manifest, ...own, line: lines.at(document.locate(manifest.base)).line })
+      objects.push({
+        ...manifest,
+        ...own,
+        line: lines.at(document.locate(manifest.base)).line,
+        bytes: bytesOf(manifest),
+      })
     for (const { path, ...problem } of read.problems) problems.push({ ...problem, ...lines.at(document.locate(path)) })
     if (read.manifests.length === 0) continue
     const secret = read.manifests.some((manifest) => manifest.kind === 'Secret')
     for (const { offset, ...warning } of document.warnings)
       problems.push({ ...warning, ...(secret ? SECRET_WARNING : {}), ...objectOf(read.manifests), ...lines.at(offset) })
   }
-  return { objects, problems }
+  return { objects, problems: firstOf(problems) }
+}
+
+function bytesOf({ raw }: Manifest): number {
+  return DEFINITION_BYTES + heapSize(raw)
+}
+
+/** Errors before warnings, each in the order of their lines. */
+function firstOf(problems: readonly ParsedProblem[]): readonly ParsedProblem[] {
+  if (problems.length <= MAX_PROBLEMS) return problems
+  const first = problems.toSorted((a, b) => Number(b.severity === 'error') - Number(a.severity === 'error'))
+  const next = first[MAX_PROBLEMS - 1]!
+  const more = first.length - MAX_PROBLEMS
+  const message = `${next.message} There are ${more} more problems in this document.`
+  return [...first.slice(0, MAX_PROBLEMS - 1), { ...next, message }]
 }
 
 /** Problems are logged, so those of a Secret never contain a value. */

@@ -426,6 +426,47 @@ describe('what a folder source does when something is wrong', () => {
     )
 
   it(
+    'has no room for a file that takes much more than its text, while others act, until one of them makes room',
+    inFolder(async (folder) => {
+      // Text of a few thousand bytes each; an empty object takes twenty times what is written.
+      const dense = (name: string, count: number) =>
+        JSON.stringify({ ...route(name), spec: { x: Array.from({ length: count }, () => ({})) } })
+      await folder.write('a.json', dense('a', 1_000))
+      await folder.write('b.json', dense('b', 10))
+      await folder.watch({ maxHeldBytes: 150_000, pollInterval: 50 })
+      await folder.write('b.json', dense('b', 2_000))
+      const problem = await folder.heard.problem('TooLarge')
+      assert.equal(problem.location?.file, folder.at('b.json'))
+      assert.match(
+        problem.message,
+        /takes about 0\.1 MiB of memory, .* leave 0\.1 MiB; .*keeps serving: Route shop\/b\./,
+      )
+      await folder.write('c.yaml', yaml('c'))
+      await folder.heard.until(() => folder.heard.objects.has('Route shop/c'), 'the other file')
+      const kept = folder.heard.objects.get('Route shop/b') as { readonly spec: { readonly x: readonly unknown[] } }
+      assert.equal(kept.spec.x.length, 10)
+      await folder.write('a.json', dense('a', 10))
+      await folder.heard.untilWell()
+      await folder.heard.until(
+        () => JSON.stringify(folder.heard.objects.get('Route shop/b')).length > 2_000,
+        'the file that waited for room',
+      )
+    }),
+  )
+
+  it(
+    'tells a hundred problems of a document, and how many more there are',
+    inFolder(async (folder) => {
+      const said = Array.from({ length: 5_000 }, () => 'on').join(', ')
+      await folder.write('a.yaml', `${yaml('a')}---\n${yaml('b')}x: [${said}]\n`)
+      await folder.watch()
+      assert.equal(folder.heard.problemList.length, 100)
+      assert.match(folder.heard.problemList.at(-1)!.message, / There are 4900 more problems in this document\.$/)
+      assert.ok(folder.heard.objects.has('Route shop/b'))
+    }),
+  )
+
+  it(
     'uses the first of two files that define an object, reports both, and falls back to the other',
     inFolder(async (folder) => {
       await folder.write('b.yaml', yaml('a', 'from b'))

@@ -13,6 +13,7 @@ const define = (file: string, name: string, body: number, line = 1): Definition 
   text: '',
   textLine: 0,
   base: [],
+  bytes: 0,
 })
 
 describe('the table of objects', () => {
