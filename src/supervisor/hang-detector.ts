@@ -9,13 +9,17 @@ import type { CpuWaitLook } from './cpu-wait.ts'
 /** A thread without a heartbeat for this long, not counting its wait for a CPU, counts as hung. */
 export const HANG_TIMEOUT: Milliseconds = 600
 
-/** The same limit between a thread's start and its first heartbeat, since it loads its code in that time. */
+/**
+ * The same limit between a thread's start and its first heartbeat, since it loads its code in that time. Twice as long
+ * after each start in a row that took longer: with a small part of a CPU none would ever serve.
+ */
 export const STARTUP_TIMEOUT: Milliseconds = 15_000
+export const MAX_STARTUP_TIMEOUT: Milliseconds = 8 * STARTUP_TIMEOUT
 
 /** Part of the limit from which on it is asked what a silent thread waits for: that takes some half a millisecond. */
 const ASKED_FROM = 1 / 6
 
-/** Wait for a CPU beyond this is not deducted. */
+/** Wait for a CPU beyond this is not deducted; while the thread starts, beyond as much as its limit is. */
 const MAX_CPU_WAIT: Milliseconds = 15_000
 
 export class HangDetector {
@@ -25,6 +29,7 @@ export class HangDetector {
   readonly #timeout: Milliseconds
   #lastCount = 0
   #started = false
+  #startupTimeout = STARTUP_TIMEOUT
   #checkedAt: Milliseconds = 0
   /** Without a heartbeat, and without what it waited for a CPU. */
   #silent: Milliseconds = 0
@@ -65,22 +70,26 @@ export class HangDetector {
     const count = this.#heartbeats()
     if (count !== this.#lastCount) {
       this.#started = true
+      this.#startupTimeout = STARTUP_TIMEOUT
       this.#heard(count)
       return false
     }
-    const limit = this.#started ? this.#timeout : STARTUP_TIMEOUT
+    const limit = this.#started ? this.#timeout : this.#startupTimeout
     const before = this.#lastLook
     const look = this.#silent >= limit * ASKED_FROM ? this.#cpuWait() : undefined
     this.#lastLook = look
     if (before !== undefined && look !== undefined) this.#passed(look.at - before.at, look.waited - before.waited)
     // Where nothing says it and this check runs late, the watched thread may have lacked a CPU as well.
     else this.#passed(elapsed, elapsed - this.#interval)
-    return this.#silent > limit
+    const isHung = this.#silent > limit
+    if (isHung && !this.#started) this.#startupTimeout = Math.min(2 * limit, MAX_STARTUP_TIMEOUT)
+    return isHung
   }
 
   /** A thread in an endless loop runs, and one in a blocking system call sleeps: neither waits for a CPU. */
   #passed(elapsed: Milliseconds, waited: Milliseconds): void {
-    const deducted = Math.max(0, Math.min(waited, elapsed, MAX_CPU_WAIT - this.#waited))
+    const most = this.#started ? MAX_CPU_WAIT : this.#startupTimeout
+    const deducted = Math.max(0, Math.min(waited, elapsed, most - this.#waited))
     this.#waited += deducted
     this.#silent += elapsed - deducted
   }

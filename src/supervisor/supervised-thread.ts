@@ -13,8 +13,7 @@ import { HEALTHY_AFTER, RestartBackOff } from './restart-back-off.ts'
  * A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end.
  */
 const TERMINATE_TIMEOUT: Milliseconds = 5_000
-/** For a CPU, beyond which it gets more time to exit. */
-const LEAST_WAIT: Milliseconds = 250
+const TERMINATE_STEP: Milliseconds = TERMINATE_TIMEOUT / 10
 
 export interface SupervisedThreadOptions {
   /** For log messages: `worker 2`, `control`. */
@@ -104,14 +103,21 @@ export class SupervisedThread {
     void this.#worker.terminate()
   }
 
-  /** What it lacks a CPU for does not count, as long as it does run now and then. */
+  /**
+   * What it lacks a CPU for does not count; nor does what this thread does, or the whole process is suspended for: it
+   * looks by steps, and a late one is no longer than the others.
+   */
   #endsWithin(left: Milliseconds, before: CpuWaitLook | undefined): void {
     const { time, onStuck } = this.#options
-    this.#cancelStuck = time.after(left, () => {
-      const now = this.#cpuWait.look()
-      const waited = before === undefined || now === undefined ? 0 : Math.min(left, now.waited - before.waited)
-      if (waited < LEAST_WAIT) onStuck()
-      else this.#endsWithin(waited, now)
+    this.#cancelStuck = time.after(TERMINATE_STEP, () => {
+      // If it has exited meanwhile, that is heard in this turn.
+      this.#cancelStuck = time.nextTurn(() => {
+        const now = this.#cpuWait.look()
+        const waited = before === undefined || now === undefined ? 0 : Math.max(0, now.waited - before.waited)
+        const rest = left - Math.max(0, TERMINATE_STEP - waited)
+        if (rest <= 0) onStuck()
+        else this.#endsWithin(rest, now)
+      })
     })
   }
 

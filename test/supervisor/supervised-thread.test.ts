@@ -1,0 +1,79 @@
+/** A real thread that is terminated, by a clock that runs faster than that of the system. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as delay, setImmediate } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { pino } from 'pino'
+import type { TimerClock } from '../../src/lib/clock.ts'
+import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
+import { SupervisedThread } from '../../src/supervisor/supervised-thread.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { eventually } from '../feature/harness.ts'
+
+/** The five seconds that a thread has to exit are so much shorter. */
+const FASTER = 50
+
+const RUNS = `require('node:worker_threads').parentPort.postMessage('runs')`
+
+const time: TimerClock = { ...systemTimers, after: (wait, run) => systemTimers.after(wait / FASTER, run) }
+
+interface Terminated {
+  readonly thread: SupervisedThread
+  readonly worker: Worker
+  readonly log: string[]
+  stuck: boolean
+}
+
+async function terminated(t: TestContext, source: string): Promise<Terminated> {
+  const log: string[] = []
+  const block = new ProcessBlock(ProcessBlock.allocate(1))
+  const state = { stuck: false, log }
+  const workers: Worker[] = []
+  const thread = new SupervisedThread({
+    title: 'worker 0',
+    name: 'hg-worker-0',
+    row: 0,
+    block,
+    log: pino({}, { write: (line) => void log.push(line) }),
+    time,
+    interval: 100,
+    hangTimeout: 600,
+    create: () => {
+      const worker = new Worker(source, { eval: true })
+      workers.push(worker)
+      return worker
+    },
+    onExit: () => {},
+    onStuck: () => (state.stuck = true),
+  })
+  thread.start()
+  await once(workers[0]!, 'message')
+  t.after(async () => {
+    thread.stopRestarting()
+    await Promise.all(workers.map((worker) => worker.terminate()))
+  })
+  // What it says is heard before it goes on.
+  await delay(100)
+  thread.stopRestarting()
+  thread.terminate('was terminated by the test')
+  return Object.assign(state, { thread, worker: workers[0]! })
+}
+
+describe('a thread that is terminated', () => {
+  it('is not stuck where it has exited, and who waits for that was held up for longer than it had', async (t) => {
+    const state = await terminated(t, `${RUNS}; setInterval(() => {}, 1_000)`)
+    // Timers come next then, and what is heard of threads behind them.
+    await setImmediate()
+    // The supervisor lacks a CPU, or the whole machine was suspended: the timer is due before the exit is heard of.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, (5_000 / FASTER) * 4)
+    await state.thread.whenExited()
+    await delay((5_000 / FASTER) * 2)
+    assert.equal(state.stuck, false)
+  })
+
+  it('is stuck where it waits in a system call', async (t) => {
+    const state = await terminated(t, `${RUNS}; require('node:child_process').spawnSync('sleep', ['3'])`)
+    await eventually(() => assert.equal(state.stuck, true))
+  })
+})
