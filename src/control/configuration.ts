@@ -162,14 +162,14 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       watch: (steps) => resources.watch(steps),
       prepareEndpoints: (compiled) => endpoints.prepare(compiled),
       prepareStatuses: (next) => statuses.prepare(next),
-      compiled: ({ compiled, resources: input, handovers, first }) => {
-        resources.compiled(compiled, input, first)
+      compiled: ({ compiled, resources: input, handovers }) => {
+        resources.compiled(compiled, input)
         statuses.problems.setSecrets(settingsSecretFaults(input))
         statuses.handedOver(handovers)
       },
-      published: (generation) => {
+      published: (generation, first) => {
         endpoints.seal()
-        resources.published(generation)
+        resources.published(generation, first)
         statuses.commit(generation)
       },
       failed: (error) => log.error({ error }, 'a rebuild failed; what is served stays as it is'),

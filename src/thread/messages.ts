@@ -150,7 +150,7 @@ export type ToWorker =
    * refer to them.
    */
   | { readonly type: 'contents'; readonly contents: readonly ContentChange[] }
-  /** Every content there is: all others are withdrawn. See `backends`. */
+  /** Every content there is: all others are withdrawn. Sent and taken as `backends` is. */
   | { readonly type: 'content-ids'; readonly ids: readonly string[] }
   /**
    * Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled

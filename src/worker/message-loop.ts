@@ -43,6 +43,8 @@ export class MessageLoop {
   readonly #long = new Map<string, number>()
   /** Backends that control has sent endpoints of behind the list of all of them, which waits for its tables. */
   #sentSince: Set<string> | null = null
+  /** The same of contents. */
+  #contentsSince: Set<string> | null = null
   #steps: Generator<void, void> | null = null
   readonly #work: SlicedWork
 
@@ -54,6 +56,9 @@ export class MessageLoop {
   accept(message: ToWorker): void {
     if (message.type === 'backends') this.#sentSince = new Set()
     else if (message.type === 'endpoints' && message.connects !== null) this.#sentSince?.add(message.backend)
+    else if (message.type === 'content-ids') this.#contentsSince = new Set()
+    else if (message.type === 'contents')
+      for (const { id, bytes } of message.contents) if (bytes !== null) this.#contentsSince?.add(id)
     // Endpoints, contents and settings act at once; what must come after tables waits for them, and thousands of
     // endpoints are taken in turns.
     if (this.#waits(message)) {
@@ -69,6 +74,7 @@ export class MessageLoop {
       case 'tables':
       case 'epoch':
       case 'backends':
+      case 'content-ids':
         return true
       // Behind a long set of the same Backend, and what is about all of them behind any.
       case 'endpoints':
@@ -87,7 +93,7 @@ export class MessageLoop {
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') this.#retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
-    else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'content-ids') this.#retainContents(message.ids)
     else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
     else if (message.type === 'key-set-asked')
       keySets.answered(message.url, message.known, message.again, message.current)
@@ -103,6 +109,11 @@ export class MessageLoop {
   #retain(ids: readonly string[]): void {
     this.#host.endpoints.retain([...new Set([...ids, ...(this.#sentSince ?? [])])])
     this.#sentSince = null
+  }
+
+  #retainContents(ids: readonly string[]): void {
+    this.#host.contents.retain([...ids, ...(this.#contentsSince ?? [])])
+    this.#contentsSince = null
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {
@@ -121,6 +132,7 @@ export class MessageLoop {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
     this.#sentSince = null
+    this.#contentsSince = null
     this.#host.passwords.forget()
     this.#host.grants.forget()
     this.#host.archives.forget()

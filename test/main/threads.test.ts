@@ -4,14 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { digestOf } from '../../src/auth/api-keys.ts'
 import { echoBackend, onHead, rawBackend } from '../feature/backends.ts'
-import { backend, eventually, manifest, route } from '../feature/harness.ts'
+import { backend, eventually, manifest, route, secret } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { start } from './gateway-process.ts'
 import { traffic } from './traffic.ts'
 
 /** Documented is one second; a busy test machine gets more. */
 const REPLACED_WITHIN = 6_000
+
+const KEY = 'a-key-of-thirty-two-characters-00'
 
 const rules = [{ name: 'all', backendRefs: [{ name: 'echo' }] }]
 
@@ -274,10 +277,16 @@ describe('a control thread that dies', () => {
       })
     })
 
-  it('has a Backend that was removed meanwhile serve until the tables without it do', async (t) => {
+  it('has a Backend and a Secret that were removed meanwhile serve until the tables without them do', async (t) => {
     const echo = await echoBackend(t)
-    const named = (name: string): string =>
-      backend(name, [echo.port]) + route('all', ['a.example'], [{ name: 'all', backendRefs: [{ name }] }])
+    const named = (name: string): string => {
+      const auth = { apiKey: { secretName: name, from: [{ query: 'key' }] } }
+      return (
+        backend(name, [echo.port]) +
+        secret(name, 'headgate.dev/api-keys', { ann: `sha256:${digestOf(KEY)}` }) +
+        route('all', ['a.example'], [{ name: 'all', policies: { auth }, backendRefs: [{ name }] }])
+      )
+    }
     // Each with policies of its own, so that workers link for a while.
     const many = Array.from({ length: 1_000 }, (_, i) => ({
       ...{ name: `r${i}`, matches: [{ path: { value: `/${i}` } }], respond: { statusCode: 200 } },
@@ -287,7 +296,7 @@ describe('a control thread that dies', () => {
       route(`many${i}`, [`m${i}.example`], many.slice(i * 50, i * 50 + 50)),
     )
     const gateway = await start(t, { 'a.yaml': named('old'), 'many.yaml': routes.join('') }, { workers: 1 })
-    const clients = traffic(gateway.port, 'a.example')
+    const clients = traffic(gateway.port, 'a.example', `/?key=${KEY}`)
     await clients.more(50)
     gateway.fault({ thread: 'control', how: 'throw' })
     await gateway.logged(/^control failed/)

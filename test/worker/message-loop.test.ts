@@ -59,7 +59,7 @@ describe('the messages of control', () => {
         },
         retain: (ids) => log.push(`retain ${ids}`),
       },
-      contents: { apply: () => log.push('contents'), retain: () => {} } as never,
+      contents: { apply: () => log.push('contents'), retain: (ids: string[]) => log.push(`contents ${ids}`) } as never,
       archives: { useFiles: (port) => log.push(`files ${port}`), forget: () => void forgotten++ },
       grants: { answered: (id) => log.push(`answer ${id}`), forget: () => void forgotten++ },
       settings: () => log.push('settings'),
@@ -109,6 +109,26 @@ describe('the messages of control', () => {
     loop.accept({ type: 'backends', ids: ['a/e'] })
     finish()
     assert.equal(log.at(-1), 'retain a/e')
+  })
+
+  it('withdraw contents in the same way: tables that are in force still refer to them', () => {
+    const contents = (...ids: string[]) => {
+      const some = ids.map((id) => ({ id, bytes: id.endsWith('gone') ? null : new Uint8Array(1) }))
+      loop.accept({ type: 'contents', contents: some })
+    }
+    contents('before')
+    tables(1)
+    loop.accept({ type: 'content-ids', ids: ['before'] })
+    contents('since', 'gone')
+    assert.deepEqual(log.splice(0), ['contents', 'contents'])
+    finish()
+    assert.deepEqual(log.splice(0), ['tables 1', 'contents before,since'])
+    loop.accept({ type: 'content-ids', ids: ['a'] })
+    contents('since')
+    loop.forgetQueue()
+    loop.accept({ type: 'content-ids', ids: ['b'] })
+    finish()
+    assert.equal(log.at(-1), 'contents b')
   })
 
   it('are thousands of endpoints that are taken over several turns, with those of other Backends in between', () => {

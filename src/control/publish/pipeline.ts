@@ -34,8 +34,8 @@ export interface BuildStages {
   prepareStatuses(statuses: Compiled['statuses']): Generator<void>
   /** The build is complete, and its tables are about to be sent. */
   compiled(build: Build): void
-  /** They are sent. */
-  published(generation: number): void
+  /** They are sent. @param first of this control thread, which cannot know what the one before it had sent */
+  published(generation: number, first: boolean): void
   failed(error: unknown): void
 }
 
@@ -44,8 +44,6 @@ export interface Build {
   /** What was compiled. */
   readonly resources: ResourceSet
   readonly handovers: ReturnType<Handovers['take']>
-  /** The first of this control thread. */
-  readonly first: boolean
 }
 
 export interface PipelineEvents extends PublisherEvents {
@@ -191,7 +189,7 @@ export class Pipeline {
     const { rows, slotOf, time } = this.#options
     const first = this.#compiled === undefined
     this.#compiled = compiled
-    stages.compiled({ compiled, resources, handovers: this.#state.handovers.take(), first })
+    stages.compiled({ compiled, resources, handovers: this.#state.handovers.take() })
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
       if (backends !== this.#published?.backends) rows.sync(backends.keys(), time.monotonic(), namespaceOf)
@@ -201,7 +199,7 @@ export class Pipeline {
     }
     // Behind the tables: those of an earlier control thread are in force until these are.
     if (first) this.#publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
-    stages.published(this.#publisher.generation)
+    stages.published(this.#publisher.generation, first)
   }
 
   #served(generation: number, took: readonly Milliseconds[]): void {

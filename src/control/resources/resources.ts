@@ -265,18 +265,18 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
    * A compile is complete: applies the owners of hostnames.
    *
    * @param resources what was compiled
-   * @param first of this control thread, which cannot know what the one before it had sent
    */
-  compiled({ owners }: Compiled, resources: ResourceSet, first: boolean): void {
-    if (first) this.#references.contents.adopt()
+  compiled({ owners }: Compiled, resources: ResourceSet): void {
     this.#reservations.settle(owners, resources.reservations)
     this.#applyReservations()
   }
 
   /** Its tables were sent as this generation. */
-  published(generation: number): void {
+  published(generation: number, first: boolean): void {
     this.#quarantine.published()
     this.#references.contents.published(generation)
+    // Behind the tables: those of an earlier control thread are in force until these are.
+    if (first) this.#references.contents.adopt()
   }
 
   /** The client of a provider that a Secret describes. @param key `namespace/name` */

@@ -56,8 +56,8 @@ function room(backends = 8) {
       log.push(`statuses ${statuses.size}`)
       yield
     },
-    compiled: ({ first }) => log.push(first ? 'first compiled' : 'compiled'),
-    published: (generation) => log.push(`published ${generation}`),
+    compiled: () => log.push('compiled'),
+    published: (generation, first) => log.push(`published ${generation}${first ? ', the first' : ''}`),
     failed: (error) => log.push(`failed: ${(error as Error).message}`),
   }
   pipeline.start(stages)
@@ -75,10 +75,10 @@ describe('the pipeline', () => {
       'begin',
       'endpoints',
       'statuses 1',
-      'first compiled',
+      'compiled',
       'sent tables',
       'sent backends',
-      'published 1',
+      'published 1, the first',
     ])
     use(world({ routes: [route('a/a', { hostnames: ['b.example'] })] }))
     pipeline.request()
@@ -116,7 +116,7 @@ describe('the pipeline', () => {
     state.ready = true
     pipeline.resume()
     await time.pass(0)
-    assert.equal(log.at(-1), 'published 1')
+    assert.equal(log.at(-1), 'published 1, the first')
   })
 
   it('sends nothing of a build that fails, and builds again at the next change', async () => {
@@ -128,7 +128,7 @@ describe('the pipeline', () => {
     state.broken = false
     pipeline.request(true)
     await time.pass(10)
-    assert.equal(log.at(-1), 'published 1')
+    assert.equal(log.at(-1), 'published 1, the first')
     pipeline.stop()
     pipeline.request(true)
     await time.pass(100)
