@@ -7,7 +7,6 @@
  * of a primary key, such as a purge, reads those of its variants.
  */
 import { Buffer } from 'node:buffer'
-import type { Fields } from '../message/fields.ts'
 import type { EntryKey, KeyHash } from './response-memory.ts'
 
 /** Tags of parts, in the order in which they stand in a key. */
@@ -41,7 +40,7 @@ export const KeyPart = {
   Value: 15,
   /** Whose response it is: followed by a {@link Value} for issuer, subject, consumer. */
   Identity: 16,
-  /** Fields that describe the content of a request (RFC 10008 §2.7), name and {@link Value}. */
+  /** Fields that describe the content of a request, name and {@link Value}; see `query-content.ts`. */
   ContentField: 17,
   /** The whole content of a request. */
   Content: 18,
@@ -331,17 +330,4 @@ export function writeIdentity(writer: KeyWriter, values: readonly (string | unde
     const value = values[i]
     if (value !== undefined) writer.text(KeyPart.Value, value)
   }
-}
-
-/** What describes the content of a request (RFC 9110 §8), without which its bytes mean nothing. */
-const CONTENT_FIELDS = ['content-type', 'content-encoding', 'content-language', 'content-location']
-
-/** Of a request whose response depends on its content: QUERY (RFC 10008 §2.7). Behind selectors and identity. */
-export function writeContent(writer: KeyWriter, request: Fields, content: Uint8Array): void {
-  for (const name of CONTENT_FIELDS) {
-    const values = request.all(name)
-    if (values.length > 0) writer.text(KeyPart.ContentField, name)
-    for (const value of values) writer.text(KeyPart.Value, value)
-  }
-  writer.raw(KeyPart.Content, content)
 }

@@ -12,12 +12,12 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
 ])
 
 /**
- * Never stored, whatever the response says. They answer what is no part of a key: a precondition (304, 412), a range
- * (416), an expectation (417), a credential (401, 407), a connection (408, 421, 425, 426), a client's own doing (428,
- * 429, 431, 511: RFC 6585 §3 to §6 forbids it).
+ * Never stored, whatever the response says. They answer what is no part of a key: a precondition (304, 412), a
+ * difference that the client can apply (226: RFC 3229 §10.4.1), a range (416), an expectation (417), a credential (401,
+ * 407), a connection (408, 421, 425, 426), a client's own doing (428, 429, 431, 511: RFC 6585 §3 to §6 forbids it).
  */
 const NEVER_STORED: ReadonlySet<number> = new Set([
-  304, 401, 407, 408, 412, 416, 417, 421, 425, 426, 428, 429, 431, 511,
+  226, 304, 401, 407, 408, 412, 416, 417, 421, 425, 426, 428, 429, 431, 511,
 ])
 
 export const PARTIAL_CONTENT = 206

@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { KeyWriter, keyPrefix, writeContent, writeIdentity, writeSelector, writeTarget } from '../../src/cache/key.ts'
+import { KeyWriter, keyPrefix, writeIdentity, writeSelector, writeTarget } from '../../src/cache/key.ts'
 import { describeKey, urlOfKey } from '../../src/cache/key-text.ts'
+import { writeContent } from '../../src/cache/query-content.ts'
 import { writeVariant } from '../../src/cache/vary.ts'
 import { Fields } from '../../src/message/fields.ts'
 

@@ -8,7 +8,7 @@ import { SharedHold } from './entry-body.ts'
 import type { FetchRequest, StaleResponse } from './fetch-contract.ts'
 import type { Lookup } from './lookup.ts'
 import type { Recalls } from './recall.ts'
-import { hasCredential, type RequestKeys } from './request-key.ts'
+import type { RequestKeys } from './request-key.ts'
 
 export class FetchRequests {
   readonly #keys: RequestKeys
@@ -58,7 +58,7 @@ export class FetchRequests {
       fields: x.request,
       // The cache is the last filter, and takes and gives back other fields than these alone.
       present: presenceIn(x.request),
-      credentials: hasCredential(x),
+      credentials: this.#keys.isPersonal(x),
       identityInKey: this.#keys.isolates(x),
       keyedFields: this.#keys.fields,
       content: content === null ? 'None' : 'InKey',

@@ -6,19 +6,19 @@ import {
   KeyWriter,
   keyPrefix,
   writeClaim,
-  writeContent,
   writeIdentity,
   writeSelector,
   writeTarget,
 } from '../../cache/key.ts'
 import { namespaceLabel, type QueryMatch } from '../../cache/purge-labels.ts'
+import { writeContent } from '../../cache/query-content.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
 import type { EntryKey } from '../../cache/response-memory.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
 import type { Fields } from '../../message/fields.ts'
 import { CLAIMS, CONSUMER, KEPT_FIELD } from '../attribute.ts'
 import type { DryExchange } from '../exchange.ts'
-import type { HeaderEdits, PolicySet } from '../policy-set.ts'
+import type { HeaderEdits, HeaderValue, PolicySet } from '../policy-set.ts'
 import { claimAt, selectorsIn, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
 import { spelledAuthority } from './spelled-authority.ts'
@@ -69,6 +69,8 @@ export class RequestKeys {
   readonly #byIdentity: boolean
   /** `requestHeaders` make an Authorization of what the client chooses, and no key has. */
   readonly #authorizes: boolean
+  /** Names in lower case of fields by which they hand on the Authorization of the client, where no key has it. */
+  readonly #handedOn: readonly string[]
   /** Names in lower case of fields that are part of every key. */
   readonly fields: ReadonlySet<string>
   /** How the query of a key comes from that of a URL. */
@@ -93,6 +95,7 @@ export class RequestKeys {
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
     this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
     this.#authorizes = authorizes(policy.requestHeaders, plan.by)
+    this.#handedOn = this.fields.has('authorization') ? NONE : handedOn(policy.requestHeaders, this.fields)
   }
 
   /** @param backend id of the one that the request gets */
@@ -179,8 +182,19 @@ export class RequestKeys {
    */
   isolates(x: DryExchange): boolean {
     if (!this.identifies(x)) return false
+    const verified = x.get(KEPT_FIELD) === 'authorization'
+    if (!verified && this.#handsOn(x)) return false
     if (this.fields.has('authorization') || !x.request.has('authorization')) return true
-    return !this.#authorizes && (x.get(KEPT_FIELD) === 'authorization' || !hasOwn(x.request, 'authorization'))
+    return !this.#authorizes && (verified || !hasOwn(x.request, 'authorization'))
+  }
+
+  /** Whether RFC 9111 §3.5 is about the request, beside an Authorization that is sent on as such. */
+  isPersonal(x: DryExchange): boolean {
+    return hasCredential(x) || this.#handsOn(x)
+  }
+
+  #handsOn({ request }: DryExchange): boolean {
+    return this.#handedOn.some((name) => request.has(name))
   }
 }
 
@@ -191,12 +205,25 @@ function matchOf({ query }: CachePlan, { rewrite, policies }: PolicySet): QueryM
 }
 
 /** Of a field value: who the client is, and what every key has. */
-const IN_EVERY_KEY = /^(?:claim:.*|consumer|path|method|host)$/
+const IN_EVERY_KEY = /^(?:claim:(?:iss|sub)|consumer|path|method|host)$/
+
+const madeBy = (edits: HeaderEdits | undefined): readonly HeaderValue[] => [
+  ...(edits?.set ?? []),
+  ...(edits?.add ?? []),
+]
 
 function authorizes(edits: HeaderEdits | undefined, by: readonly string[]): boolean {
-  const values = [...(edits?.set ?? []), ...(edits?.add ?? [])].filter(({ name }) => name === 'authorization')
+  const values = madeBy(edits).filter(({ name }) => name === 'authorization')
   return values.some(({ value }) => selectorsIn(value).some((one) => !IN_EVERY_KEY.test(one) && !by.includes(one)))
 }
+
+/** @param keyed names of fields that every key has */
+function handedOn(edits: HeaderEdits | undefined, keyed: ReadonlySet<string>): readonly string[] {
+  const made = madeBy(edits).filter(({ name }) => name !== 'authorization' && !keyed.has(name))
+  return made.filter(({ value }) => selectorsIn(value).some((one) => AUTHORIZATION.test(one))).map(({ name }) => name)
+}
+
+const AUTHORIZATION = /^header:authorization$/i
 
 /** Whether the client has sent it, and it is sent on. @param name in lower case */
 function hasOwn(request: Fields, name: string): boolean {

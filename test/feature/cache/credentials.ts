@@ -26,6 +26,7 @@ export function manifests(port: number): string {
     cors: { allowOrigins: ['https://one.example', 'https://two.example'], allowCredentials: true },
   }
   const made = (one: string) => ({ set: [{ name: 'x-tenant', value: `%{${one}}` }], remove: ['cookie'] })
+  const handed = { set: [{ name: 'x-auth', value: '%{header:authorization}' }], remove: ['authorization'] }
   const errors = [{ codes: ['404'], source: 'Backend', contentType: 'text/plain', body: 'nothing here' }]
   const limits = { rateLimits: [{ name: 'few', requests: 3, per: '1d', by: ['header:x-who'] }] }
   return [
@@ -49,6 +50,8 @@ export function manifests(port: number): string {
       { key: { query: { include: ['q'] }, by: ['query:tenant'] } },
       { requestHeaders: made('query:tenant') },
     ),
+    cachedRoute('handed.test', {}, { requestHeaders: handed }),
+    cachedRoute('handed-key.test', { key: { by: ['header:x-auth'] } }, { requestHeaders: handed }),
     cachedRoute('page.test', {}, { errors }),
     cachedRoute('limits.test', {}, limits),
     cachedRoute('sticky.test', {}).replaceAll('"up"', '"sticky"'),
@@ -182,6 +185,21 @@ export function credentials(rig: () => CacheRig): void {
       }
       assert.equal(page.asked.length, 2)
     })
+
+  it('RFC 9111 §3.5: an Authorization that requestHeaders hand on by another name is one', async () => {
+    const answer = ({ fields }: Asked) => ({ fields: [FRESH], body: fields.get('x-auth') ?? 'nobody' })
+    const as = (user: string) => ({ authorization: `Bearer ${user}` })
+    const page = rig().page('handed.test', answer)
+    for (const user of ['ann', 'ben', 'ann']) assert.equal((await page.get(as(user))).text, `Bearer ${user}`)
+    assert.equal((await page.get()).text, 'nobody')
+    assert.equal(page.asked.length, 4)
+    const shared = rig().page('handed.test', { fields: ['cache-control: public, max-age=3600'] })
+    await shared.gets(1, 1, as('ann'))
+    await shared.hits(as('ben'))
+    const keyed = rig().page('handed-key.test', answer)
+    for (const user of ['ann', 'ben', 'ann', 'ben']) assert.equal((await keyed.get(as(user))).text, `Bearer ${user}`)
+    assert.equal(keyed.asked.length, 2)
+  })
 
   it('a cookie that the gateway sets for one client is not given to others', async () => {
     const page = rig().page('sticky.test', { fields: [FRESH] })

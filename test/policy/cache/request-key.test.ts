@@ -130,6 +130,29 @@ describe('who a key is of', () => {
       isolates(by, set('Bearer %{header:x-token}'), () => {}),
       true,
     )
+    // Of the claims the key has those alone that say who the client is.
+    assert.equal(isolates(by, set('%{claim:iss} %{claim:sub}'), made), true)
+    assert.equal(isolates(by, set('Tenant %{claim:tenant}'), made), false)
+    assert.equal(isolates([...by, 'claim:tenant'], set('Tenant %{claim:tenant}'), made), true)
+  })
+
+  it('RFC 9111 §3.5: nor has it one that requestHeaders hand on by another name', () => {
+    const add = [{ name: 'x-auth', value: 'from %{header:Authorization}' }]
+    const judged = (by: readonly string[], kept: boolean, given?: Client) => {
+      const keys = new RequestKeys({ ...CACHE_PLAN, by }, { ...PLAIN, requestHeaders: { set: [], add, remove: [] } })
+      const x = client(given)
+      const plain = keys.isPersonal(x)
+      x.request.add('x-auth', 'from Bearer one')
+      if (kept) x.set(KEPT_FIELD, 'authorization')
+      return { plain, personal: keys.isPersonal(x), alone: keys.isolates(x) }
+    }
+    assert.deepEqual(judged([], false), { plain: false, personal: true, alone: false })
+    assert.deepEqual(judged(['header:x-auth'], false), { plain: false, personal: false, alone: false })
+    assert.deepEqual(judged(['header:Authorization'], false), { plain: false, personal: false, alone: false })
+    const app = { claims: {}, consumer: 'app' }
+    assert.deepEqual(judged(['consumer'], false, app), { plain: true, personal: true, alone: false })
+    assert.deepEqual(judged(['consumer'], true, app), { plain: true, personal: true, alone: true })
+    assert.deepEqual(judged(['consumer', 'header:x-auth'], false, app), { plain: true, personal: true, alone: true })
   })
 
   it('a claim in it is that of one issuer, and of its type', () => {
