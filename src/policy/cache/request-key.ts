@@ -255,11 +255,17 @@ export function hasCredential(x: DryExchange): boolean {
 }
 
 /**
+ * Part of every key. One more with each version that stores less than the one before, or tells more requests apart: what
+ * that one has put into Redis or files, or puts there while replicas are replaced, is not found.
+ */
+const GENERATION = 1
+
+/**
  * Of what decides how the request of a client becomes that which the origin answers: after a change of it, what was
  * stored before is not found. What acts on responses, and on how often and how long is tried, is no part of it.
  */
 function shapeDigest({ by, query, tags }: CachePlan, policy: PolicySet): string {
   const { rewrite, requestHeaders, withheld, pathEncoding, policies } = policy
-  const shape = [rewrite, requestHeaders, withheld, pathEncoding, policies?.auth, by, query, tags]
+  const shape = [rewrite, requestHeaders, withheld, pathEncoding, policies?.auth, by, query, tags, GENERATION]
   return hash('sha256', JSON.stringify(shape), 'base64url').slice(0, 22)
 }

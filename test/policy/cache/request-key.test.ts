@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { CLAIMS, CONSUMER, KEPT_FIELD } from '../../../src/policy/attribute.ts'
 import type { CachePlan } from '../../../src/policy/cache/plan.ts'
@@ -65,6 +66,14 @@ describe('who a key is of', () => {
       assert.ok(keys.every(({ named }) => named))
       assert.equal(new Set(keys.map(({ key }) => key)).size, clients.length)
     }
+  })
+
+  it('RFC 9111 §3.5: of none of which a version that knew less of whose it is may have stored something', () => {
+    const { rewrite, requestHeaders, withheld, pathEncoding, policies } = PLAIN
+    const { by, query, tags } = CACHE_PLAN
+    const shape = [rewrite, requestHeaders, withheld, pathEncoding, policies?.auth, by, query, tags]
+    const former = hash('sha256', JSON.stringify(shape), 'base64url').slice(0, 22)
+    assert.equal(keyOf([]).key.includes(former), false)
   })
 
   it('RFC 9111 §3.5: nobody where the credential has neither subject nor consumer nor certificate', () => {
