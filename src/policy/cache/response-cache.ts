@@ -129,13 +129,10 @@ export class ResponseCache {
 
   /** Ends in this turn unless the request waits for another one. */
   #look(asking: Asking): Decision {
-    const { x, rule, directives } = asking
-    if (!this.#keys.write(x, rule, asking.content)) {
-      tell(x, 'bypass KeyTooLong', this.#cache)
-      return undefined
-    }
-    const now = this.#services.clock.wall()
-    const found = this.#lookups.find(x, now)
+    const { x, directives } = asking
+    const found = this.#find(asking)
+    if (found === null) return undefined
+    const { now } = found
     if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
     const { entry } = found
     asking.purged ||= found.state === 'purged'
@@ -159,6 +156,19 @@ export class ResponseCache {
     } finally {
       this.#cache.memory.leave()
     }
+  }
+
+  /** @returns to be read in this turn, and the memory to be left then; null: the request passes by */
+  #find(asking: Asking): Lookup | null {
+    const { x, rule, content } = asking
+    const found = this.#keys.write(x, rule, content) ? this.#lookups.find(x, this.#services.clock.wall()) : null
+    if (!KEY.tooLong) return found
+    // Also that of a variant: as far as it was written, it is the key of others.
+    this.#cache.memory.leave()
+    asking.claim?.fill.withdraw()
+    asking.claim = null
+    tell(x, 'bypass KeyTooLong', this.#cache)
+    return null
   }
 
   /** `only-if-cached` (RFC 9111 §5.2.1.7). */
@@ -344,10 +354,9 @@ export class ResponseCache {
 
   /** Goes on without what it has waited for. */
   #alone(asking: Asking, result: CacheResult): RequestDecision {
-    const { x, rule } = asking
-    if (asking.directives.onlyIfCached) return this.#refuse(x)
-    if (!this.#keys.write(x, rule, asking.content)) return undefined
-    const found = this.#lookups.find(x, this.#services.clock.wall())
+    if (asking.directives.onlyIfCached) return this.#refuse(asking.x)
+    const found = this.#find(asking)
+    if (found === null) return undefined
     try {
       return this.#forward(asking, found, result, storesNothing(asking) ? 'never' : 'later')
     } finally {
