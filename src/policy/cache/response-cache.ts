@@ -33,6 +33,7 @@ import type { FetchServices } from './fetch-contract.ts'
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
+import { lookUp } from './look-up.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { probeOf } from './probe.ts'
@@ -130,7 +131,7 @@ export class ResponseCache {
   /** Ends in this turn unless the request waits for another one. */
   #look(asking: Asking): Decision {
     const { x, directives } = asking
-    const found = this.#find(asking)
+    const found = lookUp(asking, this.#keys, this.#lookups, this.#services)
     if (found === null) return undefined
     const { now } = found
     if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
@@ -156,19 +157,6 @@ export class ResponseCache {
     } finally {
       this.#cache.memory.leave()
     }
-  }
-
-  /** @returns to be read in this turn, and the memory to be left then; null: the request passes by */
-  #find(asking: Asking): Lookup | null {
-    const { x, rule, content } = asking
-    const found = this.#keys.write(x, rule, content) ? this.#lookups.find(x, this.#services.clock.wall()) : null
-    if (!KEY.tooLong) return found
-    // Also that of a variant: as far as it was written, it is the key of others.
-    this.#cache.memory.leave()
-    asking.claim?.fill.withdraw()
-    asking.claim = null
-    tell(x, 'bypass KeyTooLong', this.#cache)
-    return null
   }
 
   /** `only-if-cached` (RFC 9111 §5.2.1.7). */
@@ -355,7 +343,7 @@ export class ResponseCache {
   /** Goes on without what it has waited for. */
   #alone(asking: Asking, result: CacheResult): RequestDecision {
     if (asking.directives.onlyIfCached) return this.#refuse(asking.x)
-    const found = this.#find(asking)
+    const found = lookUp(asking, this.#keys, this.#lookups, this.#services)
     if (found === null) return undefined
     try {
       return this.#forward(asking, found, result, storesNothing(asking) ? 'never' : 'later')
