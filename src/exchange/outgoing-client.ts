@@ -28,7 +28,7 @@ export class UpstreamClient implements OutgoingClient {
   readonly #context: ExchangeContext
   readonly #find: (id: string) => LinkedBackend | undefined
 
-  /** @param find a Backend that tables name, by its id */
+  /** @param find a Backend by its id, also one that tables name no more and that only requests that wait may need */
   constructor(context: ExchangeContext, find: (id: string) => LinkedBackend | undefined) {
     this.#context = context
     this.#find = find

@@ -56,6 +56,51 @@ describe('requests for one key that meet', () => {
     await w.gateway.nothingLeft()
   })
 
+  it('share no fetch with one of another variant where the keys of both are too long', async (t) => {
+    const w = world(t, { key: { by: ['cookie:long'] } })
+    const long = `long=${'l'.repeat(40_000)}`
+    const send = (variant: string) => w.gateway.ask({ path: '/a', fields: { cookie: long, 'x-variant': variant } })
+    const open: (() => void)[] = []
+    w.answer = (request) => {
+      const variant = `${request.fields['x-variant']}`
+      request.head(200, { 'cache-control': 'max-age=60', vary: 'x-variant, cookie' })
+      request.write(variant)
+      open.push(() => request.end())
+    }
+    for (const [variants, said] of [
+      [['first'], 'headgate;fwd=uri-miss'],
+      [['a', 'b'], 'headgate;fwd=bypass'],
+      [['a', 'b'], 'headgate;fwd=bypass'],
+    ] as const) {
+      const all = variants.map(send)
+      for (const one of all) await one.head()
+      for (const end of open.splice(0)) end()
+      const got = await Promise.all(all.map((one) => one.response()))
+      assert.deepEqual(
+        got.map(({ body, fields }) => [body, fields['cache-status']]),
+        variants.map((variant) => [variant, said]),
+      )
+    }
+    await w.gateway.nothingLeft()
+    assert.deepEqual(w.gateway.errors, [])
+  })
+
+  it('store nothing for those without a field where the key with it is too long', async (t) => {
+    const w = world(t, { key: { by: ['cookie:long'] } })
+    w.answer = (request) =>
+      request.respond(200, `${request.fields['x-variant']}`.slice(0, 9), {
+        'cache-control': 'max-age=60',
+        vary: 'x-variant',
+      })
+    const ask = (fields: FieldMap) => get(w, '/a', { cookie: `long=${'l'.repeat(40_000)}`, ...fields })
+    await ask({ 'x-variant': 'first' })
+    const long = await ask({ 'x-variant': 'x'.repeat(25_500) })
+    assert.deepEqual([long.body, long.fields['cache-status']], ['xxxxxxxxx', 'headgate;fwd=bypass'])
+    const without = await ask({})
+    assert.deepEqual([without.body, without.fields['cache-status']], ['undefined', 'headgate;fwd=vary-miss;stored'])
+    await w.gateway.nothingLeft()
+  })
+
   it('go on at once, each by itself, when the response cannot be stored', async (t) => {
     const w = world(t)
     w.answer = () => {}

@@ -84,6 +84,10 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
   const lookups = new Lookups(memory, purges)
   const parts = new StoredParts(memory, lookups)
   const found = lookups.find(x, now)
+  if (KEY.tooLong) {
+    memory.leave()
+    return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
+  }
   if (found.entry === null && method === 'GET' && x.request.has('range')) parts.cover(x, found, now)
   // What would be stored of a range has a key of its own.
   if (found.entry === null && !asked.directives.onlyIfCached) parts.place(x, found, now)

@@ -33,6 +33,7 @@ import type { FetchServices } from './fetch-contract.ts'
 import { FetchRequests, staleOf } from './fetch-request.ts'
 import { fetchRest } from './fetch-rest.ts'
 import { follow } from './following.ts'
+import { lookUp } from './look-up.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { probeOf } from './probe.ts'
@@ -129,13 +130,10 @@ export class ResponseCache {
 
   /** Ends in this turn unless the request waits for another one. */
   #look(asking: Asking): Decision {
-    const { x, rule, directives } = asking
-    if (!this.#keys.write(x, rule, asking.content)) {
-      tell(x, 'bypass KeyTooLong', this.#cache)
-      return undefined
-    }
-    const now = this.#services.clock.wall()
-    const found = this.#lookups.find(x, now)
+    const { x, directives } = asking
+    const found = lookUp(asking, this.#keys, this.#lookups, this.#services)
+    if (found === null) return undefined
+    const { now } = found
     if (found.entry === null && x.method === 'GET' && x.request.has('range')) this.#parts.cover(x, found, now)
     const { entry } = found
     asking.purged ||= found.state === 'purged'
@@ -344,10 +342,9 @@ export class ResponseCache {
 
   /** Goes on without what it has waited for. */
   #alone(asking: Asking, result: CacheResult): RequestDecision {
-    const { x, rule } = asking
-    if (asking.directives.onlyIfCached) return this.#refuse(x)
-    if (!this.#keys.write(x, rule, asking.content)) return undefined
-    const found = this.#lookups.find(x, this.#services.clock.wall())
+    if (asking.directives.onlyIfCached) return this.#refuse(asking.x)
+    const found = lookUp(asking, this.#keys, this.#lookups, this.#services)
+    if (found === null) return undefined
     try {
       return this.#forward(asking, found, result, storesNothing(asking) ? 'never' : 'later')
     } finally {

@@ -21,6 +21,14 @@ local value = tonumber(redis.call('GET', KEYS[1]) or '0')
 if not value or value ~= value then return ${NO_NUMBER} end
 `
 
+/** As INCR and DECR have it: they take no other form of a number, and say so by an error that names no type. */
+const READ_QUOTA = `
+local function count()
+  local text = redis.call('GET', KEYS[1]) or '0'
+  if text == '0' or (#text < 16 and string.find(text, '^%-?[1-9]%d*$')) then return tonumber(text) end
+end
+`
+
 /**
  * Generic cell rate algorithm; the value is when the bucket is full again, in microseconds of the clock of Redis.
  * ARGV: microseconds in which one request becomes available again, burst.
@@ -47,14 +55,14 @@ return 0
 `)
 
 /** The value is how many are taken in a time that ends with the key. ARGV: quota, milliseconds of the time. */
-const TAKE_QUOTA = new RedisScript(`
+const TAKE_QUOTA = new RedisScript(`${READ_QUOTA}
 local quota = tonumber(ARGV[1])
 local per = tonumber(ARGV[2])
 local left = redis.call('PTTL', KEYS[1])
 local taken = 0
 if left >= 0 and left <= per then
-  taken = tonumber(redis.call('GET', KEYS[1]) or '0')
-  if not taken or taken % 1 ~= 0 then return ${NO_NUMBER} end
+  taken = count()
+  if not taken then return ${NO_NUMBER} end
 else
   left = -1
 end
@@ -68,9 +76,9 @@ end
 return {1, quota - taken - 1, 0, math.max(1, left)}
 `)
 
-const GIVE_QUOTA = new RedisScript(`
-local taken = tonumber(redis.call('GET', KEYS[1]) or '0')
-if not taken or taken % 1 ~= 0 then return ${NO_NUMBER} end
+const GIVE_QUOTA = new RedisScript(`${READ_QUOTA}
+local taken = count()
+if not taken then return ${NO_NUMBER} end
 if taken > 0 then redis.call('DECR', KEYS[1]) end
 return 0
 `)

@@ -198,6 +198,8 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
     ['text', (key: string) => server.admin.set(key, 'text', 'PX', DAY)],
     ['no number', (key: string) => server.admin.set(key, 'nan', 'PX', DAY)],
     ['half a request', (key: string) => server.admin.set(key, '0.5', 'PX', DAY)],
+    ['a number of another form', (key: string) => server.admin.set(key, '1e0', 'PX', DAY)],
+    ['a number beyond all', (key: string) => server.admin.set(key, '9'.repeat(30), 'PX', DAY)],
     ['a list', (key: string) => server.admin.multi().del(key).rpush(key, 'a').pexpire(key, DAY).exec()],
   ] as const)
     for (const rate of [
@@ -210,7 +212,7 @@ describe('limits in Redis', { skip: NO_REDIS }, () => {
         await limiter!.take('a')
         const [key] = await server.admin.keys('*')
         await write(key!)
-        const isNumber = what === 'half a request' && !('quota' in rate)
+        const isNumber = /a number|half/.test(what) && !('quota' in rate)
         for (let i = 0; i < 12; i++) {
           const answer = limiter!.take('a')
           if (isNumber) assert.equal(typeof (await answer).allowed, 'boolean')
