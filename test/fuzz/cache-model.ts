@@ -153,8 +153,8 @@ function date(pairs: Pairs, name: string): number | undefined {
 const HEURISTIC = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501]
 /** Statuses of RFC 9110 (and 424, 451) that are not below. */
 const UNDERSTOOD = [201, 202, 205, 302, 303, 305, 307, 400, 402, 403, 406, 409, 411, 413, 415, 422, 424, 451, 500]
-/** RFC 6585, and ours: they answer what no key holds. */
-const NEVER = [401, 407, 408, 412, 416, 417, 421, 425, 426, 428, 429, 431, 511]
+/** RFC 6585, RFC 3229, and ours: they answer what no key holds. */
+const NEVER = [226, 401, 407, 408, 412, 416, 417, 421, 425, 426, 428, 429, 431, 511]
 
 /** Everything that the two halves of the model need to know of the response. */
 class Stored {
