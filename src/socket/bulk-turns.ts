@@ -15,6 +15,9 @@ const MANY = 32
  */
 const CAREFUL_TURNS = 256
 
+/** A response with more of a body is a transfer itself: where there are only such, a turn has many pieces. */
+export const SHORT = 16 * 1024
+
 type Schedule = (run: () => void) => unknown
 
 export class BulkTurns {
@@ -46,7 +49,7 @@ export class BulkTurns {
 
   /** A response is complete. @param bytes of its body */
   ended(bytes: number): void {
-    if (bytes <= PIECE) this.#careful = CAREFUL_TURNS
+    if (bytes <= SHORT) this.#careful = CAREFUL_TURNS
   }
 
   #wake(): void {

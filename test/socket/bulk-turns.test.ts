@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { H1Connection } from '../../src/http1/downstream-h1.ts'
 import { H2Connection } from '../../src/http2/downstream-h2.ts'
-import { BulkTurns, bulkTurns, PIECE } from '../../src/socket/bulk-turns.ts'
+import { BulkTurns, bulkTurns, PIECE, SHORT } from '../../src/socket/bulk-turns.ts'
 import { type OutgoingSocket, openTcp } from '../../src/socket/outgoing-socket.ts'
 import { FakeSocket, PEER, world } from '../fuzz/h2-frames.ts'
 import { headers, PREFACE, settings } from '../http/raw-frames.ts'
@@ -69,9 +69,9 @@ describe('turns of large transfers', () => {
   it('serve one in a turn for a while behind a short response, and many again later', () => {
     const loop = new Loop()
     for (const name of ['a', 'b', 'c']) loop.transfer(name, 1_000)
-    loop.turns.ended(PIECE + 1)
+    loop.turns.ended(SHORT + 1)
     assert.deepEqual(loop.turn(), ['a', 'b', 'c'], 'a long one changes nothing')
-    loop.turns.ended(PIECE)
+    loop.turns.ended(SHORT)
     const names = ['a', 'b', 'c']
     for (let turn = 0; turn < CAREFUL_TURNS; turn++) assert.deepEqual(loop.turn(), [names[turn % 3]])
     assert.equal(loop.turn().length, 3)
