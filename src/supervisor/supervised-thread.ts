@@ -142,14 +142,16 @@ export class SupervisedThread {
     if (this.#stopping) return
     const lifetime = time.monotonic() - this.#startedAt
     const delay = this.#backOff.nextDelay(lifetime)
-    const failure = this.#error === undefined ? `exited with code ${code}` : `failed: ${describe(this.#error)}`
     const restart = delay === 0 ? 'restarting it now' : `restarting it in ${delay} ms`
-    log.error(
-      { lifetime: Math.round(lifetime), err: this.#error },
-      `${title} ${this.#terminationCause || failure}; ${restart}`,
-    )
+    log.error({ lifetime: Math.round(lifetime), err: this.#error }, `${title} ${this.#endOf(code)}; ${restart}`)
     if (delay === 0) this.start()
     else this.#cancelRestart = time.after(delay, () => this.start())
+  }
+
+  /** One that failed and took so long to exit that it was terminated has ended by its failure. */
+  #endOf(code: number): string {
+    if (this.#error !== undefined) return `failed: ${describe(this.#error)}`
+    return this.#terminationCause || `exited with code ${code}`
   }
 }
 

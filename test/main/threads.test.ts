@@ -35,8 +35,7 @@ describe('a worker that dies', () => {
       assert.match(
         line.message,
         {
-          // Where it takes longer to end than the time after which it counts as hung, that is told instead.
-          throw: /failed: thrown by the test; restarting it now|stopped responding/,
+          throw: /failed: thrown by the test; restarting it now/,
           exit: /exited with code 7/,
           hang: /stopped responding/,
         }[how],

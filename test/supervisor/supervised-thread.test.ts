@@ -25,7 +25,7 @@ interface Terminated {
   stuck: boolean
 }
 
-async function terminated(t: TestContext, source: string): Promise<Terminated> {
+async function started(t: TestContext, source: string): Promise<Terminated> {
   const log: string[] = []
   const block = new ProcessBlock(ProcessBlock.allocate(1))
   const state = { stuck: false, log }
@@ -48,16 +48,21 @@ async function terminated(t: TestContext, source: string): Promise<Terminated> {
     onStuck: () => (state.stuck = true),
   })
   thread.start()
-  await once(workers[0]!, 'message')
   t.after(async () => {
     thread.stopRestarting()
     await Promise.all(workers.map((worker) => worker.terminate()))
   })
+  return Object.assign(state, { thread, worker: workers[0]! })
+}
+
+async function terminated(t: TestContext, source: string): Promise<Terminated> {
+  const state = await started(t, source)
+  await once(state.worker, 'message')
   // What it says is heard before it goes on.
   await delay(100)
-  thread.stopRestarting()
-  thread.terminate('was terminated by the test')
-  return Object.assign(state, { thread, worker: workers[0]! })
+  state.thread.stopRestarting()
+  state.thread.terminate('was terminated by the test')
+  return state
 }
 
 describe('a thread that is terminated', () => {
@@ -75,5 +80,12 @@ describe('a thread that is terminated', () => {
   it('is stuck where it waits in a system call', async (t) => {
     const state = await terminated(t, `${RUNS}; require('node:child_process').spawnSync('sleep', ['3'])`)
     await eventually(() => assert.equal(state.stuck, true))
+  })
+
+  it('is told by its failure, where it has failed and takes long to exit', async (t) => {
+    const state = await started(t, `throw new Error('thrown by the test')`)
+    state.worker.once('error', () => state.thread.terminate('stopped responding and was terminated'))
+    await eventually(() => assert.ok(state.log.length > 0))
+    assert.match(JSON.parse(state.log[0]!).msg, /^worker 0 failed: thrown by the test; restarting it now$/)
   })
 })

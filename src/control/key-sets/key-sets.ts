@@ -6,6 +6,7 @@
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { keySetDigest } from '../../policy/auth/key-set.ts'
 import type { ProviderClient } from '../../policy/provider-client.ts'
+import { LEAVING_TIME } from '../../shared-memory/process-block.ts'
 import type { KeySetVersion } from '../resources/resources.ts'
 import { type FetchedKeys, fetchKeys } from './fetch-keys.ts'
 
@@ -39,8 +40,6 @@ export const COOL_DOWN: Milliseconds = 10_000
 /** What is fetched for one namespace, and for all. */
 export const MAX_SETS_OF_NAMESPACE = 64
 const MAX_SETS = 2_048
-/** For which a set is kept that nobody uses any more. */
-const LEAVING_TIME: Milliseconds = 10_000
 
 interface KeySet {
   readonly url: string
