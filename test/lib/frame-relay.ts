@@ -25,7 +25,7 @@ function relay(client: Socket, server: Socket, pause: number): void {
       timer = setTimeout(pass, pause)
     } else if (ended) server.end()
   }
-  client.on('data', (bytes) => {
+  client.on('data', (bytes: Buffer) => {
     waiting = Buffer.concat([waiting, bytes])
     timer ??= setTimeout(pass, pause)
   })
