@@ -2,8 +2,8 @@
 import { setFlagsFromString } from 'node:v8'
 
 const HEAP_FLAGS = [
-  // V8 collects a heap once it has grown by 30 % since the last collection; by default a heap may grow to four times its
-  // live size, which took a worker from 40 MiB to 200.
+  // V8 collects a heap once it has grown by 30 % since the last collection; by default a heap may grow to four times
+  // its live size, which took a worker from 40 MiB to 200.
   '--heap-growing-percent=30',
   // Idle threads collect by themselves, see `watchMemory`.
   '--expose-gc',
