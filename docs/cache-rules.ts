@@ -58,8 +58,8 @@ function requirementsTable(): string {
   const otherwise = all.filter(({ file }) => file === '-').map((one) => row(one, one.title))
   return `## What is demanded
 
-Every sentence that binds a shared cache, in our words, with a test of it: its file, and a part of its title as it stands
-there.
+Every sentence that binds a shared cache, in our words, with a test of it: its file, and a part of its title as the file
+has it.
 
 | section | level | a cache has to, or must not | test |
 |---|---|---|---|
