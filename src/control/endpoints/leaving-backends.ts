@@ -1,8 +1,8 @@
 /**
  * Backends that no tables name any more. Their endpoints stay while requests that were matched before wait in a worker,
  * or are in flight at the Backend and may be tried again; and no longer than {@link LEAVING_TIME}, so that nobody who
- * waits for ever holds rows of the endpoint table. Where their namespace needs the rows they leave at once. One edit may
- * remove thousands: they are looked at in slices.
+ * waits for ever holds rows of the endpoint table. Where their namespace needs the rows they leave at once. One edit
+ * may remove thousands: they are looked at in slices.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'

@@ -1,8 +1,8 @@
 /**
  * What one worker is sent. One that takes its messages as they come gets each of them at once. One that does not, since
- * it lacks a CPU or has too many requests, is sent no more than a bounded part ahead; from then on it is only noted what
- * has changed, and what it gets when it has caught up is the newest. So neither its queue nor its way to the newest
- * grows with what has changed meanwhile.
+ * it lacks a CPU or has too many requests, is sent no more than a bounded part ahead; from then on it is only noted
+ * what has changed, and what it gets when it has caught up is the newest. So neither its queue nor its way to the
+ * newest grows with what has changed meanwhile.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { TablesUpdate } from '../../link/tables-update.ts'
