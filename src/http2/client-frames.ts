@@ -177,7 +177,11 @@ export class ClientFrames implements FrameSink {
     const { streams, control } = this.#connection
     const state = streams.stateOf(id)
     if (state === IDLE) return this.#connection.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream')
-    if (state !== RESET) control.reset(id, ErrorCode.STREAM_CLOSED)
+    if (state !== RESET) {
+      control.reset(id, ErrorCode.STREAM_CLOSED)
+      // Once: further ones may have been on their way (RFC 9113 §5.4.2).
+      streams.remember(id, true)
+    }
     // Data that was on its way when we reset the stream is no fault of the client's.
     if (state !== RESET || this.#dataLength === 0) this.#connection.charge(1)
   }
@@ -303,9 +307,16 @@ export class ClientFrames implements FrameSink {
   onStreamError(id: number, code: ErrorCode, detail: string): void {
     const connection = this.#connection
     const stream = connection.streams.get(id)
-    if (stream !== undefined) this.#streamError(stream, code, detail)
-    else if (connection.streams.stateOf(id) === IDLE) connection.fail(code, detail)
-    else connection.charge(1)
+    if (stream !== undefined) return this.#streamError(stream, code, detail)
+    const state = connection.streams.stateOf(id)
+    // RST_STREAM must not be sent on a stream that the client never opened (RFC 9113 §6.4).
+    if (state === IDLE || state === UNKNOWN) return connection.fail(code, detail)
+    // The fault is the same whether our response, which closes the stream, is complete by now or not (RFC 9113 §6.3).
+    if (state !== RESET) {
+      connection.control.reset(id, code)
+      connection.streams.remember(id, true)
+    }
+    connection.charge(1)
   }
 
   #streamError(stream: H2Stream, code: ErrorCode, detail: string): void {
