@@ -177,7 +177,11 @@ export class ClientFrames implements FrameSink {
     const { streams, control } = this.#connection
     const state = streams.stateOf(id)
     if (state === IDLE) return this.#connection.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream')
-    if (state !== RESET) control.reset(id, ErrorCode.STREAM_CLOSED)
+    if (state !== RESET) {
+      control.reset(id, ErrorCode.STREAM_CLOSED)
+      // Once: further ones may have been on their way (RFC 9113 §5.4.2).
+      streams.remember(id, true)
+    }
     // Data that was on its way when we reset the stream is no fault of the client's.
     if (state !== RESET || this.#dataLength === 0) this.#connection.charge(1)
   }
