@@ -177,11 +177,7 @@ export class ClientFrames implements FrameSink {
     const { streams, control } = this.#connection
     const state = streams.stateOf(id)
     if (state === IDLE) return this.#connection.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream')
-    if (state !== RESET) {
-      control.reset(id, ErrorCode.STREAM_CLOSED)
-      // Once: further ones may have been on their way (RFC 9113 §5.4.2).
-      streams.remember(id, true)
-    }
+    if (state !== RESET) control.reset(id, ErrorCode.STREAM_CLOSED)
     // Data that was on its way when we reset the stream is no fault of the client's.
     if (state !== RESET || this.#dataLength === 0) this.#connection.charge(1)
   }

@@ -54,7 +54,6 @@ describe('a stream of HTTP/2 whose response is complete', () => {
     ['PRIORITY of four bytes', 'FRAME_SIZE_ERROR', [priority(1, '\0\0\0\0'), priority(1, '\0\0\0\0')]],
     ['PRIORITY on itself', 'PROTOCOL_ERROR', [priority(1, '\0\0\0\x01\x10')]],
     ['WINDOW_UPDATE by 0', 'PROTOCOL_ERROR', [windowUpdate(1, 0)]],
-    ['DATA in three frames', 'STREAM_CLOSED', [data(1, 'a'), data(1, 'b'), data(1, 'c', true)]],
   ] as const)
     it(`is reset once by ${what}: ${code}, and the connection goes on`, async (t) => {
       const { port } = await listening(t, (socket) =>
