@@ -27,11 +27,15 @@ export const UNSTORED: ReadonlySet<string> = new Set([
   'set-cookie2',
 ])
 
+/** Digests of the very bytes that a message carries (RFC 9530 §2, RFC 1864): false with any others. */
+export const CONTENT_DIGESTS: readonly string[] = ['content-digest', 'content-md5']
+
 /**
  * Those that a 304 or the response to a HEAD does not change. The stored body is in this coding and is this part of the
- * whole, whatever the origin says of another transfer (RFC 9111 §3.2, "ensure integrity of the stored response").
+ * whole, whatever the origin says of another transfer (RFC 9111 §3.2, "ensure integrity of the stored response"); a
+ * digest of the content of a 304 is one of nothing.
  */
-const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range'])
+const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range', ...CONTENT_DIGESTS])
 
 /** Names that the `Connection` fields of a response state: hop-by-hop fields of this connection, in lower case. */
 export function connectionNames(fields: Fields): readonly string[] {
