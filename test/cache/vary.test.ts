@@ -157,5 +157,13 @@ describe('values of varied fields', () => {
     writer.begin(Buffer.from('primary'))
     writeVariant(writer, ['x-a', 'x-b'], request)
     assert.equal(writer.copy().toString('latin1'), variant(['x-a', 'x-b'], 'x-a: filter'))
+    // So are those of a known syntax, in their normal form.
+    const spoken = received('accept-language: de', 'accept: a/b')
+    spoken.set('accept-language', 'EN')
+    spoken.add('accept', 'c/d')
+    writer.begin(Buffer.from('primary'))
+    writeVariant(writer, ['accept', 'accept-language'], spoken)
+    const sent = writer.copy().toString('latin1')
+    assert.equal(sent, variant(['accept', 'accept-language'], 'accept: a/b, c/d', 'accept-language: en'))
   })
 })
