@@ -64,9 +64,7 @@ export function digests(rig: () => CacheRig): void {
   it('RFC 9530 §2: that of a part with this part, and not with more or less of it', async () => {
     const page = rig().page(STANDARD, answer(FRESH))
     assert.ok(checked(await page.get({ range: 'bytes=0-999' }), BODY.slice(0, 1_000)))
-    await eventually(async () =>
-      assert.ok(checked(await page.stored({ range: 'bytes=0-999' }), BODY.slice(0, 1_000))),
-    )
+    await eventually(async () => assert.ok(checked(await page.stored({ range: 'bytes=0-999' }), BODY.slice(0, 1_000))))
     assert.ok(!checked(await page.stored({ range: 'bytes=0-99' }), BODY.slice(0, 100)))
     assert.ok(!checked(await page.get({ range: 'bytes=500-1999' }), BODY.slice(500, 2_000)))
     await eventually(async () =>
