@@ -139,7 +139,8 @@ function addNames(names: Set<string>, pair: string): void {
 
 const EQUALS = 0x3d
 
-const readName = (name: string): string => looseName(withoutOws(decodeFormText(withoutOws(name))))
+/** Without what JavaScript takes for white space, as 0xA0, which servers written in it leave out. */
+const readName = (name: string): string => looseName(decodeFormText(name.trim()).trim())
 
 /** Whether a request has a cookie of this name, empty or not, or something that a server may take for one. */
 export function hasCookie(request: Fields, name: string): boolean {

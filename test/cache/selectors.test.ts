@@ -100,6 +100,8 @@ describe('what makes a request pass the cache by', () => {
       'a=b\tpreview',
       'a=b  preview = 1',
       'pre%76iew[x]=1',
+      '\xa0preview=1',
+      'a=1;\x0cpreview\xa0=1',
     ])
       assert.ok(hasCookie(received(`Cookie: ${cookie}`), 'preview'), cookie)
     for (const cookie of ['a=preview', 'previews=1', 'xpreview=1', '', '=', 'a=b=preview', '[preview]=1'])
