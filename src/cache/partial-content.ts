@@ -58,8 +58,8 @@ export function combineHead(
   date: string,
 ): Buffer | null {
   const updating = updatingLines(newer, excluded)
-  const lines: Line[] = keptLines(stored, updating, excluded).filter(({ name }) => !OF_ONE_PART.has(name))
-  lines.push(...updating)
+  const both: readonly Line[] = [...keptLines(stored, updating, excluded), ...updating]
+  const lines: Line[] = both.filter(({ name }) => !OF_ONE_PART.has(name))
   if (!isWhole(part)) lines.push({ name: 'content-range', value: contentRange(part, part.complete) })
   return encodeLines(isWhole(part) ? 200 : 206, lines, date)
 }

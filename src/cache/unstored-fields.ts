@@ -33,9 +33,9 @@ export const CONTENT_DIGESTS: readonly string[] = ['content-digest', 'content-md
 /**
  * Those that a 304 or the response to a HEAD does not change. The stored body is in this coding and is this part of the
  * whole, whatever the origin says of another transfer (RFC 9111 §3.2, "ensure integrity of the stored response"); a
- * digest of the content of a 304 is one of nothing.
+ * Content-Digest of a 304 or HEAD is one of no content (RFC 9530 §B.2).
  */
-const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range', ...CONTENT_DIGESTS])
+const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range', 'content-digest'])
 
 /** Names that the `Connection` fields of a response state: hop-by-hop fields of this connection, in lower case. */
 export function connectionNames(fields: Fields): readonly string[] {

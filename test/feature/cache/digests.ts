@@ -15,21 +15,24 @@ const BODY = Array.from({ length: 1_000 }, (_, i) => `line ${i.toString().padSta
 const sha256 = (text: string): string => `sha-256=:${createHash('sha256').update(text, 'latin1').digest('base64')}:`
 const md5 = (text: string): string => createHash('md5').update(text, 'latin1').digest('base64')
 
-const digestsOf = (text: string): readonly string[] => [
+const digestsOf = (text: string, entity = text): readonly string[] => [
   `content-digest: ${sha256(text)}`,
-  `content-md5: ${md5(text)}`,
+  `content-md5: ${md5(entity)}`,
   `repr-digest: ${sha256(BODY)}`,
   'etag: "one"',
 ]
+
+/** Of a message without content: Content-MD5 is that of the 200 all the same (RFC 2616 §14.15). */
+const WITHOUT_CONTENT = [FRESH, ...digestsOf('', BODY)]
 
 /** An origin that knows conditions and ranges, and states digests of whatever it sends. */
 const answer =
   (freshness: string) =>
   ({ method, fields }: Asked): Answer => {
-    if (method === 'HEAD') return { fields: [FRESH, ...digestsOf('')], length: BODY.length, body: '' }
+    if (method === 'HEAD') return { fields: WITHOUT_CONTENT, length: BODY.length, body: '' }
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(fields.get('range') ?? '') ?? []
     if (first === undefined) {
-      if (fields.has('if-none-match')) return { status: 304, fields: [FRESH, ...digestsOf('')] }
+      if (fields.has('if-none-match')) return { status: 304, fields: WITHOUT_CONTENT }
       return { fields: [freshness, ...digestsOf(BODY)], body: BODY }
     }
     const end = last === '' ? BODY.length - 1 : Number(last)
