@@ -33,7 +33,11 @@ describe('manifests that are read once', () => {
   const cases: readonly (readonly [string, Partial<FileBounds>, RegExp])[] = [
     ['a file', { maxFileBytes: 10_000 }, /^The file /],
     ['all files', { maxBytes: 25_000 }, /^All files together exceed the limit of 25 KiB; /],
-    ['what they take', { maxHeldBytes: 50_000 }, /^What is in the file takes about \d+ KiB of memory, and the other files leave \d+ KiB; /],
+    [
+      'what they take',
+      { maxHeldBytes: 50_000 },
+      /^What is in the file takes about \d+ KiB of memory, and the other files leave \d+ KiB; /,
+    ],
   ]
   for (const [name, part, message] of cases)
     it(`are judged by the bounds of the gateway: ${name}`, async (t) => {
