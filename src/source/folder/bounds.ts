@@ -1,4 +1,5 @@
 /** What files may take, and what is said of those that take more. */
+import { textSize } from '../../lib/heap-size.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import type { SourceProblem } from '../source.ts'
 import type { Definition } from './definition.ts'
@@ -22,7 +23,7 @@ export function heldBytes(
   definitions: readonly Definition[],
   problems: readonly Pick<SourceProblem, 'severity'>[],
 ): number {
-  let bytes = text.length + problems.length * PROBLEM_BYTES
+  let bytes = textSize(text) + problems.length * PROBLEM_BYTES
   for (const definition of definitions) bytes += definition.bytes
   return bytes
 }

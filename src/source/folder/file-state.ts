@@ -1,5 +1,4 @@
 /** The state of one file across its versions; decides when a new version is accepted. */
-import { textSize } from '../../lib/heap-size.ts'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
 import type { SourceProblem, SourceProblemReason } from '../source.ts'
