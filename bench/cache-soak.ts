@@ -2,7 +2,8 @@
  * `node bench/cache-soak.ts [--minutes 30] [--clients 24] [--things 200] [--workers 2] [--calm]`: two gateways with one
  * Redis, an origin whose content changes and that misbehaves, and clients that check every byte they get, while things
  * are purged, Redis is paused, restarted and spoiled, and workers and whole gateways are killed (`--calm`: only purges).
- * Exit code 1 when one body was wrong. Starts redis-server itself.
+ * Exit code 1 when one body was wrong, or one request failed that none of these faults explains. Starts redis-server
+ * itself.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,6 +12,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { RedisServer } from '../test/lib/redis-server.ts'
+import { Causes } from './lib/cache-soak/causes.ts'
 import { type Events, routeOf, run, TOKEN } from './lib/cache-soak/chaos.ts'
 import { Client, type Counts, emptyCounts } from './lib/cache-soak/clients.ts'
 import { SoakOrigin } from './lib/cache-soak/origin.ts'
@@ -43,6 +45,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'headgate-cache-soak-'))
 const clock = (): number => performance.now()
 const world = new World(Object.keys(HOSTS), Number(values.things), clock())
 const counts = emptyCounts()
+const causes = new Causes(clock)
 const events: Events = {
   ...{
     changes: 0,
@@ -60,7 +63,7 @@ const replicas: SoakGateway[] = []
 let over = false
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => (over = true))
 const redis = await RedisServer.start()
-const origin = await SoakOrigin.start(world, clock)
+const origin = await SoakOrigin.start(world, clock, causes)
 let failure: unknown
 try {
   await soak()
@@ -72,8 +75,13 @@ try {
   await redis.stop()
   rmSync(scratch, { recursive: true, force: true })
 }
-if (failure !== undefined) console.error('the soak itself failed:', failure)
-process.exit(counts.wrongs > 0 || counts.checked === 0 || failure !== undefined ? 1 : 0)
+if (failure !== undefined) {
+  console.error('the soak itself failed:', failure)
+  for (const { name, lines } of replicas) for (const line of lines) console.error(`${name}: ${line}`)
+}
+process.exit(
+  counts.wrongs > 0 || counts.checked === 0 || causes.summary().unexplained.length > 0 || failure !== undefined ? 1 : 0,
+)
 
 async function soak(): Promise<void> {
   const tokenFile = join(scratch, 'token')
@@ -92,9 +100,12 @@ async function soak(): Promise<void> {
   }
   const end = performance.now() + Number(values.minutes) * 60_000
   const until = (): boolean => (over ||= performance.now() > end || counts.wrongs >= 50)
-  const clients = Array.from({ length: Number(values.clients) }, () => new Client(world, replicas, counts, clock))
+  const clients = Array.from(
+    { length: Number(values.clients) },
+    () => new Client(world, replicas, counts, clock, causes),
+  )
   const running = clients.map((client) => client.run(until))
-  const chaos = { world, hosts: Object.keys(HOSTS), replicas, redis, clock, events, faults: !values.calm }
+  const chaos = { world, hosts: Object.keys(HOSTS), replicas, redis, clock, events, causes, faults: !values.calm }
   const lanes = [...running, run(chaos, until)]
   for (const lane of lanes) lane.catch(() => (over = true))
   const began = performance.now()
@@ -105,8 +116,13 @@ async function soak(): Promise<void> {
   await Promise.allSettled(lanes)
   report(Math.round((performance.now() - began) / 1_000), counts)
   console.log(`${JSON.stringify(events)}; at the origin: ${origin.requests} fetches, ${origin.validated} of them 304`)
+  const { explained, unexplained } = causes.summary()
+  console.log(`failed: ${JSON.stringify(explained)}`)
+  for (const line of unexplained) console.log(`UNEXPLAINED ${line}`)
   for (const line of counts.wrong) console.log(`WRONG ${line}`)
-  console.log(`${counts.checked} bodies checked, ${counts.wrongs} wrong`)
+  console.log(
+    `${counts.checked} bodies checked, ${counts.begun} more as far as they came, ${counts.wrongs} wrong; ${unexplained.length} failed without a cause`,
+  )
   await Promise.all(lanes)
 }
 

@@ -54,11 +54,12 @@ function compare(a: readonly number[], b: readonly number[]): number {
 function requirementsTable(): string {
   const all = requirements()
   const stated = all.filter(({ file }) => file !== '-')
-  const tested = stated.map((one) => row(one, linkTo(testOf(one) ?? one.file)))
+  const tested = stated.map((one) => row(one, `${linkTo(testOf(one) ?? one.file)}: \`${one.title}\``))
   const otherwise = all.filter(({ file }) => file === '-').map((one) => row(one, one.title))
   return `## What is demanded
 
-Every sentence that binds a shared cache, in our words, with a test of it.
+Every sentence that binds a shared cache, in our words, with a test of it: its file, and a part of its title as the file
+has it.
 
 | section | level | a cache has to, or must not | test |
 |---|---|---|---|

@@ -221,13 +221,19 @@ export async function opens(port: number): Promise<boolean> {
   }
 }
 
-export async function until(child: ChildProcess, what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + START_MS
+/** @param within milliseconds */
+export async function until(
+  child: ChildProcess,
+  what: string,
+  holds: () => Promise<boolean>,
+  within = START_MS,
+): Promise<void> {
+  const deadline = performance.now() + within
   while (!(await holds())) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${what} ended at its start`)
     if (performance.now() > deadline) {
       child.kill('SIGKILL')
-      throw new Error(`${what} did not start within ${START_MS / 1000} s`)
+      throw new Error(`${what} did not start within ${within / 1000} s`)
     }
     await delay(5)
   }

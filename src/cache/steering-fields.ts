@@ -8,18 +8,27 @@ import { forwardingKindAt, PROXY_ONLY } from '../message/forwarding-names.ts'
 
 /** Besides the reports of proxies, which only a trusted one may send. */
 const STEERING = [
+  ...['base-url', 'http-url', 'proxy-host', 'proxy-url', 'request-uri', 'x-base-url', 'x-script-name'],
   ...['x-host', 'x-host-override', 'x-http-destinationurl', 'x-http-host-override', 'x-proxy-host'],
   ...['x-http-method', 'x-http-method-override', 'x-http-path-override', 'x-method-override'],
   ...['x-override-url', 'x-proxy-url'],
-  // Next.js, which takes the page and its parameters from them.
-  ...['x-invoke-path', 'x-invoke-query', 'x-matched-path', 'x-middleware-subrequest', 'x-now-route-matches'],
+  // Next.js, which takes the page, its parameters and its status from them, or answers a prefetch with nothing.
+  ...['x-invoke-error', 'x-invoke-output', 'x-invoke-path', 'x-invoke-query', 'x-invoke-status', 'x-matched-path'],
+  ...['x-middleware-prefetch', 'x-middleware-subrequest', 'x-now-route-matches'],
+  // React Router (CVE-2025-43864, CVE-2025-43865) and Astro.
+  ...['x-react-router-prerender-data', 'x-react-router-spa-mode', 'x-astro-path'],
 ]
 const BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
   const table: string[][] = []
   for (const name of STEERING) (table[name.length] ??= []).push(name)
   return table
 })()
-const X = 0x78
+/** By the letter that a name begins with, in lower case: few fields have to be looked at. */
+const INITIALS: readonly boolean[] = (() => {
+  const table = new Array<boolean>(256).fill(false)
+  for (const name of [...STEERING, 'x-forwarded-']) table[name.charCodeAt(0)] = true
+  return table
+})()
 
 /**
  * @param keyed whether a name, in lower case, is a part of the key: chosen by the operator, or named by Vary
@@ -27,8 +36,7 @@ const X = 0x78
  */
 export function hasSteeringField(fields: Fields, keyed: (name: string) => boolean): boolean {
   for (let i = 0; i < fields.count; i++) {
-    // All of them begin with an x.
-    if (fields.initialAt(i) !== X || fields.isRemoved(i)) continue
+    if (!INITIALS[fields.initialAt(i)] || fields.isRemoved(i)) continue
     if (steers(fields, i) && !keyed(fields.nameAt(i))) return true
   }
   return false

@@ -213,8 +213,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #bodyFailed(error: GatewayError): void {
     this.#writer.keepAlive = false
+    // Where it is answered already, a close here could reset the response on its way.
     if (this.#handler !== null) this.#handler.onRequestFailed(error)
-    else this.destroy()
+    else if (this.#state === DISCARDING) this.#linger()
   }
 
   #onEnd(): void {

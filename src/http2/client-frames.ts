@@ -303,9 +303,16 @@ export class ClientFrames implements FrameSink {
   onStreamError(id: number, code: ErrorCode, detail: string): void {
     const connection = this.#connection
     const stream = connection.streams.get(id)
-    if (stream !== undefined) this.#streamError(stream, code, detail)
-    else if (connection.streams.stateOf(id) === IDLE) connection.fail(code, detail)
-    else connection.charge(1)
+    if (stream !== undefined) return this.#streamError(stream, code, detail)
+    const state = connection.streams.stateOf(id)
+    // RST_STREAM must not be sent on a stream that the client never opened (RFC 9113 §6.4).
+    if (state === IDLE || state === UNKNOWN) return connection.fail(code, detail)
+    // The fault is the same whether our response, which closes the stream, is complete by now or not (RFC 9113 §6.3).
+    if (state !== RESET) {
+      connection.control.reset(id, code)
+      connection.streams.remember(id, true)
+    }
+    connection.charge(1)
   }
 
   #streamError(stream: H2Stream, code: ErrorCode, detail: string): void {

@@ -26,6 +26,8 @@ export interface ResponseOwner {
   /** Whether the stream was ever opened, and whether it was reset by us. */
   wasOpened(id: number): boolean
   wasReset(id: number): boolean
+  /** RST_STREAM for a stream that is closed: the peer goes on with it, and wrongly. */
+  resetClosed(id: number, code: ErrorCode): void
   /** SETTINGS_HEADER_TABLE_SIZE of the peer. */
   tableSize(size: number): void
   /** SETTINGS has come and is to be acknowledged. @param windowBy by how much new windows of streams differ */
@@ -223,7 +225,10 @@ export class ResponseReader implements FrameSink {
     if (stream !== undefined) stream.violate(code, 'UpstreamProtocolError', detail)
     else if (!this.#owner.wasOpened(id))
       this.#owner.fault(ErrorCode.PROTOCOL_ERROR, `a frame of stream ${id}, which is idle`)
-    else this.#idleFrame()
+    else {
+      if (!this.#owner.wasReset(id)) this.#owner.resetClosed(id, code)
+      this.#idleFrame()
+    }
   }
 
   onPriority(): void {

@@ -180,9 +180,13 @@ export class H2Session
   }
 
   reset(stream: SessionStream, code: ErrorCode): void {
+    this.resetClosed(stream.id, code)
+  }
+
+  resetClosed(id: number, code: ErrorCode): void {
     if (this.#closed) return
-    this.#frames.reset(stream.id, code)
-    this.#remember(stream.id)
+    this.#frames.reset(id, code)
+    this.#remember(id)
   }
 
   #remember(id: number): void {

@@ -129,14 +129,18 @@ export class ProcessBlock {
     Atomics.store(this.#cells, this.#at(workerThread(worker), WAITED_FOR), generation)
   }
 
-  /** Whether in a live worker a request waits that was matched by tables before this generation. */
-  isWaitedForBefore(generation: number): boolean {
+  /**
+   * The oldest generation by whose tables a request was matched that waits in a live worker and has no Backend yet;
+   * 0 = none waits.
+   */
+  get oldestWaitedFor(): number {
+    let oldest = 0
     for (let worker = 0; worker < this.workers; worker++) {
       if (!this.live(workerThread(worker))) continue
-      const oldest = Atomics.load(this.#cells, this.#at(workerThread(worker), WAITED_FOR))
-      if (oldest !== 0 && oldest < generation) return true
+      const generation = Atomics.load(this.#cells, this.#at(workerThread(worker), WAITED_FOR))
+      if (generation !== 0 && (oldest === 0 || generation < oldest)) oldest = generation
     }
-    return false
+    return oldest
   }
 
   /**

@@ -1,13 +1,13 @@
 /** `headgate run`: starts the supervisor with the options of the command line and handles the process's signals. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
-import { setFlagsFromString } from 'node:v8'
 import { holdsEntries } from '../cache/memory/buffers.ts'
 import type { RunCommand } from '../cli/parse.ts'
 import { divideMemory, formatMebibytes, MIN_MEMORY } from '../lib/memory-budget.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { systemTimers } from '../thread/system-timers.ts'
+import { setHeapFlags } from './heap-flags.ts'
 import { memoryLimit } from './memory-limit.ts'
 import { Supervisor } from './supervisor.ts'
 import type { ThreadEntries } from './threads.ts'
@@ -32,16 +32,9 @@ export interface RunOptions {
   readonly entries?: ThreadEntries
 }
 
-/**
- * V8 flags for the threads that start later. V8 collects a heap once it has grown by 30 % since the last collection; by
- * default a heap may grow to four times its live size, which took a worker from 40 MiB to 200. Idle threads collect by
- * themselves, see `watchMemory`.
- */
-const HEAP_FLAGS = ['--heap-growing-percent=30', '--expose-gc']
-
 /** Starts the process's threads. The process ends on a signal, or with code 1 when it cannot start. */
 export async function run({ command, entries = ENTRIES }: RunOptions): Promise<void> {
-  for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
+  setHeapFlags()
   const requested = command.workers || availableParallelism()
   const hasState = command.overrides.some(({ path }) => path[0] === 'stateDirectory')
   const limit = await memoryLimit(command.settings, undefined, hasState)

@@ -189,11 +189,19 @@ export type ToWorker =
   | { readonly type: 'explain'; readonly id: number; readonly question: ExplainQuestion }
   /** Send it back at once: the endpoints that were sent before act. */
   | { readonly type: 'latency-probe'; readonly id: number }
+  /** Send it back: the contents and endpoints that were sent before are read. */
+  | { readonly type: 'mark'; readonly id: number }
 
 /** Worker → control, same port. */
 export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
+  /**
+   * It cannot be linked, as told by `problem`, and what changed with it is not known here; `skipped`: it differs from
+   * such a generation, and was not tried.
+   */
+  | { readonly type: 'not-linked'; readonly generation: number; readonly skipped: boolean }
+  | { readonly type: 'mark'; readonly id: number }
   | { readonly type: 'latency-probe'; readonly id: number }
   /** Answered by `sign-in-answer` with the same id. */
   | { readonly type: 'sign-in'; readonly id: number; readonly question: SignInQuestion }

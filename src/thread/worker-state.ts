@@ -6,15 +6,24 @@
 import { SignOuts } from '../auth/sign-outs.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
-import { readRows, SentSets, wholeSet } from './endpoint-rows.ts'
+import { readRows, SentSets, wholeSet, withdrawnSet } from './endpoint-rows.ts'
 import type { EndpointsMessage, ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
 type TlsEntry = TablesUpdate['hostTls'][number]
 
+/** Which parts of the tables have changed since some generation. */
+export interface TablesChange {
+  /** All that there was is to be forgotten. */
+  full: boolean
+  readonly policies: Set<number>
+  readonly backends: Set<number>
+  readonly hostTls: Set<number>
+}
+
 export class WorkerState {
-  #settings: ToWorker | undefined
+  #settings: Extract<ToWorker, { type: 'settings' }> | undefined
   readonly #signOuts = new SignOuts()
   #tables: TablesUpdate | undefined
   readonly #endpoints = new Map<string, SentSets>()
@@ -61,6 +70,7 @@ export class WorkerState {
       case 'key-set-asked':
       case 'password-checked':
       case 'latency-probe':
+      case 'mark':
       case 'sign-in-answer':
       case 'grants':
       case 'archive':
@@ -111,22 +121,70 @@ export class WorkerState {
     return { ...this.#tables, full: false, backends }
   }
 
+  get settings(): ToWorker | undefined {
+    return this.#settings
+  }
+
+  /** Every Backend that endpoints were sent of. */
+  get backendIds(): readonly string[] {
+    return [...this.#endpoints.keys()]
+  }
+
+  get contentIds(): readonly string[] {
+    return [...this.#contents.keys()]
+  }
+
+  /** These contents as they are now. */
+  contentsOf(ids: Iterable<string>): ToWorker {
+    const contents = [...ids].map((id) => ({ id, bytes: this.#contents.get(id) ?? null }))
+    return { type: 'contents', contents }
+  }
+
+  /** The endpoints of a Backend as they are now, whatever was sent of it before. */
+  endpointsOf(backend: string): EndpointsMessage[] {
+    const sent = this.#endpoints.get(backend)
+    if (sent === undefined) return [withdrawnSet(backend)]
+    return [...sent.all].map(([connects, set]) => wholeSet(backend, [...set.rows], connects))
+  }
+
+  /** The newest tables for one who has those from which on this has changed; undefined while there are none. */
+  tablesSince({ full, policies, backends, hostTls }: TablesChange): TablesUpdate | undefined {
+    if (this.#tables === undefined) return undefined
+    if (full)
+      return {
+        ...this.#tables,
+        full,
+        policies: [...this.#policies.values()],
+        backends: [...this.#backends.values()],
+        hostTls: [...this.#hostTls.values()],
+      }
+    return {
+      ...this.#tables,
+      full,
+      policies: [...policies].map((index) => this.#policies.get(index) ?? { index, policy: null }),
+      backends: [...backends].map((index) => this.#backends.get(index) ?? { index, backend: null }),
+      hostTls: [...hostTls].map((index) => this.#hostTls.get(index) ?? { index, tls: null }),
+    }
+  }
+
   /** In the order in which a worker must get them; what is not known yet comes later by itself. */
   messages(): ToWorker[] {
     const messages: ToWorker[] = []
-    for (const [backend, sent] of this.#endpoints)
-      for (const [connects, set] of sent.all) messages.push(wholeSet(backend, [...set.rows], connects))
+    for (const backend of this.#endpoints.keys()) messages.push(...this.endpointsOf(backend))
     if (this.#settings !== undefined) messages.unshift(this.#settings)
-    if (this.#contents.size > 0) {
-      const contents = [...this.#contents].map(([id, bytes]) => ({ id, bytes }))
-      messages.push({ type: 'contents', contents })
-    }
+    if (this.#contents.size > 0) messages.push(this.contentsOf(this.#contents.keys()))
     for (const [client, { owner, entries }] of this.#signOuts.byClient())
       messages.push({ type: 'sign-outs', owner, client, entries, known: true })
-    if (this.#tables === undefined) return messages
-    const policies = [...this.#policies.values()]
-    const backends = [...this.#backends.values()]
-    messages.push({ ...this.#tables, full: true, policies, backends, hostTls: [...this.#hostTls.values()] })
+    const tables = this.tablesSince(allTables())
+    if (tables !== undefined) messages.push(tables)
     return messages
   }
+}
+
+export function noTables(): TablesChange {
+  return { full: false, policies: new Set(), backends: new Set(), hostTls: new Set() }
+}
+
+export function allTables(): TablesChange {
+  return { ...noTables(), full: true }
 }

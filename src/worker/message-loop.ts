@@ -5,6 +5,7 @@
 import type { ExplainQuestion } from '../exchange/explain.ts'
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Linker } from '../link/linker.ts'
+import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { WorkerArchives } from './archives.ts'
@@ -46,6 +47,8 @@ export class MessageLoop {
   /** The same of contents. */
   #contentsSince: Set<string> | null = null
   #steps: Generator<void, void> | null = null
+  /** The tables before could not be linked. */
+  #isUnlinked = false
   readonly #work: SlicedWork
 
   constructor(host: MessageLoopHost) {
@@ -80,6 +83,7 @@ export class MessageLoop {
       case 'endpoints':
         return message.rows.length > 1 || this.#long.has(message.backend)
       case 'latency-probe':
+      case 'mark':
         return this.#long.size > 0
       default:
         return false
@@ -87,9 +91,9 @@ export class MessageLoop {
   }
 
   #take(message: ToWorker): void {
-    const { contents, keySets, passwords, linker } = this.#host
+    const { contents, keySets, passwords } = this.#host
     if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
-    else if (message.type === 'tables') this.#steps = linker.link(message)
+    else if (message.type === 'tables') this.#steps = this.#link(message)
     else if (message.type === 'epoch') this.#host.epoch(message.epoch)
     else if (message.type === 'backends') this.#retain(message.ids)
     else if (message.type === 'contents') contents.apply(message.contents)
@@ -100,7 +104,7 @@ export class MessageLoop {
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'archive') this.#host.archives.useFiles(message.port)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
-    else if (message.type === 'latency-probe') this.#host.send(message)
+    else if (message.type === 'latency-probe' || message.type === 'mark') this.#host.send(message)
     else if (message.type === 'find-cached') this.#host.cached.find(message.id, message.records)
     else if (message.type === 'explain') this.#host.explain(message.id, message.question)
     else if (message.type === 'sign-in-answer' || message.type === 'sign-outs') this.#host.signIns.accept(message)
@@ -114,6 +118,19 @@ export class MessageLoop {
   #retainContents(ids: readonly string[]): void {
     this.#host.contents.retain([...ids, ...(this.#contentsSince ?? [])])
     this.#contentsSince = null
+  }
+
+  /** What differs from tables that could not be linked is no use without them. */
+  *#link(update: TablesUpdate): Generator<void, void> {
+    const { generation, full } = update
+    if (this.#isUnlinked && !full) return this.#host.send({ type: 'not-linked', generation, skipped: true })
+    this.#isUnlinked = true
+    try {
+      yield* this.#host.linker.link(update)
+      this.#isUnlinked = false
+    } finally {
+      if (this.#isUnlinked) this.#host.send({ type: 'not-linked', generation, skipped: false })
+    }
   }
 
   *#takeLong(message: EndpointsMessage): Generator<void, void> {

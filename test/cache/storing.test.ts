@@ -256,13 +256,14 @@ describe('fields of a request that steer an application', () => {
     ...['X-HTTP-Host-Override', 'x-host-override', 'x-proxy-host', 'X_HTTP_DestinationURL', 'x-now-route-matches'],
     ...['x-matched-path', 'x-invoke-path', 'x-invoke-query', 'x-middleware-subrequest'],
     ...['x_host', 'X_Http.Method', 'x-forwarded-prefix', 'X-Forwarded-Path', 'x-forwarded-server', 'x-original-host'],
-    'X-Forwarded-User',
+    ...['X-Forwarded-User', 'Base-Url', 'http_url', 'Proxy-Host', 'Request-URI', 'X-Script-Name', 'X-Invoke-Status'],
+    ...['X-Middleware-Prefetch', 'X-React-Router-SPA-Mode', 'x-react-router-prerender-data', 'X-Astro-Path'],
   ]
 
   it('RFC 9111 §7.1: what they led to is stored for nobody', () => {
     for (const name of names)
       assert.equal(reasonOf({ response, asked: { fields: parsed(name) } }), 'RequestFields', name)
-    for (const name of ['x-forwarded-host', 'x-forwarded-proto', 'accept', 'x-hosts', 'xhost', 'host'])
+    for (const name of ['x-forwarded-host', 'x-forwarded-proto', 'accept', 'x-hosts', 'xhost', 'host', 'proxy-hosts'])
       assert.equal(reasonOf({ response, asked: { fields: parsed(name) } }), 'Stored', name)
   })
 

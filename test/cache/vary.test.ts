@@ -52,7 +52,12 @@ describe('names of Vary', () => {
   })
 
   it('never match where the gateway writes the field behind the cache, in any spelling', () => {
-    for (const name of ['X-Forwarded-For', 'x_forwarded_for', 'Via', 'Forwarded', 'X-Client-Cert-Subject', 'TE'])
+    const spelled = ['X-Forwarded-For', 'x_forwarded_for', 'Via', 'Forwarded', 'X-Client-Cert-Subject', 'TE']
+    const ofClients = ['x-forwarded', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip']
+    const ofCertificates = ['x-client-cert', 'client-cert', 'client-cert-chain']
+    const ofRequests = ['cdn-loop', 'x-request-id', 'traceparent', 'tracestate']
+    const ofAHop = ['connection', 'trailer', 'transfer-encoding', 'upgrade', 'keep-alive']
+    for (const name of [...spelled, ...ofClients, ...ofCertificates, ...ofRequests, ...ofAHop])
       assert.equal(names(`accept, ${name}`), 'any', name)
   })
 
@@ -152,5 +157,13 @@ describe('values of varied fields', () => {
     writer.begin(Buffer.from('primary'))
     writeVariant(writer, ['x-a', 'x-b'], request)
     assert.equal(writer.copy().toString('latin1'), variant(['x-a', 'x-b'], 'x-a: filter'))
+    // So are those of a known syntax, in their normal form.
+    const spoken = received('accept-language: de', 'accept: a/b')
+    spoken.set('accept-language', 'EN')
+    spoken.add('accept', 'c/d')
+    writer.begin(Buffer.from('primary'))
+    writeVariant(writer, ['accept', 'accept-language'], spoken)
+    const sent = writer.copy().toString('latin1')
+    assert.equal(sent, variant(['accept', 'accept-language'], 'accept: a/b, c/d', 'accept-language: en'))
   })
 })

@@ -625,8 +625,10 @@ describe('a 200 to HEAD where parts are stored', () => {
     it(`RFC 9111 §4.3.5: leaves them stale where it says ${what}`, async (t) => {
       const w = world(t)
       await gets(w, '0-99', 0, 99, 1)
-      w.answer = (request) => request.respond(200, '', { 'cache-control': 'max-age=60', ...fields })
+      const same = { 'cache-control': 'max-age=60', 'content-length': '4000' }
+      w.answer = (request) => request.respond(200, '', { ...same, ...fields })
       await head(w)
+      await w.gateway.pass(10)
       w.body = bodyOf(4_000, 'b')
       w.fields = { ...FRESH, etag: '"b"' }
       w.answer = (request) => respond(w, request)
@@ -635,13 +637,17 @@ describe('a 200 to HEAD where parts are stored', () => {
       await w.gateway.nothingLeft()
     })
 
-  it('drops them where it says that nothing is to be stored any more', async (t) => {
+  it('drops those that are stale where it says that nothing is to be stored any more', async (t) => {
     const w = world(t)
     await gets(w, '0-99', 0, 99, 1)
-    w.answer = (request) => request.respond(200, '', { 'cache-control': 'no-store', etag: '"a"' })
+    await w.gateway.pass(61_000)
+    const fields = { 'cache-control': 'no-store', etag: '"a"', 'content-length': '4000' }
+    w.answer = (request) => request.respond(200, '', fields)
     await head(w)
+    await w.gateway.pass(10)
     w.answer = (request) => respond(w, request)
     await gets(w, '0-99', 0, 99, 3)
+    assert.equal(w.asked[2]!.fields['if-none-match'], undefined)
     await w.gateway.nothingLeft()
   })
 

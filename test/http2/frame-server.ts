@@ -1,6 +1,7 @@
 /** Endpoints that speak HTTP/2 frame by frame, as a test says: right ones and hostile ones. */
 import type { Socket } from 'node:net'
 import { FrameReader } from '../../src/http/frame-reader.ts'
+import { errorName } from '../../src/http/frames.ts'
 import { HeaderSection, REQUEST_SECTION, TRAILER_SECTION } from '../../src/http/header-section.ts'
 import { HpackDecoder } from '../../src/http/hpack-decoder.ts'
 import { FrameLog } from '../http/frame-log.ts'
@@ -28,6 +29,8 @@ export class FramePeer extends FrameLog {
   readonly requests: SeenRequest[] = []
   /** Debug data of GOAWAY. */
   goaways: { readonly code: number; readonly debug: string }[] = []
+  /** Each RST_STREAM, as `1 CANCEL`. */
+  readonly resets: string[] = []
   pings = 0
   pingAcks = 0
   settingsAcks = 0
@@ -117,6 +120,7 @@ export class FramePeer extends FrameLog {
   override onReset(stream: number, code: number): void {
     const request = this.request(stream)
     if (request !== undefined) request.reset = code
+    this.resets.push(`${stream} ${errorName(code)}`)
     this.#changed(this)
   }
 

@@ -290,6 +290,18 @@ describe('an endpoint that floods a connection', () => {
       assert.ok(process.memoryUsage().arrayBuffers - before < 64 * 1024 * 1024)
     })
 
+  it('with a malformed frame on a stream that is closed: the stream is reset, once, and no other', async (t) => {
+    const world = await begun(t)
+    const { it: one, seen } = await world.asked()
+    const wrong = frame({ type: FrameType.PRIORITY, stream: 1, payload: '\0\0\0\0' })
+    world.peer.send(wrong, windowUpdate(1, 0), wrong)
+    await world.peer.heard()
+    assert.deepEqual(world.peer.resets, ['1 FRAME_SIZE_ERROR'])
+    world.peer.respond(seen.stream, 'fine')
+    await until(() => one.over)
+    assert.deepEqual([one.body, world.peer.goaways], ['fine', []])
+  })
+
   it('with answers to requests that were given up: they are dropped, and the connection goes on', async (t) => {
     const world = await begun(t)
     for (let i = 0; i < 50; i++) {

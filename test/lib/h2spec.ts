@@ -42,7 +42,7 @@ function isThere(): boolean {
 /** @returns what it prints, whether its cases pass or not */
 export async function runH2spec(path: string, arguments_: readonly string[]): Promise<string> {
   try {
-    return (await promisify(execFile)(path, arguments_, { timeout: 60_000 })).stdout
+    return (await promisify(execFile)(path, arguments_, { timeout: 240_000 })).stdout
   } catch (error) {
     const { stdout } = error as { readonly stdout?: string }
     if (stdout) return stdout

@@ -35,23 +35,18 @@ describe('the process block', () => {
     assert.equal(shared.appliedEverywhere(), 5)
   })
 
-  it('knows whether anybody waits who was matched before a generation, in workers that live', () => {
+  it('knows the oldest generation that anybody waits for, in workers that live', () => {
     const shared = block(2)
     for (const worker of [0, 1]) shared.setLive(workerThread(worker), true)
-    assert.equal(shared.isWaitedForBefore(9), false)
-    shared.setWaitedFor(0, 5)
+    assert.equal(shared.oldestWaitedFor, 0)
     shared.setWaitedFor(1, 7)
-    assert.deepEqual(
-      [5, 6, 7].map((generation) => shared.isWaitedForBefore(generation)),
-      [false, true, true],
-    )
+    assert.equal(shared.oldestWaitedFor, 7)
+    shared.setWaitedFor(0, 5)
+    assert.equal(shared.oldestWaitedFor, 5)
     shared.clearWorker(0)
-    assert.deepEqual(
-      [6, 7, 8].map((generation) => shared.isWaitedForBefore(generation)),
-      [false, false, true],
-    )
+    assert.equal(shared.oldestWaitedFor, 7)
     shared.setWaitedFor(1, 0)
-    assert.equal(shared.isWaitedForBefore(8), false)
+    assert.equal(shared.oldestWaitedFor, 0)
   })
 
   it('clears all state of a dead worker and of no other', () => {

@@ -47,6 +47,42 @@ describe('responses of one HTTP/2 connection', () => {
   })
 })
 
+describe('a stream of HTTP/2 whose response is complete', () => {
+  const priority = (stream: number, payload: string): Buffer => frame({ type: FrameType.PRIORITY, stream, payload })
+
+  for (const [what, code, frames] of [
+    ['PRIORITY of four bytes', 'FRAME_SIZE_ERROR', [priority(1, '\0\0\0\0'), priority(1, '\0\0\0\0')]],
+    ['PRIORITY on itself', 'PROTOCOL_ERROR', [priority(1, '\0\0\0\x01\x10')]],
+    ['WINDOW_UPDATE by 0', 'PROTOCOL_ERROR', [windowUpdate(1, 0)]],
+  ] as const)
+    it(`is reset once by ${what}: ${code}, and the connection goes on`, async (t) => {
+      const { port } = await listening(t, (socket) =>
+        socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')),
+      )
+      const gateway = await inProcess(t, { upstreams: [port], rules: toUp({ retry: { attempts: 0 } }) })
+      const client = await RawH2.connect(t, gateway.port)
+      client.send(ACK)
+      client.get(1, '/', [])
+      await client.sees('data "ok" end')
+      client.send(...frames)
+      client.get(3, '/', [])
+      await until(() => client.lines.filter((line) => line === 'data "ok" end').length === 2, 'the second response')
+      const resets = client.lines.filter((line) => line.startsWith('reset'))
+      assert.deepEqual(resets, [`reset 1 ${code}`])
+      client.socket.end()
+      await gateway.nothingLeft()
+    })
+
+  it('is no stream once it is forgotten, or was never opened: the connection ends', async (t) => {
+    const gateway = await inProcess(t, { upstreams: [], rules: toUp({}) })
+    const client = await RawH2.connect(t, gateway.port)
+    client.send(ACK, priority(5, '\0\0\0\0'))
+    await until(() => client.lines.some((line) => line.startsWith('goaway')), 'GOAWAY')
+    assert.match(client.lines.find((line) => line.startsWith('goaway'))!, /FRAME_SIZE_ERROR/)
+    await gateway.nothingLeft()
+  })
+})
+
 describe('a tunnel over HTTP/2', () => {
   const CONNECT: FieldList = [
     [':method', 'CONNECT'],

@@ -16,8 +16,8 @@ describe('the messages of control', () => {
   let answers: FromWorker[]
   let turns: (() => void)[]
   let loop: MessageLoop
-  /** Steps of the next set fail. */
   let forgotten: number
+  /** Steps of the next set, or tables, fail. */
   let broken: boolean
 
   beforeEach(() => {
@@ -48,6 +48,7 @@ describe('the messages of control', () => {
         *link({ generation }: { generation: number }) {
           yield
           yield
+          if (broken) throw new TypeError('broken')
           log.push(`tables ${generation}`)
         },
       } as never,
@@ -175,5 +176,32 @@ describe('the messages of control', () => {
     loop.accept(short('a/a'))
     assert.deepEqual(log, ['a/a 1'])
     assert.match(JSON.stringify(answers), /broken/)
+  })
+
+  it('that are tables which cannot be linked: what differs from them is not tried, and complete ones are', () => {
+    const linked = (generation: number, full: boolean) => {
+      loop.accept({ type: 'tables', generation, full } as never)
+      finish()
+      return answers.splice(0).map((answer) => (answer.type === 'problem' ? 'problem' : answer))
+    }
+    assert.deepEqual(linked(1, true), [])
+    broken = true
+    assert.deepEqual(linked(2, false), [{ type: 'not-linked', generation: 2, skipped: false }, 'problem'])
+    assert.deepEqual(linked(3, true), [{ type: 'not-linked', generation: 3, skipped: false }, 'problem'])
+    broken = false
+    assert.deepEqual(linked(4, false), [{ type: 'not-linked', generation: 4, skipped: true }])
+    assert.deepEqual(linked(5, true), [])
+    assert.deepEqual(linked(6, false), [])
+    assert.deepEqual(log, ['tables 1', 'tables 5', 'tables 6'])
+  })
+
+  it('give a mark back behind long sets', () => {
+    loop.accept({ type: 'mark', id: 1 })
+    assert.deepEqual(answers.splice(0), [{ type: 'mark', id: 1 }])
+    loop.accept(long('a/a'))
+    loop.accept({ type: 'mark', id: 2 })
+    assert.deepEqual(answers, [])
+    finish()
+    assert.deepEqual([log, answers], [['a/a 4'], [{ type: 'mark', id: 2 }]])
   })
 })

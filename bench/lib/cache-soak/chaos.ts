@@ -1,6 +1,7 @@
 /** What happens meanwhile in the soak: content changes and is purged, Redis and workers and replicas fail. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RedisServer } from '../../../test/lib/redis-server.ts'
+import type { Causes } from './causes.ts'
 import { floorAt } from './clients.ts'
 import type { SoakGateway } from './replica.ts'
 import { type Thing, versionAt, type World } from './world.ts'
@@ -32,6 +33,7 @@ export interface Chaos {
   readonly redis: RedisServer
   readonly clock: () => number
   readonly events: Events
+  readonly causes: Causes
   /** Whether things fail besides changing. */
   readonly faults: boolean
 }
@@ -42,7 +44,7 @@ export async function run(chaos: Chaos, until: () => boolean): Promise<void> {
   const over = (): boolean => failed || until()
   const loops = [every(40, over, () => change(chaos)), every(250, over, () => purge(chaos))]
   if (chaos.faults) {
-    loops.push(every(7_000, over, () => troubleRedis(chaos)))
+    loops.push(every(7_000, over, () => chaos.causes.during('redis', '', () => troubleRedis(chaos))))
     loops.push(every(11_000, over, () => endWorker(chaos)))
     loops.push(every(31_000, over, () => killReplica(chaos)))
   }
@@ -207,22 +209,26 @@ async function spoil(redis: RedisServer, what: 'spoil' | 'forget'): Promise<void
   }
 }
 
-async function endWorker({ replicas, events }: Chaos): Promise<void> {
+async function endWorker({ replicas, events, causes }: Chaos): Promise<void> {
   const replica = oneOf(replicas)
   // The signal that opens the debugger ends a Node that is just beginning.
   if (!replica.ready) return
-  await replica.endWorker().then(
-    () => events.workersEnded++,
-    () => {},
+  await causes.during('worker', replica.name, () =>
+    replica.endWorker().then(
+      () => void events.workersEnded++,
+      () => {},
+    ),
   )
 }
 
-async function killReplica({ replicas, events }: Chaos): Promise<void> {
+async function killReplica({ replicas, events, causes }: Chaos): Promise<void> {
   const replica = oneOf(replicas)
-  await replica.kill()
-  events.replicasKilled++
-  await delay(Math.random() * 1_000)
-  await replica.run()
+  await causes.during('replica', replica.name, async () => {
+    await replica.kill()
+    events.replicasKilled++
+    await delay(Math.random() * 1_000)
+    await replica.run()
+  })
 }
 
 function oneOf<T>(list: readonly T[]): T {

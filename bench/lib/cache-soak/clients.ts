@@ -1,6 +1,8 @@
 /** Clients of the soak: each asks for one thing after the other, in many ways, and checks every byte that it gets. */
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Causes } from './causes.ts'
+import { ERROR_FIELD } from './origin.ts'
 import { type Thing, VARIANTS, versionAt, versionIn, type World } from './world.ts'
 
 export interface Counts {
@@ -17,6 +19,8 @@ export interface Counts {
   left: number
   /** The connection ended before the end: a worker or a replica was killed, or the origin cut. */
   broken: number
+  /** Of these and of those left, whose bytes so far were compared. */
+  begun: number
   /** 502, 503 and 504. */
   failures: number
   /** The first of them, each with what is wrong. */
@@ -26,7 +30,7 @@ export interface Counts {
 
 export const emptyCounts = (): Counts => ({
   ...{ requests: 0, checked: 0, bytes: 0, hits: 0, ranges: 0, notModified: 0, heads: 0, posts: 0, left: 0 },
-  ...{ broken: 0, failures: 0, wrong: [], wrongs: 0 },
+  ...{ broken: 0, begun: 0, failures: 0, wrong: [], wrongs: 0 },
 })
 
 /** A running gateway; its port changes when it is started again. */
@@ -52,15 +56,17 @@ export class Client {
   readonly #replicas: readonly Replica[]
   readonly #counts: Counts
   readonly #clock: () => number
+  readonly #causes: Causes
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
   /** ETags seen, to ask with. */
   readonly #seen = new Map<string, string>()
 
-  constructor(world: World, replicas: readonly Replica[], counts: Counts, clock: () => number) {
+  constructor(world: World, replicas: readonly Replica[], counts: Counts, clock: () => number, causes: Causes) {
     this.#world = world
     this.#replicas = replicas
     this.#counts = counts
     this.#clock = clock
+    this.#causes = causes
   }
 
   async run(until: () => boolean): Promise<void> {
@@ -88,23 +94,55 @@ export class Client {
     const asked = this.#clock()
     const method = kind === 'head' ? 'HEAD' : kind === 'post' ? 'POST' : 'GET'
     this.#counts.requests++
-    const { response, body } = await this.#exchange(replica, thing, method, headers, kind)
-    if (response === undefined || body === undefined) return
+    const trouble = (what: string, answered = false): void =>
+      this.#causes.trouble({ what, replica: replica.name, thing, asked, ended: this.#clock(), answered })
+    const { response, parts, body } = await this.#exchange(replica, thing, method, headers, kind, trouble)
+    if (response === undefined) return
+    if (body === undefined) {
+      this.#tell(replica, kind, thing, variant, response, this.#judgeBeginning(thing, variant, response, parts))
+      return
+    }
     const status = response.statusCode!
+    if (status >= 500) trouble(`${method} ${status} ${shortOf(body)}`, ERROR_FIELD in response.headers)
     const etag = String(response.headers.etag)
     if (status === 200 && method === 'GET') this.#seen.set(seen, etag)
     if (/\bhit\b/.test(String(response.headers['cache-status']))) this.#counts.hits++
     const posted = Number(response.headers['x-version'])
     const failed = /fwd-status=503/.test(String(response.headers['cache-status']))
     const answer = { status, etag, body, method, from, to, asked, replica, kind, posted, failed }
-    const wrong = this.#judge(thing, variant, answer)
+    this.#tell(replica, kind, thing, variant, response, this.#judge(thing, variant, answer))
+  }
+
+  #tell(
+    replica: Replica,
+    kind: Kind,
+    thing: Thing,
+    variant: string,
+    { headers, statusCode }: IncomingMessage,
+    wrong: string | undefined,
+  ): void {
     if (wrong === undefined) return
     this.#counts.wrongs++
-    if (this.#counts.wrong.length < MOST_WRONG) {
-      const { age, 'content-length': length, 'cache-status': cache } = response.headers
-      const told = `${cache}, age ${age}, ${status}, etag ${etag}, length ${length}`
-      this.#counts.wrong.push(`${replica.name} ${kind} ${thing.host}${thing.path} ${variant}: ${wrong} (${told})`)
-    }
+    if (this.#counts.wrong.length >= MOST_WRONG) return
+    const { age, etag, 'content-length': length, 'cache-status': cache } = headers
+    const told = `${cache}, age ${age}, ${statusCode}, etag ${etag}, length ${length}`
+    this.#counts.wrong.push(`${replica.name} ${kind} ${thing.host}${thing.path} ${variant}: ${wrong} (${told})`)
+  }
+
+  /** What has come of a body that ends early, or that the client leaves, is right as far as it goes. */
+  #judgeBeginning(
+    thing: Thing,
+    variant: string,
+    { statusCode, headers }: IncomingMessage,
+    parts: readonly Buffer[],
+  ): string | undefined {
+    const version = Number(/-(\d+)"$/.exec(String(headers.etag))?.[1])
+    if (statusCode !== 200 || parts.length === 0 || !(version < thing.began.length)) return undefined
+    if (headers.etag !== this.#world.etag(thing, variant, version)) return `the tag of another variant`
+    const got = Buffer.concat(parts)
+    const wanted = this.#world.body(thing, variant, version).subarray(0, got.length)
+    this.#counts.begun++
+    return wanted.equals(got) ? undefined : `in what came of it: ${described(wanted, got)}`
   }
 
   /** The response and its whole body, where it came to that. */
@@ -114,20 +152,27 @@ export class Client {
     method: string,
     headers: Record<string, string>,
     kind: Kind,
-  ): Promise<{ readonly response?: IncomingMessage; readonly body?: Buffer | undefined }> {
+    trouble: (what: string) => void,
+  ): Promise<{
+    readonly response?: IncomingMessage | undefined
+    readonly parts: readonly Buffer[]
+    readonly body?: Buffer | undefined
+  }> {
+    const parts: Buffer[] = []
+    let response: IncomingMessage | undefined
     try {
-      const response = await send(replica.port, path, method, headers, this.#agent)
-      return { response, body: await this.#read(response, kind) }
-    } catch {
+      response = await send(replica.port, path, method, headers, this.#agent)
+      return { response, parts, body: await this.#read(response, kind, parts) }
+    } catch (error) {
+      trouble(`${method} ${kind} ${String(error)}`)
       this.#counts.broken++
       await delay(5)
-      return {}
+      return { response, parts }
     }
   }
 
   /** The whole body; undefined where the client left before its end. */
-  async #read(response: IncomingMessage, kind: Kind): Promise<Buffer | undefined> {
-    const parts: Buffer[] = []
+  async #read(response: IncomingMessage, kind: Kind, parts: Buffer[]): Promise<Buffer | undefined> {
     for await (const part of response) {
       parts.push(part as Buffer)
       if (kind === 'leave') {
@@ -156,8 +201,7 @@ export class Client {
       counts.failures++
       return undefined
     }
-    if (status !== 200 && status !== 206 && status !== 304)
-      return `status ${status}: ${body.latin1Slice(0, Math.min(100, body.length))}`
+    if (status !== 200 && status !== 206 && status !== 304) return `status ${status}: ${shortOf(body)}`
     const version = Number(/-(\d+)"$/.exec(etag)?.[1])
     // Where the origin fails, what is fresh is served although the client wants it validated (RFC 9111 §4.3.3).
     const validated = kind === 'no-cache' && !answer.failed
@@ -223,6 +267,8 @@ function kindOf(luck: number): Kind {
   }
   return 'get'
 }
+
+const shortOf = (body: Buffer): string => body.latin1Slice(0, Math.min(100, body.length))
 
 function described(wanted: Buffer, got: Buffer): string {
   if (wanted.length !== got.length)

@@ -2,8 +2,11 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Causes } from './causes.ts'
 import { type Thing, VARIANTS, versionAt, type World } from './world.ts'
 
+/** Says that an error is this origin's own. */
+export const ERROR_FIELD = 'x-origin-error'
 /** Of a hundred requests. */
 const ERRORS = 1
 const CUT = 1
@@ -15,22 +18,24 @@ export class SoakOrigin {
   readonly #things = new Map<string, Thing>()
   readonly #clock: () => number
   readonly #chance: () => number
+  readonly #causes: Causes
   requests = 0
   validated = 0
   cut = 0
   errors = 0
 
-  private constructor(world: World, clock: () => number, chance: () => number) {
+  private constructor(world: World, clock: () => number, causes: Causes, chance: () => number) {
     this.#chance = chance
     this.#world = world
     this.#clock = clock
+    this.#causes = causes
     for (const thing of world.things) this.#things.set(`${thing.host}${thing.path}`, thing)
     this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => this.#serve(request, response))
   }
 
   /** @param chance whether it misbehaves; from 0 to 1, and with 1 it never does */
-  static async start(world: World, clock: () => number, chance = Math.random): Promise<SoakOrigin> {
-    const origin = new SoakOrigin(world, clock, chance)
+  static async start(world: World, clock: () => number, causes: Causes, chance = Math.random): Promise<SoakOrigin> {
+    const origin = new SoakOrigin(world, clock, causes, chance)
     origin.#server.listen(0, '127.0.0.1')
     await once(origin.#server, 'listening')
     return origin
@@ -62,7 +67,7 @@ export class SoakOrigin {
     const luck = this.#chance() * 100
     if (luck < ERRORS) {
       this.errors++
-      response.writeHead(503, { 'cache-control': 'no-store' }).end('an error of the origin')
+      response.writeHead(503, { 'cache-control': 'no-store', [ERROR_FIELD]: 'yes' }).end('an error of the origin')
       return
     }
     this.#send(thing, request, response, luck - ERRORS)
@@ -92,6 +97,7 @@ export class SoakOrigin {
     if (request.method === 'HEAD') response.end()
     else if (luck < CUT) {
       this.cut++
+      this.#causes.cut(thing)
       response.write(body.subarray(0, half), () => response.destroy())
     } else if (luck < CUT + SLOW) {
       response.write(body.subarray(0, half))

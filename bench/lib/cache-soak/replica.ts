@@ -13,6 +13,8 @@ import type { Thing } from './world.ts'
 
 const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname
 const LAST_LINES = 40
+/** One that gets a hundredth of a CPU, as beside twenty busy processes, takes more than a minute. */
+const START_MS = 300_000
 
 export interface SoakGatewayOptions {
   readonly name: string
@@ -79,11 +81,12 @@ export class SoakGateway implements Replica {
       this.lines.push(line)
       if (this.lines.length > LAST_LINES) this.lines.shift()
     })
-    await until(child, this.name, async () => {
+    const ready = async (): Promise<boolean> => {
       const answer = await fetch(`http://127.0.0.1:${this.#signalsPort}/readyz`).catch(() => undefined)
       await answer?.arrayBuffer()
       return answer?.ok === true
-    })
+    }
+    await until(child, this.name, ready, START_MS)
     this.#ready = true
   }
 

@@ -131,7 +131,7 @@ export class Endpoints {
         const slot = this.#directory.slotOf(backend)
         return slot !== undefined && table.inFlight(slot) > 0
       },
-      isShort: (backend) => this.#directory.isShort(namespaceOf(backend)),
+      isShort: (namespace) => this.#directory.isShort(namespace),
       withdraw: (backend) => this.#withdraw(backend),
       withdrawn: () => this.seal(),
       time,

@@ -1,6 +1,6 @@
 /**
- * Sends every worker what it serves, in an order that never names what the worker does not have yet, and knows what
- * serves where.
+ * Sends every worker what it serves, in an order that never names what the worker does not have yet, no further ahead
+ * than it follows, and knows what serves where.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
@@ -15,6 +15,7 @@ import type { PackResult } from '../../snapshot/pack.ts'
 import type { FromWorker, ToWorker } from '../../thread/messages.ts'
 import { WorkerState } from '../../thread/worker-state.ts'
 import { LatencyProbe } from './latency-probe.ts'
+import { WorkerFeed } from './worker-feed.ts'
 
 export interface PublisherEvents {
   /** Everything that is sent to all workers, for the supervisor to keep. */
@@ -56,7 +57,7 @@ export class Publisher {
   readonly #events: PublisherEvents
   readonly #now: () => Milliseconds
   readonly #nextTurn: (run: () => void) => void
-  readonly #ports = new Map<number, MessagePort>()
+  readonly #feeds = new Map<number, WorkerFeed>()
   readonly #state = new WorkerState()
   /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
   readonly #pending = new Map<number, Milliseconds>()
@@ -77,18 +78,18 @@ export class Publisher {
 
   /** A worker gets everything there is, and from then on what changes. */
   addWorker(index: number, port: MessagePort): void {
-    this.#ports.get(index)?.close()
+    this.#feeds.get(index)?.port.close()
     this.#probe.gone(index)
-    this.#ports.set(index, port)
+    const feed = new WorkerFeed(port, this.#state)
+    this.#feeds.set(index, feed)
     port.on('message', (message: FromWorker) => this.#receive(index, message))
-    for (const message of this.#state.messages()) port.postMessage(message)
     // Its row holds no epoch yet, which would hold back every slot: everything of now is behind it.
-    port.postMessage({ type: 'epoch', epoch: this.#block.epoch } satisfies ToWorker)
+    feed.start([...this.#state.messages(), { type: 'epoch', epoch: this.#block.epoch }])
   }
 
   removeWorker(index: number): void {
-    this.#ports.get(index)?.close()
-    this.#ports.delete(index)
+    this.#feeds.get(index)?.port.close()
+    this.#feeds.delete(index)
     this.#probe.gone(index)
     // The one that died may have been all that was waited for.
     this.#settle()
@@ -97,19 +98,19 @@ export class Publisher {
   /** To every worker, and kept for those to come. */
   send(message: ToWorker): void {
     this.#state.keep(message)
-    for (const port of this.#ports.values()) port.postMessage(message)
+    for (const feed of this.#feeds.values()) feed.send(message)
     this.#events.replica(message)
   }
 
   /** To one worker, whose question it answers. */
   answer(worker: number, id: number, answer: GrantAnswer): void {
-    this.#ports.get(worker)?.postMessage({ type: 'grants', id, answer } satisfies ToWorker)
+    this.#feeds.get(worker)?.reply({ type: 'grants', id, answer })
   }
 
   /** To any worker. @returns false: there is none */
   ask(message: ToWorker): boolean {
-    for (const port of this.#ports.values()) {
-      port.postMessage(message)
+    for (const feed of this.#feeds.values()) {
+      feed.reply(message)
       return true
     }
     return false
@@ -117,9 +118,9 @@ export class Publisher {
 
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
-    if (this.#ports.size === 0) return
-    const message = this.#probe.start(this.#ports.keys(), since)
-    for (const port of this.#ports.values()) port.postMessage(message)
+    if (this.#feeds.size === 0) return
+    const message = this.#probe.start(this.#feeds.keys(), since)
+    for (const feed of this.#feeds.values()) feed.follow(message)
   }
 
   /**
@@ -156,21 +157,26 @@ export class Publisher {
     if (message.type === 'problem') this.#events.problem(index, message.message)
     else if (message.type === 'recovered') this.#events.recovered(index, message.message)
     else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
-    else if (message.type === 'ask-archive') this.#askArchive(this.#ports.get(index))
-    else if (message.type === 'ask-key-set') this.#askKeySet(this.#ports.get(index), message.url, message.known)
-    else if (message.type === 'check-password') this.#askPassword(this.#ports.get(index), message)
+    else if (message.type === 'ask-archive') this.#askArchive(this.#feeds.get(index))
+    else if (message.type === 'ask-key-set') this.#askKeySet(this.#feeds.get(index), message.url, message.known)
+    else if (message.type === 'check-password') this.#askPassword(this.#feeds.get(index), message)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else if (message.type === 'explained') this.#events.explained(message.id, message.answer)
     else if (message.type === 'cached') this.#events.cachedFound(message.id, message.objects, message.complete)
     else if (message.type === 'sign-in') this.#answer(index, message.id, message.question)
-    else this.#settle()
+    else if (message.type === 'mark') this.#feeds.get(index)?.marked(message.id)
+    else if (message.type === 'not-linked') this.#feeds.get(index)?.notLinked(message.generation, message.skipped)
+    else {
+      this.#feeds.get(index)?.applied(message.generation)
+      this.#settle()
+    }
   }
 
   #answer(index: number, id: number, question: SignInQuestion): void {
-    const port = this.#ports.get(index)
+    const feed = this.#feeds.get(index)
     const reply = (answer: SignInAnswer): void => {
       // Another worker may have its place by now.
-      if (this.#ports.get(index) === port) port?.postMessage({ type: 'sign-in-answer', id, answer } satisfies ToWorker)
+      if (this.#feeds.get(index) === feed) feed?.reply({ type: 'sign-in-answer', id, answer })
     }
     this.#events.ask(question).then(reply, (error: unknown) => {
       this.#events.problem(index, `a question about a sign-in failed: ${String(error)}`)
@@ -178,23 +184,19 @@ export class Publisher {
     })
   }
 
-  #askKeySet(port: MessagePort | undefined, url: string, known: string): void {
+  #askKeySet(feed: WorkerFeed | undefined, url: string, known: string): void {
     this.#events.keySetAsked(url, known, ({ again, current }) =>
       // Contents are sent at the end of the turn that brings them.
-      this.#nextTurn(() => port?.postMessage({ type: 'key-set-asked', url, known, again, current } satisfies ToWorker)),
+      this.#nextTurn(() => feed?.follow({ type: 'key-set-asked', url, known, again, current })),
     )
   }
 
-  #askArchive(worker: MessagePort | undefined): void {
-    this.#events.archiveAsked((port) =>
-      worker?.postMessage({ type: 'archive', port } satisfies ToWorker, port === null ? [] : [port]),
-    )
+  #askArchive(feed: WorkerFeed | undefined): void {
+    this.#events.archiveAsked((port) => feed?.reply({ type: 'archive', port }, port === null ? [] : [port]))
   }
 
-  #askPassword(port: MessagePort | undefined, { id, question }: Extract<FromWorker, { type: 'check-password' }>): void {
-    this.#events.passwordAsked(question, (answer) =>
-      port?.postMessage({ type: 'password-checked', id, answer } satisfies ToWorker),
-    )
+  #askPassword(feed: WorkerFeed | undefined, { id, question }: Extract<FromWorker, { type: 'check-password' }>): void {
+    this.#events.passwordAsked(question, (answer) => feed?.reply({ type: 'password-checked', id, answer }))
   }
 
   #probed(worker: number, id: number): void {

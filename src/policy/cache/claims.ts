@@ -199,11 +199,7 @@ export function askingOf(x: Exchange, rule: KeyRule): Asking {
  *
  * @returns null: another request has it, or there is no use in asking
  */
-export function claimOf(
-  asking: Claiming,
-  { state, seen, entry, numbers }: Lookup,
-  memory: ResponseMemory,
-): Claim | null {
+export function claimOf(asking: Claiming, found: Lookup, memory: ResponseMemory): Claim | null {
   const { claim, recalled, directives, rule } = asking
   asking.claim = null
   if (claim !== null) {
@@ -211,11 +207,15 @@ export function claimOf(
     claim.fill.withdraw()
     return null
   }
-  if (recalled !== null || state === 'uncacheable' || directives.noCache) return null
-  // The archive's would have to be validated as well.
-  if (entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0) return null
-  const fill = fillOf(memory.begin(KEY, rule.namespace, seen))
+  if (recalled !== null || leavesArchive(directives, found)) return null
+  const fill = fillOf(memory.begin(KEY, rule.namespace, found.seen))
   return fill === null ? null : { fill, key: keyCopy() }
+}
+
+/** Whether the archive is not asked: what it has would be of no use, or would have to be validated as well. */
+export function leavesArchive(directives: RequestDirectives, { state, entry, numbers }: Lookup): boolean {
+  if (state === 'uncacheable' || directives.noCache) return true
+  return entry !== null && (numbers.flags & CacheFlag.AlwaysValidate) !== 0
 }
 
 export function keyCopy(): EntryKey {

@@ -10,7 +10,8 @@ import {
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
 import { describeStored } from '../../cache/cached-object.ts'
 import { describeKey, digestOfKey } from '../../cache/key-text.ts'
-import { FIXED_LABELS } from '../../cache/purge-labels.ts'
+import { FIXED_LABELS, urlText } from '../../cache/purge-labels.ts'
+import type { ResponseArchive } from '../../cache/response-archive.ts'
 import type { CacheResult } from '../../cache/results.ts'
 import { judgeMissing, judgeReuse, reuseVerdict } from '../../cache/reuse.ts'
 import { StoredHead } from '../../cache/stored-head.ts'
@@ -24,10 +25,11 @@ import type { DryExchange } from '../exchange.ts'
 import type { Explanation } from '../filter.ts'
 import type { FilterServices } from '../services.ts'
 import { bypassOf } from './bypass.ts'
+import { leavesArchive } from './claims.ts'
 import { type Lookup, Lookups } from './lookup.ts'
 import type { CachePlan } from './plan.ts'
 import { labelsOf } from './purged.ts'
-import { aboutOf, type RecalledResponse, Recalls } from './recall.ts'
+import { type RecalledResponse, Recalls } from './recall.ts'
 import { KEY, type KeyRule, type RequestKeys } from './request-key.ts'
 import { StoredParts } from './stored-parts.ts'
 import { resultOf } from './words.ts'
@@ -46,6 +48,8 @@ export interface ExplainedCache {
 interface Asked extends ExplainedCache {
   readonly x: DryExchange
   readonly directives: RequestDirectives
+  /** As purges by prefix see it: of the query what counts. */
+  readonly url: () => string
   /** Where a credential may be. */
   readonly hidden: CredentialNames | undefined
 }
@@ -58,7 +62,7 @@ interface Found {
   readonly head: Buffer
 }
 
-/** The request and what is stored stay as they are, but that a look counts as a use. */
+/** The request and what is stored stay as they are, what was purged as well, but that a look counts as a use. */
 export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation {
   const { plan, keys, services } = cache
   const bypass = bypassOf(plan.bypass)(x)
@@ -73,7 +77,8 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
   if (backend === null) return told(unknown('the Backend that it gets does not exist, or takes no requests'))
   const rule = keys.rule(x, backend)
   if (!keys.write(x, rule, null, target)) return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
-  const asked: Asked = { ...cache, x, directives: requestDirectives(x.request), hidden: assumed?.places }
+  const url = (): string => urlText(x.host, originalPath, target.query)
+  const asked: Asked = { ...cache, x, directives: requestDirectives(x.request), url, hidden: assumed?.places }
   if (identity !== undefined)
     return told({
       ...unknown(`the key has ${identity} of the credential, which is not verified here`),
@@ -81,7 +86,7 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
     })
   const now = services.clock.wall()
   const { memory, purges } = services.cache
-  const lookups = new Lookups(memory, purges)
+  const lookups = new Lookups(memory, purges, false)
   const parts = new StoredParts(memory, lookups)
   const found = lookups.find(x, now)
   if (KEY.tooLong) {
@@ -89,16 +94,26 @@ export function explainCache(x: DryExchange, cache: ExplainedCache): Explanation
     return told({ ...verdictOf('bypass KeyTooLong'), stores: [] })
   }
   if (found.entry === null && method === 'GET' && x.request.has('range')) parts.cover(x, found, now)
+  // Parts are in the memory alone.
+  const archive = found.part === null ? services.cache.archives.of(plan.store) : undefined
+  const asks = archive !== undefined && !leavesArchive(asked.directives, found)
   // What would be stored of a range has a key of its own.
   if (found.entry === null && !asked.directives.onlyIfCached) parts.place(x, found, now)
   try {
-    return explainFound(asked, rule, found, now)
+    return explainFound(asked, rule, found, now, archive === undefined ? undefined : { archive, asks })
   } finally {
     memory.leave()
   }
 }
 
-function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): Explanation {
+/** @param behind the archive of the rule, and whether it is asked; undefined: there is none for the request */
+function explainFound(
+  asked: Asked,
+  rule: KeyRule,
+  found: Lookup,
+  now: number,
+  behind: { readonly archive: ResponseArchive; readonly asks: boolean } | undefined,
+): Explanation {
   const { x, directives, plan, services } = asked
   const { entry, names, state, numbers } = found
   const stated = names?.find((name) => x.get(ASSUMED_CREDENTIAL)?.states.has(name))
@@ -117,25 +132,28 @@ function explainFound(asked: Asked, rule: KeyRule, found: Lookup, now: number): 
         }
   const verdict =
     here === null ? judgeMissing(directives, reuseVerdict()) : judgeReuse(numbers, directives, now, reuseVerdict())
-  const result = resultOf(found, verdict.reason)
-  const said = told(
-    { ...about, ...judged(asked, here, verdict, { result, part: found.part !== null }, 'hit Memory', now) },
-    here !== null && found.part === null ? statusOf(x, here, now) : undefined,
-  )
-  // Parts are in the memory alone.
-  const archive = found.part !== null && entry !== null ? undefined : services.cache.archives.of(plan.store)
-  if (archive === undefined) return said
+  const part = found.part !== null
+  const saying = (result: CacheResult): Explanation =>
+    told(
+      { ...about, ...judged(asked, here, verdict, { result, part }, 'hit Memory', now) },
+      here !== null && !part ? statusOf(x, here, now) : undefined,
+    )
+  const said = saying(resultOf(found, verdict.reason, behind !== undefined && directives.noCache))
+  if (!behind?.asks) return said
+  const { archive } = behind
   const recalls = new Recalls(archive, plan.store !== 'Redis', services.cache, services.clock)
   const primary = KEY.copy().subarray(0, found.primaryLength)
-  const url = aboutOf(x, found).url
-  const recall = { rule, primary: { bytes: primary, length: primary.length }, fields: x.request, url, known: null }
+  const bytes = { bytes: primary, length: primary.length }
+  const recall = { rule, primary: bytes, fields: x.request, url: asked.url, known: null }
   const complete = async (): Promise<Explanation> => {
-    const { ticket, found: away } = await recalls.ask(recall)
+    const { ticket, found: away, purged } = await recalls.ask(recall)
     const store = ticket?.archive ?? (plan.store === 'File' ? 'File' : 'Redis')
-    const there = ticket === null ? 'away' : away === null ? 'nothing' : 'found'
+    const there = ticket === null ? 'away' : away !== null ? 'found' : purged ? 'purged' : 'nothing'
     const stores: StoreExplanation[] = [memory, { store, state: there }]
-    if (away === null || verdict.outcome === 'Fresh' || verdict.outcome === 'StaleWhileRevalidate')
-      return { ...said, cache: { ...said.cache!, stores } }
+    if (away === null || verdict.outcome === 'Fresh' || verdict.outcome === 'StaleWhileRevalidate') {
+      const { cache, ...rest } = purged && state === 'none' ? saying('miss Purged') : said
+      return { ...rest, cache: { ...cache!, stores } }
+    }
     const { cache, status } = archived(asked, primary, away)
     return told({ ...cache, stores }, status)
   }

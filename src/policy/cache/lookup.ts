@@ -63,10 +63,13 @@ export function isUncacheable(entry: StoredEntry | null, now: Milliseconds): boo
 export class Lookups {
   readonly #memory: ResponseMemory
   readonly #purges: Purges
+  readonly #drops: boolean
 
-  constructor(memory: ResponseMemory, purges: Purges) {
+  /** @param drops what is of no use is removed; else what is stored stays as it is */
+  constructor(memory: ResponseMemory, purges: Purges, drops = true) {
     this.#memory = memory
     this.#purges = purges
+    this.#drops = drops
   }
 
   /**
@@ -104,13 +107,18 @@ export class Lookups {
     if (!this.survives(entry, found.numbers, now)) {
       found.state = 'purged'
       found.seen = entry.serial
-      this.#memory.remove(entry)
+      this.drop(entry)
       return found
     }
     found.entry = entry
     found.seen = entry.serial
     found.state = 'found'
     return found
+  }
+
+  /** What no request gets any more. */
+  drop(entry: StoredEntry): void {
+    if (this.#drops) this.#memory.remove(entry)
   }
 
   /**

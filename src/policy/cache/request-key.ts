@@ -258,7 +258,7 @@ export function hasCredential(x: DryExchange): boolean {
  * Part of every key. One more with each version that stores less than the one before, or tells more requests apart:
  * what that one has put into Redis or files, or puts there while replicas are replaced, is not found.
  */
-const GENERATION = 1
+const GENERATION = 2
 
 /**
  * Of what decides how the request of a client becomes that which the origin answers: after a change of it, what was

@@ -78,7 +78,7 @@ export class StoredParts {
   ): boolean {
     readNumbers(entry.view, entry.numbersAt, numbers)
     if (!this.#lookups.survives(entry, numbers, now)) {
-      this.#memory.remove(entry)
+      this.#lookups.drop(entry)
       return false
     }
     const head = HEAD.at(entry.bytes, entry.headAt)

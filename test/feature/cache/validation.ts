@@ -252,7 +252,9 @@ function updates(rig: () => CacheRig): void {
   ]
   for (const [rule, fields, after] of heads)
     it(`RFC 9111 §4.3.5: a HEAD with ${rule}: what a GET stored is ${after}`, async () => {
-      const page = rig().page(STANDARD, { fields: [STALE, TAG, MODIFIED, 'x-changed: old'] }, ({ method }) => {
+      // What is gone was fresh, and what is updated was stale: else nothing would have to be done.
+      const before = after === 'gone' ? FRESH : STALE
+      const page = rig().page(STANDARD, { fields: [before, TAG, MODIFIED, 'x-changed: old'] }, ({ method }) => {
         if (method !== 'HEAD') return { fields: [FRESH, 'etag: "two"'] }
         const length = String(`${page.path} answer 1`.length)
         return { raw: `HTTP/1.1 200 OK\r\n${fields.map((line) => `${line.replace('SAME', length)}\r\n`).join('')}\r\n` }
