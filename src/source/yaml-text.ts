@@ -43,6 +43,13 @@ const MAX_ALIASES = 100
  * thread.
  */
 const MAX_TOKENS = 50_000
+/**
+ * Limit of what texts are put together from in one document or object: characters of those in double quotes, and lines
+ * of others, of which one takes as much as {@link LINE} characters. The parser holds 32 bytes for each character until
+ * the text is used, so that some MiB would end the control thread.
+ */
+const MAX_PIECES = 1_048_576
+const LINE = 4
 /** Limit of nested brackets, because the parser is recursive. */
 const MAX_DEPTH = 200
 /** Limit of aliases times tokens, because the parser walks the document to resolve an alias. */
@@ -222,17 +229,21 @@ function duplicates(document: Document.Parsed): TextProblem[] {
   return found
 }
 
+const TOO_MANY_PIECES = `the texts in quotes or of several lines take too much memory in one object: it may have ${MAX_PIECES} characters in double quotes, or ${MAX_PIECES / LINE} lines; divide it`
 const TOO_MANY_TOKENS = `there are more than ${MAX_TOKENS} tokens (names, values, punctuation, blanks of YAML) in one object; divide it`
 
 /** Checks the limits by the tokens of a text, before anything is built from them. */
 function findExcess(text: string): TextProblem | null {
   let tokens = 0
+  let pieces = 0
   let aliases = 0
   let depth = 0
   let offset = 0
   let before = ''
   for (const token of new Lexer().lex(text)) {
     if (++tokens > MAX_TOKENS) return tooLarge(TOO_MANY_TOKENS, 0)
+    pieces += piecesOf(token)
+    if (pieces > MAX_PIECES) return tooLarge(TOO_MANY_PIECES, offset)
     if (before !== SCALAR) {
       if (token === '[' || token === '{') depth++
       else if (token === ']' || token === '}') depth--
@@ -244,6 +255,13 @@ function findExcess(text: string): TextProblem | null {
     if (!MARKS.has(token)) offset += token.length
   }
   return null
+}
+
+function piecesOf(token: string): number {
+  if (token.startsWith('"')) return token.length
+  let lines = 0
+  for (let at = token.indexOf('\n'); at !== -1; at = token.indexOf('\n', at + 1)) lines++
+  return lines * LINE
 }
 
 /** Marks that the lexer adds to the text: before a plain scalar, before a document, at the end of a flow collection. */

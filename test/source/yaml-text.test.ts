@@ -200,6 +200,30 @@ describe('the limit of one object', () => {
   })
 })
 
+describe('the limit of what texts are put together from', () => {
+  const SAID = /^The texts in quotes or of several lines take too much memory in one object: .*; divide it\.$/
+  const ways: readonly (readonly [string, (pieces: number) => string])[] = [
+    ['characters in double quotes', (pieces) => `a: "${'x'.repeat(pieces)}"`],
+    ['texts in double quotes', (pieces) => `a:\n${`- "${'x'.repeat(1_000)}"\n`.repeat(pieces / 1_000)}`],
+    ['line ends in double quotes', (pieces) => `a: "x\n${'\n'.repeat(pieces)} y"`],
+    ['lines of a block', (pieces) => `a: |\n${'  x\n'.repeat(pieces / 4)}`],
+    ['folded lines', (pieces) => `a: >\n${'  x\n'.repeat(pieces / 4)}`],
+    ['empty lines', (pieces) => `a: |\n  x\n${'\n'.repeat(pieces / 4)}  y\n`],
+    ['lines in single quotes', (pieces) => `a: 'x${'\n  x'.repeat(pieces / 4)}'`],
+    ['lines of a plain text', (pieces) => `a: x${'\n  x'.repeat(pieces / 4)}`],
+  ]
+  for (const [name, of] of ways)
+    it(`is about ${name}`, () => {
+      assert.deepEqual(parseYaml(of(900_000)).errors, [])
+      assert.match(parseYaml(of(1_100_000)).errors[0]?.message ?? '', SAID)
+    })
+
+  it('is not about what needs no parts', () => {
+    for (const text of [`'${'x'.repeat(1_900_000)}'`, 'x'.repeat(1_900_000), `|\n  ${'x'.repeat(1_900_000)}`])
+      assert.deepEqual(parseYaml(`a: ${text}\n`).errors, [])
+  })
+})
+
 describe('locating a field', () => {
   /** Every path into a value. */
   const paths = (value: unknown): (string | number)[][] =>

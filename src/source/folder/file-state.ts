@@ -1,4 +1,5 @@
 /** The state of one file across its versions; decides when a new version is accepted. */
+import { textSize } from '../../lib/heap-size.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
@@ -160,7 +161,7 @@ const CERTIFICATE_COPIES = 3
 const PROBLEM_BYTES = 500
 
 function heldBytes(text: string, definitions: readonly Definition[], problems: readonly SourceProblem[]): number {
-  let bytes = text.length + problems.length * PROBLEM_BYTES
+  let bytes = textSize(text) + problems.length * PROBLEM_BYTES
   for (const definition of definitions) bytes += definition.bytes
   return bytes
 }

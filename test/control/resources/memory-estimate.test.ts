@@ -98,6 +98,25 @@ suite('what objects are counted with is about what they take', () => {
         route(i, { hostnames: [`h${i}.test`], rules: [{ name: 'a', backendRefs: [{ name: `none-${edit}` }] }] }),
     ],
     [
+      'Routes with many annotations, whose names are their own',
+      40,
+      (i, edit) => ({
+        ...route(i, { rules: answered(edit) }),
+        metadata: {
+          ...metadata(i),
+          annotations: Object.fromEntries(many(200, (n) => [`${'x'.repeat(120)}.test/${i}-${edit}-${n}`, ''])),
+        },
+      }),
+    ],
+    [
+      'Routes with texts that are not in Latin-1',
+      40,
+      (i, edit) => ({
+        ...route(i, { rules: answered(edit) }),
+        metadata: { ...metadata(i), annotations: { 'a.test/b': `${edit}${'中'.repeat(20_000)}` } },
+      }),
+    ],
+    [
       'Ingresses',
       1_500,
       (i, edit) => ({
@@ -129,4 +148,30 @@ suite('what objects are counted with is about what they take', () => {
         `${Math.round(real / count)} bytes each, counted as ${Math.round(estimate / count)}`,
       )
     })
+})
+
+test('a text that is written in quotes or in lines is held as one text', () => {
+  const LENGTH = 200_000
+  const COUNT = 8
+  const texts: readonly ((i: number) => string)[] = [
+    (i) => `"${i}${'a'.repeat(LENGTH)}"`,
+    (i) => `"${i}${'\\n'.repeat(LENGTH / 2)}"`,
+    (i) => `|\n    ${i}\n${'    a\n'.repeat(LENGTH / 6)}`,
+    (i) => `>\n    ${i}\n${'    a\n'.repeat(LENGTH / 6)}`,
+  ]
+  const document = (i: number, text: string) =>
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c${i} }\ndata:\n  a: ${text}\n`
+  for (const of of texts) {
+    const parse = (count: number) =>
+      runSteps(parseFile('a.yaml', many(count, (i) => document(i, of(i))).join('---\n'), new Map()))
+    parse(1)
+    collect()
+    const before = process.memoryUsage().heapUsed
+    const parsed = parse(COUNT)
+    collect()
+    const each = (process.memoryUsage().heapUsed - before) / COUNT
+    assert.equal(parsed.definitions.length, COUNT)
+    // The file, and what is read from it.
+    assert.ok(each < 3 * LENGTH, `${Math.round(each)} bytes for ${LENGTH} characters, as in ${of(0).slice(0, 20)}`)
+  }
 })
