@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { allocateCache, clearWorkerMemory, readCacheStatistics } from '../../../src/cache/memory/buffers.ts'
 import { WorkerResponseMemory } from '../../../src/cache/memory/worker-response-memory.ts'
 import type { Fill, FillUnderWay, HeldEntry, PassedBody } from '../../../src/cache/response-memory.ts'
+import type { CacheBuffers } from '../../../src/shared-memory/process-buffers.ts'
 import { beginFill, bodyOf, followFill, headOf, keyOf, store } from '../../suite/response-memory.ts'
 
 const MiB = 1_024 * 1_024
@@ -55,7 +56,7 @@ class Reader {
 }
 
 class Place {
-  readonly #buffers
+  readonly #buffers: CacheBuffers
   readonly memories: readonly WorkerResponseMemory[]
   readonly fill: Fill
   passed: PassedBody | null = null
