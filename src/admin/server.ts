@@ -46,6 +46,13 @@ const MAX_PAGE_PARTS = 1_000
 
 const PROBLEM = 'application/problem+json'
 
+const SAFE_FIELDS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+}
+
 /**
  * @throws {TypeError} when the address is not permitted, with the remedy
  * @throws {Error} from the system when it cannot be bound
@@ -58,6 +65,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     connectionTimeout: IDLE_TIMEOUT,
     keepAliveTimeout: IDLE_TIMEOUT,
     routerOptions: { maxParamLength: 256 },
+    // A path that cannot be decoded, or has too long a part, comes to no route and to no hook.
+    frameworkErrors: (error, _, reply) => fail(reply.headers(SAFE_FIELDS), error),
     forceCloseConnections: true,
     http: { maxHeaderSize: 16_384, connectionsCheckingInterval: 1_000 },
     // Fastify's own defaults drop unknown members and turn strings into numbers.
@@ -73,11 +82,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     return reject(reply, verdict.status, verdict.title, verdict.detail, verdict.reason)
   })
   app.setNotFoundHandler((_, reply) => reject(reply, 404, 'The path does not exist', 'GET / lists the paths'))
-  app.setErrorHandler((error: RequestError, _, reply) => {
-    const status = error.statusCode ?? 500
-    if (status >= 500) return reject(reply, 500, 'The control thread failed')
-    return reject(reply, status, 'The request cannot be served', detailOf(error), REASONS[status] ?? 'InvalidRequest')
-  })
+  app.setErrorHandler((error: RequestError, _, reply) => fail(reply, error))
   // A heartbeat and a DELETE have no body, whatever content type their client states.
   const parseJson = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
@@ -106,6 +111,12 @@ interface RequestError {
   readonly validation?: readonly { readonly params: Readonly<Record<string, unknown>> }[]
 }
 
+function fail(reply: FastifyReply, error: RequestError): FastifyReply {
+  const status = error.statusCode ?? 500
+  if (status >= 500) return reject(reply, 500, 'The control thread failed')
+  return reject(reply, status, 'The request cannot be served', detailOf(error), REASONS[status] ?? 'InvalidRequest')
+}
+
 function detailOf({ message, validation }: RequestError): string {
   const names = validation?.map(
     ({ params: { additionalProperty, propertyName } }) => additionalProperty ?? propertyName,
@@ -120,12 +131,7 @@ function isRead({ method }: FastifyRequest): boolean {
 
 /** Rejects foreign hosts, cross-origin requests and changes that do not exist before any data is read. */
 function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
-  reply.headers({
-    'cache-control': 'no-store',
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    'cross-origin-resource-policy': 'same-origin',
-    'x-content-type-options': 'nosniff',
-  })
+  reply.headers(SAFE_FIELDS)
   const { host, origin, 'sec-fetch-site': site } = request.headers
   if (!isRead(request) && request.is404) {
     const { url } = request

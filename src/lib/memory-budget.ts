@@ -175,6 +175,9 @@ export function divideMemory(limit: number, workers: number, cache = 0, archive 
   }
 }
 
+/** What is less is said in KiB. */
+const LEAST_MEBIBYTES = 0.1
+
 /** The lowest limit that gives every part its minimum with one worker. */
 export const MIN_MEMORY = 2 * YOUNG + PROCESS_BYTES + MIN_CONTROL_HEAP + MIN_WORKER_HEAP + MIN_BUFFERS
 
@@ -228,8 +231,9 @@ function within(bytes: number, least: number): number {
   return Math.floor(Math.min(Math.max(bytes, least), MAX_HEAP))
 }
 
-/** Formats bytes for messages: `512 MiB`. */
+/** Formats bytes for messages: `512 MiB`, `3.5 MiB`, `40 KiB`. */
 export function formatMebibytes(bytes: number): string {
   const amount = bytes / MiB
+  if (amount < LEAST_MEBIBYTES) return `${Math.ceil(bytes / KiB)} KiB`
   return `${amount < 10 ? Number(amount.toFixed(1)) : Math.round(amount)} MiB`
 }

@@ -1,17 +1,24 @@
 /**
  * The history of purges in a file of the state directory, for those without Redis: what is stored in files is purged
  * after a restart, too. A record is on the disk before it counts as kept; a line that was cut by the end of the process
- * was never said to be kept, and anything else that is no record makes it another history.
+ * was never said to be kept, and anything else that is no record makes it another history. It is of one process at a
+ * time: another one with the same directory has no history until this one has ended, as it would not hear what is
+ * purged here, and so it takes nothing from files and puts nothing there.
  */
 import { constants } from 'node:fs'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodePurge, encodePurge, type PurgeRecord } from '../cache/purge-record.ts'
-import type { Random } from '../lib/clock.ts'
+import type { Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import { describeFileError } from '../lib/system-error.ts'
+import { claimFolder, type FolderClaim } from './folder-claim.ts'
 import type { PurgeReach, PurgeStore, PurgeStoreEvents } from './purge-store.ts'
 
 const FILE = 'purges.log'
+const CLAIM = 'purges.lock'
+/** Between two looks at whether another process has ended, and those before that is said. */
+const LOOK: Milliseconds = 250
+const QUIET_LOOKS = 4
 const HEADER = /^headgate purges 1 ([1-9][0-9]{0,15}) ([0-9]{1,16})$/
 /** Records that are kept, and bytes of them; twice as many in the file at most. */
 const KEPT = 16_384
@@ -22,6 +29,7 @@ const OWN = 0o600
 
 export interface PurgeJournalEdges {
   readonly random: Random
+  readonly time: Pick<TimerClock, 'after'>
 }
 
 export class PurgeJournal implements PurgeStore {
@@ -37,6 +45,8 @@ export class PurgeJournal implements PurgeStore {
   /** What is written comes one behind the other. */
   #writing: Promise<void>
   #stopped = false
+  #claim: FolderClaim | undefined
+  #lookNow: () => void = () => {}
 
   constructor(folder: string, edges: PurgeJournalEdges, events: PurgeStoreEvents) {
     this.#folder = folder
@@ -57,10 +67,16 @@ export class PurgeJournal implements PurgeStore {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#lookNow()
+    await this.#writing
+    this.#claim?.release()
+    this.#claim = undefined
   }
 
   /** Never rejects. */
   async #begin(): Promise<void> {
+    await this.#whenOurs()
+    if (this.#stopped) return
     const text = await readFile(join(this.#folder, FILE), {
       encoding: 'utf8',
       flag: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
@@ -139,7 +155,30 @@ export class PurgeJournal implements PurgeStore {
     await rename(`${path}.new`, path)
   }
 
+  /** Until no other process has it, or this one is stopped. */
+  async #whenOurs(): Promise<void> {
+    for (let looks = 1; !this.#stopped; looks++) {
+      this.#claim = claimFolder(this.#folder, CLAIM)
+      if (this.#claim !== undefined && looks > QUIET_LOOKS) this.#events.failure(undefined)
+      if (this.#claim !== undefined) return
+      if (looks === QUIET_LOOKS) this.#events.failure(`another process keeps ${join(this.#folder, FILE)}; ${REMEDY}`)
+      await this.#pause()
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#edges.time.after(LOOK, resolve)
+      this.#lookNow = () => {
+        stop()
+        resolve()
+      }
+    })
+  }
+
   #fail(error: unknown): void {
     this.#events.failure(`${FILE} cannot be written: ${describeFileError(error)}`)
   }
 }
+
+const REMEDY = 'give each process a state directory of its own; until that one ends, this one has no files of the cache'

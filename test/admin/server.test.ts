@@ -310,6 +310,19 @@ suite('admin server', async () => {
     }
   })
 
+  for (const [path, status] of [
+    ['/api/v1/%zz', 400],
+    [`/api/v1/cache/warm-ups/${'a'.repeat(300)}`, 414],
+  ] as const)
+    test(`${status}: a path that comes to no route is refused as any other`, async () => {
+      const answer = await get(server, path)
+      assert.equal(answer.status, status)
+      assert.match(answer.head, /content-type: application\/problem\+json/)
+      assert.match(answer.head, /x-content-type-options: nosniff/)
+      const { title, reason } = JSON.parse(answer.body)
+      assert.deepEqual([title, reason], ['The request cannot be served', 'InvalidRequest'])
+    })
+
   test('a head that is too large is rejected', async () => {
     assert.equal((await get(server, '/api/v1/version', `\r\nx-large: ${'x'.repeat(20_000)}`)).status, 431)
   })

@@ -107,7 +107,8 @@ describe('the memory budget', () => {
     ] as const)
       assert.throws(() => divideMemory(limit, workers), TypeError)
   })
-  it('formats mebibytes', () => {
-    assert.deepEqual([512 * MiB, 1.25 * MiB, 100_000].map(formatMebibytes), ['512 MiB', '1.3 MiB', '0.1 MiB'])
+  it('formats mebibytes, and what is less as it is', () => {
+    assert.deepEqual([512 * MiB, 1.25 * MiB, 110_000].map(formatMebibytes), ['512 MiB', '1.3 MiB', '0.1 MiB'])
+    assert.deepEqual([100_000, 900, 0].map(formatMebibytes), ['98 KiB', '1 KiB', '0 KiB'])
   })
 })

@@ -3,22 +3,31 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { PLAIN, type PurgeRecord } from '../../src/cache/purge-record.ts'
 import { PurgeJournal } from '../../src/store/purge-journal.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'headgate-purges-'))
-after(() => rmSync(root, { recursive: true }))
+after(async () => {
+  await running?.stop()
+  rmSync(root, { recursive: true })
+})
 let folders = 0
 
 const record = (name: string): PurgeRecord => ({ ...PLAIN, kind: 'label', namespace: 3, label: 4, text: name, id: 9 })
 
+/** The process before has ended: the folder is of one at a time. */
+let running: PurgeJournal | undefined
+
 async function journalOf(folder: string) {
+  await running?.stop()
   const heard: string[] = []
   const failures: (string | undefined)[] = []
   const { promise, resolve } = Promise.withResolvers<number>()
   const journal = new PurgeJournal(
     folder,
-    { random: Math.random },
+    { random: Math.random, time: systemTimers },
     {
       began(history, floor, missed) {
         heard.push(`began ${floor}${missed ? ' missed' : ''}`)
@@ -28,6 +37,7 @@ async function journalOf(folder: string) {
       failure: (message) => failures.push(message),
     },
   )
+  running = journal
   return { journal, heard, failures, history: await promise }
 }
 
@@ -99,5 +109,54 @@ suite('the journal of purges', () => {
     await journal.append([record('b')])
     assert.deepEqual(heard, ['began 0', 'b@1'])
     assert.equal(failures.at(-1), undefined)
+  })
+
+  test('another process with the same folder has no history until this one has ended', async () => {
+    const folder = newFolder()
+    const first = await journalOf(folder)
+    await first.journal.append([record('a')])
+    running = undefined
+    const second = journalOf(folder)
+    await first.journal.append([record('b')])
+    assert.equal(await Promise.race([second, delay(100, 'waits')]), 'waits')
+    await first.journal.append([record('c')])
+    await first.journal.stop()
+    const { heard, history, journal } = await second
+    assert.equal(history, first.history)
+    assert.deepEqual(heard, ['began 0', 'a@1', 'b@2', 'c@3'])
+    await journal.append([record('d')])
+    assert.equal(heard.at(-1), 'd@4')
+  })
+
+  test('one that waits is stopped at once, and what waits says so until it is its turn', async () => {
+    const folder = newFolder()
+    const first = await journalOf(folder)
+    const failures: (string | undefined)[] = []
+    const began: number[] = []
+    const late = await new Promise<PurgeJournal>((resolve) => {
+      const journal = new PurgeJournal(
+        folder,
+        { random: Math.random, time: systemTimers },
+        {
+          began: (history) => began.push(history),
+          told: () => {},
+          failure(message) {
+            failures.push(message)
+            resolve(journal)
+          },
+        },
+      )
+    })
+    assert.match(failures[0]!, /^another process keeps .*purges.log; give each process a state directory of its own/)
+    const third = new PurgeJournal(
+      folder,
+      { random: Math.random, time: systemTimers },
+      { began: () => assert.fail(), told: () => {}, failure: () => {} },
+    )
+    await third.stop()
+    await first.journal.stop()
+    await late.append([record('a')])
+    assert.deepEqual([failures.slice(1), began], [[undefined, undefined], [first.history]])
+    running = late
   })
 })

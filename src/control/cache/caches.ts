@@ -273,7 +273,9 @@ export class Caches implements CacheRequests {
     }
     this.#history = stateDirectory === undefined ? 'None' : 'File'
     return this.#keeper.use(
-      stateDirectory === undefined ? undefined : (_, events) => new PurgeJournal(stateDirectory, { random }, events),
+      stateDirectory === undefined
+        ? undefined
+        : (_, events) => new PurgeJournal(stateDirectory, { random, time }, events),
     )
   }
 

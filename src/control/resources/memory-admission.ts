@@ -43,8 +43,13 @@ interface Allocation extends ObjectBytes {
 
 interface WaitingObject extends Allocation {
   readonly event: Omit<Upsert, 'raw'>
-  readonly packed: Buffer
+  /** Deflated JSON; of exactly its length, since what zlib returns is a part of a buffer of 64 KiB. */
+  readonly packed: Uint8Array
 }
+/** An object has some hundred bytes: the tables of zlib take 20 KiB so, instead of 256. */
+const DEFLATE = { windowBits: 12, memLevel: 4, chunkSize: 1_024 } as const
+/** What an object that waits takes besides: its names, its place in the turns, the buffer. */
+const WAITING_BYTES = 400
 
 export class MemoryAdmission {
   readonly limit: number
@@ -171,15 +176,16 @@ export class MemoryAdmission {
   #await(name: string, { raw, ...event }: Upsert, held: Allocation): void {
     this.#forgetWaiting(name)
     const { namespace } = held
-    const packed = deflateRawSync(JSON.stringify(raw))
-    while (this.#waitingBytes + packed.length > this.limit * WAITING_SHARE) {
-      const crowd = this.#crowd(namespace, packed.length)
+    const packed = new Uint8Array(deflateRawSync(JSON.stringify(raw), DEFLATE))
+    const bytes = WAITING_BYTES + packed.length
+    while (this.#waitingBytes + bytes > this.limit * WAITING_SHARE) {
+      const crowd = this.#crowd(namespace, bytes)
       if (crowd === undefined) return
       this.#forgetWaiting(this.#turns.dropOldest(crowd)!)
     }
     this.#waiting.set(name, { ...held, event, packed })
     this.#turns.add(namespace, name)
-    this.#addWaiting(namespace, packed.length)
+    this.#addWaiting(namespace, bytes)
   }
 
   /**
@@ -202,7 +208,7 @@ export class MemoryAdmission {
     if (waiting === undefined) return
     this.#waiting.delete(name)
     this.#turns.delete(waiting.namespace, name)
-    this.#addWaiting(waiting.namespace, -waiting.packed.length)
+    this.#addWaiting(waiting.namespace, -WAITING_BYTES - waiting.packed.length)
   }
 
   #addWaiting(namespace: string, bytes: number): void {

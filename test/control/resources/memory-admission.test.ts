@@ -98,10 +98,10 @@ describe('memory for objects', () => {
     assert.equal(take(memory, 'small/a', 5), undefined)
   })
   it('is offered to waiting objects as soon as there is room, each version as it was received', () => {
-    const memory = new MemoryAdmission(10_000)
-    take(memory, 'a/x', 7_000)
-    memory.reserve('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)
-    memory.reserve('Route c/larger', told('c/larger'), 9_000)
+    const memory = new MemoryAdmission(100_000)
+    take(memory, 'a/x', 70_000)
+    memory.reserve('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 50_000)
+    memory.reserve('Route c/larger', told('c/larger'), 90_000)
     assert.equal(memory.waiting, 2)
     assert.deepEqual(keysOf(memory.ready()), [])
     memory.release('Route a/x')
@@ -116,7 +116,7 @@ describe('memory for objects', () => {
     assert.equal(memory.waiting, 0)
   })
   it('bounds the waiting objects separately', () => {
-    const memory = new MemoryAdmission(64 * 1024)
+    const memory = new MemoryAdmission(128 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
     for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     assert.ok(memory.waiting > 0 && memory.waiting < 20, `${memory.waiting} wait`)
@@ -137,7 +137,7 @@ describe('memory for objects', () => {
     assert.ok(offered.indexOf('c/1') >= 0 && offered.indexOf('c/1') < 3, offered.join())
   })
   it('keeps the waiting objects of a namespace that has less than the one that asks', () => {
-    const memory = new MemoryAdmission(64 * 1024)
+    const memory = new MemoryAdmission(128 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
     memory.reserve('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
     for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
@@ -147,13 +147,13 @@ describe('memory for objects', () => {
     assert.equal(memory.waiting, without + 1)
   })
   it('offers an object again until it is accepted', () => {
-    const memory = new MemoryAdmission(1_000)
-    take(memory, 'full/x', 750)
-    assert.notEqual(take(memory, 'a/1', 600), undefined)
+    const memory = new MemoryAdmission(10_000)
+    take(memory, 'full/x', 7_500)
+    assert.notEqual(take(memory, 'a/1', 6_000), undefined)
     memory.release('Route full/x')
     assert.deepEqual(keysOf(memory.ready()), ['a/1'])
     assert.deepEqual(keysOf(memory.ready()), ['a/1'])
-    assert.equal(take(memory, 'a/1', 600), undefined)
+    assert.equal(take(memory, 'a/1', 6_000), undefined)
     assert.deepEqual(keysOf(memory.ready()), [])
   })
   it('adds up, whatever comes and goes', () => {
@@ -175,5 +175,16 @@ describe('memory for objects', () => {
         }
       }),
     )
+  })
+
+  it('takes what is counted for the objects that wait, and no buffers of the compression besides', () => {
+    const MIB = 2 ** 20
+    const memory = new MemoryAdmission(32 * MIB)
+    take(memory, 'full/x', 24 * MIB)
+    const before = process.memoryUsage().arrayBuffers
+    for (let i = 0; i < 4_000; i++) take(memory, `team-${i % 20}/${i}`, 30 * MIB)
+    const taken = process.memoryUsage().arrayBuffers - before
+    assert.ok(memory.waiting > 3_000, `${memory.waiting} wait`)
+    assert.ok(taken < 16 * MIB, `${taken} bytes for ${memory.waiting} objects`)
   })
 })
