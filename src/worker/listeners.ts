@@ -48,6 +48,8 @@ export class Listeners {
   readonly #host: ListenersHost
   readonly #context: ListenerContext
   #wanted: readonly WorkerListener[] = []
+  /** Nothing is opened before {@link open}. */
+  #held = false
   #failures: readonly ListenerFailure[] = []
   /** The state last reported to the host. */
   #reported: unknown
@@ -116,15 +118,27 @@ export class Listeners {
     this.#context.tls.sweep()
   }
 
-  /** Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are. */
-  apply(settings: WorkerSettings): Promise<void> {
+  /**
+   * Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are.
+   * @param held where nothing was opened before, nothing is before {@link open}: the kernel gives each worker its share
+   * of new connections, whether it has anything to serve or not
+   */
+  apply(settings: WorkerSettings, held = false): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
     this.#context.room.most = settings.limits.connections
     this.#context.room.mostOfAll = settings.upstreams.allConnections ?? Number.POSITIVE_INFINITY
     this.#context.tls.use(settings.tls, this.#context.room.mostSecure)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST
-    return this.#settle()
+    this.#held ||= held && this.#reported === undefined && this.#settling === undefined
+    return this.#held ? Promise.resolve() : this.#settle()
+  }
+
+  /** There is something to serve. */
+  open(): void {
+    if (!this.#held) return
+    this.#held = false
+    void this.#settle()
   }
 
   #settle(): Promise<void> {

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { closedPort, echoBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
-import { inProcess } from './in-process.ts'
+import { InProcess, inProcess } from './in-process.ts'
 import { settingsWith, toUp } from './test-plane.ts'
 
 const at = (name: string, port: number) => ({ name, address: '127.0.0.1', port })
@@ -45,6 +45,24 @@ describe('the listeners of a worker', () => {
       ['b', taken],
     ])
     assert.equal((await request(taken, {})).status, 200)
+  })
+
+  it('of a worker that has no tables yet, and will have some, are open once there is something to serve', async (t) => {
+    const { listeners } = new InProcess({})
+    t.after(() => listeners.destroy())
+    const [first, second] = (await Promise.all([closedPort(), closedPort()])) as [number, number]
+    await listeners.apply(settingsWith([at('a', first)]), true)
+    // Others that come meanwhile change nothing about it.
+    await listeners.apply(settingsWith([at('a', second)]))
+    for (const port of [first, second]) assert.ok(await refuses(port))
+    assert.equal(listeners.ports.size, 0)
+    listeners.open()
+    await eventually(async () => assert.equal(await refuses(second), false))
+    assert.ok(await refuses(first))
+    // One that serves goes on, whatever comes to it.
+    listeners.open()
+    await listeners.apply(settingsWith([at('a', second), at('b', first)]), true)
+    for (const port of [first, second]) assert.equal(await refuses(port), false)
   })
 
   it('are those of the newest settings, however fast they come, and nothing else stays open', async (t) => {
