@@ -2,7 +2,7 @@
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { ConnectionRoom } from '../listener/connection-room.ts'
-import { Listener, type ListenerContext, ListenSocket } from '../listener/listener.ts'
+import { BACKLOG, Listener, type ListenerContext, ListenSocket } from '../listener/listener.ts'
 import type { RefusedProxyHeader } from '../listener/proxy-header-step.ts'
 import { TlsAcceptor } from '../listener/tls-acceptor.ts'
 import type { TlsHost } from '../listener/tls-handshake.ts'
@@ -36,8 +36,8 @@ export interface ListenersHost {
 
 /** Milliseconds between checks for remaining work during a drain. */
 const DRAIN_STEP = 20
-/** Turns of the event loop in which a socket accepts what waits there before it is closed. */
-const ACCEPT_TURNS = 2
+/** Turns of the event loop behind which an address at which none is accepted has no connection that waits. */
+const QUIET_TURNS = 2
 /** Milliseconds until a listener that could not be opened is tried again; doubled each time. */
 const RETRY_FIRST = 250
 const RETRY_LONGEST = 10_000
@@ -195,8 +195,7 @@ export class Listeners {
     const unwanted = [...this.#sockets].filter(([, socket]) => ownerOf(socket, wanted) === undefined)
     if (unwanted.length === 0) return
     for (const [, socket] of unwanted) socket.listener.retired = true
-    // The kernel resets what waits to be accepted when a socket is closed.
-    for (let turn = 0; turn < ACCEPT_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
+    await acceptWaiting(unwanted.map(([, socket]) => socket))
     for (const [key, socket] of unwanted) this.#close(key, socket)
   }
 
@@ -267,6 +266,19 @@ export class Listeners {
     this.#context.draining = true
     this.#closeAll()
     for (const connection of this.#context.connections) connection.destroy()
+  }
+}
+
+/**
+ * The kernel resets what waits to be accepted when a socket is closed. Behind so many turns all that waits now is
+ * accepted, whatever comes meanwhile.
+ */
+async function acceptWaiting(sockets: readonly ListenSocket[]): Promise<void> {
+  const accepted = (): number => sockets.reduce((sum, socket) => sum + socket.accepted, 0)
+  for (let turn = 0, quiet = 0; turn < BACKLOG && quiet < QUIET_TURNS; turn++) {
+    const before = accepted()
+    await new Promise((resolve) => setImmediate(resolve))
+    quiet = accepted() === before ? quiet + 1 : 0
   }
 }
 
