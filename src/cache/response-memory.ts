@@ -205,6 +205,8 @@ export interface PassedBody {
   readonly isStuck: boolean
   /** Somebody has come to its last piece. */
   readonly isAwaited: boolean
+  /** All such bodies of the worker together leave too little memory to others. */
+  readonly isCrowded: boolean
   /** @returns bytes that were taken, fewer where those who read are too far behind or there is no room */
   write(bytes: Uint8Array, start: number, end: number): number
   /** Calls when more can perhaps be taken; also for nothing. */
@@ -215,7 +217,7 @@ export interface PassedBody {
   isFirst(held: HeldEntry): boolean
   /**
    * To be called from time to time where others wait for those who read the first piece: who has read next to nothing
-   * since the last time loses it. Not the writer itself.
+   * since the last time loses it. Not the writer itself, as long as it writes.
    *
    * @returns false: there is nothing, or so little that it may stay
    */

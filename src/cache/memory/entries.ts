@@ -155,8 +155,8 @@ export class HeldRecord extends RecordBytes implements HeldEntry {
   #reached = 0
   #hurried = 0
   #reachedThen = 0
-  /** Nobody tells it to hurry. */
-  spared = false
+  /** Whether nobody tells it to hurry. */
+  spared: (() => boolean) | null = null
   /** Called where memory may have become free of a body that is not kept. Must not throw. */
   moved: (() => void) | null = null
 
@@ -188,7 +188,7 @@ export class HeldRecord extends RecordBytes implements HeldEntry {
 
   /** @returns whether it is so slow that others should not wait for it */
   dawdles(): boolean {
-    if (this.spared || this.records.load(this.record, STATE) !== State.Continues) return false
+    if (this.spared?.() === true || this.records.load(this.record, STATE) !== State.Continues) return false
     const hurried = this.records.load(this.record, HURRIED)
     if (hurried === 0 || hurried === this.#hurried) return false
     const read = this.#reached - this.#reachedThen

@@ -101,12 +101,17 @@ export class FollowedFill implements FillUnderWay {
     const reading = readers.reading
     readers.enter()
     const entry = claims.entry(row)
-    // Of the row of another fill, which is not this one's any more.
-    if (entry !== 0 && claims.serial(row) === serial) this.#held = held.hold(entry) ?? undefined
+    const found = entry === 0 ? null : held.hold(entry)
+    // Looked at again: the row is that of this fill, the entry no later piece of its body, and the one who writes it
+    // has lived longer than it took to see how often its segment had begun.
+    const isFirst = found !== null && claims.entry(row) === entry && claims.serial(row) === serial
+    if (!isFirst) found?.release()
     if (!reading) readers.leave()
+    if (!isFirst) return null
     const writer = ownerOf(this.#parts.layout, entry)
-    if (this.#held !== undefined) this.#held.moved = () => this.#followers.tell(writer, row)
-    return this.#held ?? null
+    found.moved = () => this.#followers.tell(writer, row)
+    this.#held = found
+    return found
   }
 
   cancel(): void {

@@ -125,7 +125,7 @@ export class OwnFill implements Fill {
     if (!reading) readers.leave()
     if (entry !== null) {
       entry.moved = () => this.#passed?.heard()
-      entry.spared = true
+      entry.spared = () => this.#passed?.ended !== true
     }
     return entry
   }

@@ -20,6 +20,9 @@ const MAX_AHEAD_UNITS = (8 * 1_024 * 1_024) / UNIT_BYTES
 const PIECE_SHARE = 1 / 4
 const MAX_PIECE_BYTES = 64 * 1_024
 
+/** Of a segment: what all such bodies have together where none of them may stay as it is. One alone has no more. */
+const CROWDED_SHARE = 5 / 8
+
 const NOTHING = new Uint8Array(0)
 const NO_NUMBERS = new Uint8Array(NUMBERS_BYTES)
 
@@ -81,6 +84,18 @@ export class PassedPieces implements PassedBody {
 
   get isStuck(): boolean {
     return this.#pieces.length === 1
+  }
+
+  get isCrowded(): boolean {
+    const { segment, layout } = this.#parts
+    let units = 0
+    for (const passed of segment.passed) units += passed.units
+    return units > layout.segmentUnits * CROWDED_SHARE
+  }
+
+  /** Its own client is one of many who read what is left. */
+  get ended(): boolean {
+    return this.#over
   }
 
   get isAwaited(): boolean {
@@ -177,7 +192,7 @@ export class PassedPieces implements PassedBody {
     if (!reading) readers.leave()
     if (entry !== null) {
       entry.moved = () => this.heard()
-      entry.spared = true
+      entry.spared = () => !this.#over
     }
     return entry
   }

@@ -45,6 +45,8 @@ export class PassOn {
   #stopTimer: (() => void) | null = null
   /** For which somebody who has read all has waited for others, since they were told to hurry. */
   #waited: Milliseconds = 0
+  /** For which there has been no room for a single piece more. */
+  #stuck: Milliseconds = 0
   /** What the passer's client had been given then. */
   #givenThen = 0
   /** When was looked at it last; only while something is pending. */
@@ -143,22 +145,25 @@ export class PassOn {
 
   #count(): void {
     const now = this.#services.clock.monotonic()
-    // Where all are slow, nobody is held up.
-    if (this.#passer.waits || this.#body.isAwaited) this.#waited += now - this.#looked
+    const since = now - this.#looked
+    // Where all are slow, nobody is held up, unless others find no room.
+    if (this.#passer.waits || this.#body.isAwaited || this.#body.isCrowded) this.#waited += since
+    this.#stuck = this.#pendingBytes > 0 && this.#body.isStuck ? this.#stuck + since : 0
     this.#looked = now
   }
 
   #look(): void {
     this.#stopTimer = null
     this.#flush()
-    if (this.#over || this.#pendingBytes === 0) return
+    // What went on may have brought more within the call, which is looked at already.
+    if (this.#over || this.#pendingBytes === 0 || this.#stopTimer !== null) return
     this.#count()
+    if (this.#stuck >= this.#interval) return this.#giveUp()
     if (this.#waited >= this.#interval) {
       this.#waited = 0
       const { behind, given } = this.#passer
       if (behind !== null && this.#body.isFirst(behind) && given - this.#givenThen < LEAST_GIVEN) this.#passer.drop()
       this.#givenThen = given
-      if (this.#body.isStuck) return this.#giveUp()
       this.#body.hurry()
     }
     this.#lookLater()

@@ -92,6 +92,11 @@ class Place {
     return true
   }
 
+  /** In its own memory, beside those of the fill. @returns false: there is no room */
+  storeOther(key: string): boolean {
+    return store(this.memories[0]!, key, 'x'.repeat(60_000))
+  }
+
   replaceWriter(): WorkerResponseMemory {
     clearWorkerMemory(this.#buffers, WORKERS, 0)
     return this.#open(0)
@@ -266,5 +271,99 @@ describe('a body that is not kept', () => {
     assert.ok(reader.held.gone || reader.fetch.state === 'failed')
     assert.ok(!reader.isWhole)
     reader.leave()
+  })
+
+  /**
+   * What its owner does meanwhile.
+   *
+   * @param look of another worker, in `hold`: at the epoch, the state of the row, its entry
+   */
+  function behind(look: number, act: () => void): () => void {
+    const { load } = Atomics
+    let looks = 0
+    Atomics.load = ((words: Int32Array, at: number) => {
+      const value = load(words, at)
+      if (++looks === look) {
+        Atomics.load = load
+        act()
+      }
+      return value
+    }) as typeof load
+    return () => {
+      Atomics.load = load
+    }
+  }
+
+  it('is nobody\'s who comes while its second piece takes the place of the first one', () => {
+    const place = new Place()
+    const reader = new Reader(place.memories[1]!)
+    const late = followFill(place.memories[1]!, 'long')
+    const restore = behind(2, () => place.write(12 * MiB))
+    try {
+      assert.ok(late.hold() === null)
+    } finally {
+      restore()
+    }
+    assert.ok(place.passed !== null)
+    reader.leave()
+  })
+
+  it('gives nothing of others to who comes while its worker dies and another one takes its place', () => {
+    const place = new Place()
+    const late = followFill(place.memories[1]!, 'long')
+    let next: WorkerResponseMemory | undefined
+    const restore = behind(3, () => {
+      place.write(12 * MiB)
+      next = place.replaceWriter()
+    })
+    try {
+      const held = late.hold()
+      for (let i = 0; next!.begin(keyOf('adopts'), 'shop', 0) === 'none'; i++) assert.ok(i < 1_000)
+      for (let i = 0; i < 200; i++) store(next!, `other ${i}`, 'x'.repeat(20_000))
+      // If it has got the first piece, that is all of it.
+      held?.reach(8 * MiB)
+      assert.ok(held === null || held.gone)
+    } finally {
+      restore()
+    }
+  })
+
+  it('is taken from a slow writer, too, behind its end', async () => {
+    const place = new Place()
+    const held = place.fill.hold()!
+    const reader = new Reader(place.memories[1]!)
+    place.write(12 * MiB)
+    const passed = place.passed!
+    passed.hurry()
+    await setImmediate()
+    assert.equal(held.gone, false, 'it is told otherwise before')
+    passed.end()
+    reader.leave()
+    for (let i = 0; i < 10; i++) {
+      passed.hurry()
+      await setImmediate()
+    }
+    assert.ok(held.gone)
+    place.memories[0]!.sweep(0, 1, () => false)
+    place.memories[0]!.sweep(0, 1, () => false)
+    assert.ok(place.used < 64 * 1_024, `${place.used} bytes are in use`)
+  })
+
+  it('says where all such bodies together leave too little to others', () => {
+    const first = new Place()
+    const readers = [new Reader(first.memories[1]!)]
+    first.write(12 * MiB)
+    assert.equal(first.passed!.isCrowded, false, 'one alone may have half')
+    const second = new Place(-1, 'too', first)
+    readers.push(new Reader(first.memories[1]!, 'too'))
+    second.write(12 * MiB)
+    assert.ok(second.passed !== null)
+    assert.ok(first.passed!.isCrowded && second.passed.isCrowded)
+    readers[0]!.leave()
+    first.passed!.fail()
+    assert.equal(second.passed.isCrowded, false)
+    assert.ok(first.storeOther('other'))
+    for (const reader of readers) reader.leave()
+    second.passed.fail()
   })
 })
