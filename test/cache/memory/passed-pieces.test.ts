@@ -294,7 +294,7 @@ describe('a body that is not kept', () => {
     }
   }
 
-  it('is nobody\'s who comes while its second piece takes the place of the first one', () => {
+  it("is nobody's who comes while its second piece takes the place of the first one", () => {
     const place = new Place()
     const reader = new Reader(place.memories[1]!)
     const late = followFill(place.memories[1]!, 'long')
