@@ -219,7 +219,7 @@ export interface PassedBody {
    * To be called from time to time where others wait for those who read the first piece: who has read next to nothing
    * since the last time loses it. Not the writer itself, as long as it writes.
    *
-   * @returns false: there is nothing, or so little that it may stay
+   * @returns false: nothing is left but perhaps the last piece
    */
   hurry(): boolean
   /** The body is whole; who reads it comes to its end. */

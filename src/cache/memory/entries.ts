@@ -282,16 +282,13 @@ export class HeldRecords {
    * From a piece of a body that is not kept to the one behind it. The owner frees no piece before those in front of it;
    * one that has died frees what nobody holds, behind the epoch in which another one began.
    *
-   * @returns the piece, 0: it was taken back
+   * @returns the piece, 0: it is gone, or as many as may be are held
    */
   next({ record, starts }: HeldRecord): number {
     const { reading } = this.#readers
     this.#readers.enter()
     const next = this.#records.get(record, NEXT_PIECE)
-    const isThere =
-      startsOf(this.#records, this.#layout, record) === starts &&
-      this.#records.byte(next, LIMBO_BYTE) !== Limbo.TakenBack &&
-      this.#readers.pin(next)
+    const isThere = startsOf(this.#records, this.#layout, record) === starts && this.#readers.pin(next)
     if (isThere) this.#readers.unpin(record)
     if (!reading) this.#readers.leave()
     return isThere ? next : 0

@@ -11,7 +11,7 @@ import { type EntryOwner, EntryWriter } from './entry-writer.ts'
 import type { Followers } from './followed-fill.ts'
 import { UNIT_BYTES } from './layout.ts'
 import type { MemoryParts } from './parts.ts'
-import { ALL_UNITS, HURRIED, LIMBO_BYTE, Limbo, NEXT_PIECE, STATE, State, unitsFor } from './record.ts'
+import { ALL_UNITS, HURRIED, NEXT_PIECE, STATE, State, unitsFor } from './record.ts'
 
 /** Of a segment: what is there of it, unless the first piece is longer. */
 const AHEAD_SHARE = 1 / 4
@@ -35,8 +35,6 @@ export class PassedPieces implements PassedBody {
   readonly #head: EntryHead
   /** Bytes of the body, -1: nobody has said so. */
   readonly #told: number
-  /** The first one. */
-  readonly #begun: number
   /** That are not free yet, in order. */
   readonly #pieces: number[]
   /** Of the last one. */
@@ -60,7 +58,6 @@ export class PassedPieces implements PassedBody {
     this.#owner = { ...owner, key: NOTHING }
     this.#writer = writer
     this.#told = writer.bodyBytes
-    this.#begun = writer.record
     this.#pieces = [writer.record]
     this.#aheadUnits = Math.min(Math.floor(parts.layout.segmentUnits * AHEAD_SHARE), MAX_AHEAD_UNITS)
     const bodyBytes = Math.min(MAX_PIECE_BYTES, Math.floor(this.#aheadUnits * UNIT_BYTES * PIECE_SHARE))
@@ -144,22 +141,15 @@ export class PassedPieces implements PassedBody {
     return this.#parts.records.get(piece, ALL_UNITS)
   }
 
-  get isOver(): boolean {
-    return this.#over && this.#pieces[0] !== this.#begun
-  }
-
   /** Frees what nobody reads any more. */
   trim(): void {
-    const { readers, segment, records } = this.#parts
+    const { readers, segment } = this.#parts
     this.#closed ||= readers.passed(this.#epoch)
     if (!this.#closed) return
-    const kept = this.#over ? 0 : 1
     // Looked at one by one: a reader that goes on is in the next piece before it has left this one.
-    while (this.#pieces.length > kept && !readers.isPinned(this.#pieces[0]!)) {
-      const piece = this.#pieces.shift()!
-      records.setByte(piece, LIMBO_BYTE, Limbo.No)
-      segment.retire(piece)
-    }
+    while (this.#pieces.length > 1 && !readers.isPinned(this.#pieces[0]!)) segment.retire(this.#pieces.shift()!)
+    // The last one waits for its readers as what is kept does: nobody comes to it any more.
+    if (this.#over && this.#pieces.length === 1) segment.retire(this.#pieces.pop()!)
     if (this.#pieces.length === 0) segment.passed.delete(this)
   }
 
@@ -170,18 +160,11 @@ export class PassedPieces implements PassedBody {
   hurry(): boolean {
     this.trim()
     const [first] = this.#pieces
-    // What is left behind its end is taken back where others need room.
-    if (first === undefined || this.isOver) return false
+    if (first === undefined) return false
     const { records, segment } = this.#parts
     records.store(first, HURRIED, ++this.#hurried)
     segment.tellHolders()
     return true
-  }
-
-  takeBack(): void {
-    const { records, segment } = this.#parts
-    for (const piece of this.#pieces) records.setByte(piece, LIMBO_BYTE, Limbo.TakenBack)
-    segment.tellHolders()
   }
 
   hold(): HeldEntry | null {

@@ -131,7 +131,7 @@ export class PassOn {
     this.#stopTimer = this.#services.timers.after(LOOK, () => this.#look())
   }
 
-  /** Behind the end, until little is left. */
+  /** Behind the end, as long as more than its last piece is read. */
   #hurryLater(): void {
     this.#services.timers.after(this.#interval, () => {
       if (this.#body.hurry()) this.#hurryLater()
