@@ -52,10 +52,13 @@ describe('a response that outgrows the memory, of many who ask at once', () => {
   let fetches = 0
   /** Of the origin, which has sent the first piece and waits. */
   let goOn = (): void => {}
+  /** The latest one. */
+  let latest: ServerResponse
 
   before(async () => {
     const { port } = await httpBackend(scope, (_, response) => {
       const fetch = ++fetches
+      latest = response
       response.setHeader('cache-control', 'max-age=600')
       response.write(pieceOf(fetch, 0))
       goOn = () => send(response, fetch)
@@ -131,6 +134,19 @@ describe('a response that outgrows the memory, of many who ask at once', () => {
     leader.leave()
     goOn()
     assert.deepEqual(new Set(await readEach(others)), new Set([fetches]))
+  })
+
+  it('is fetched no further when all have left', async () => {
+    const [leader, others] = await begin('/nobody', 2)
+    const response = latest
+    goOn()
+    leader.body.resume()
+    await once(leader.body, 'data')
+    // They read nothing: more than there is room for has not come.
+    leader.leave()
+    for (const other of others) other.leave()
+    await once(response, 'close', { signal: AbortSignal.timeout(30_000) })
+    assert.equal(response.writableFinished, false, 'it was sent to its end')
   })
 
   for (const which of ['whose fetch it is', 'who has waited for it'])

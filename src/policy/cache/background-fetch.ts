@@ -47,18 +47,17 @@ export function fetchInBackground(
   else sink.exchange = begun
 }
 
-const NOBODY: LentSink = {
-  write: () => true,
-  lend: () => true,
-  flush() {},
-  end() {},
-  fail() {},
-}
-
 class FetchSink implements BackgroundSink, BodyWaker {
   readonly #fetch: Fetch
   #step: FillStep | null = null
   exchange: BackgroundExchange | null = null
+  readonly #nobody: LentSink = {
+    write: () => true,
+    lend: () => true,
+    flush() {},
+    end() {},
+    fail: () => this.#end(),
+  }
 
   constructor(fetch: Fetch) {
     this.#fetch = fetch
@@ -76,7 +75,7 @@ class FetchSink implements BackgroundSink, BodyWaker {
 
   #head({ status, fields, bodyLength }: ResponseHead): void {
     const outcome = this.#fetch.onHead(status, fields, bodyLength)
-    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, this)
+    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, this.#nobody, this)
     else this.#end()
   }
 

@@ -14,6 +14,7 @@ const PIECE = 64 * 1024
 /** Lent to whoever sends them on. */
 const PIECE_BYTES = Buffer.allocUnsafeSlow(PIECE)
 
+const NOBODY = 'it is not kept, and nobody reads it any more'
 const SLOW = 'the client reads so slowly that what is kept for it was given up'
 
 export interface FillTarget {
@@ -223,6 +224,7 @@ export class FillStep implements LentBodyStep, Passer {
 
   passedOver(rest: readonly Uint8Array[]): void {
     if (this.#dropped) return this.#ended ? undefined : this.#failDropped()
+    if (this.#target.unattended && !this.#ended) return this.#sink.fail(new GatewayError('ClientGone', NOBODY))
     if (this.#behind !== null) for (const chunk of rest) this.#keep(chunk)
     else if (!this.#ended && !this.#full) this.#wake()
   }
