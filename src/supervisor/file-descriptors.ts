@@ -17,7 +17,7 @@ const MAX_PROBES = 16_384
 /** Covers the listeners and the event loop of one thread. */
 const THREAD_RESERVE = 32
 
-/** Listeners for which there are files whatever else is open, and sockets of a worker for each of them where files are plenty. */
+/** Listeners for which there are files whatever else is open; sockets of a worker for each, where files are plenty. */
 const MANY_LISTENERS = 64
 const SOCKETS = 4
 /** Of the reserve, for the sockets of all listeners. */

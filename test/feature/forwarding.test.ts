@@ -387,9 +387,11 @@ describe('the Host of an endpoint that has a name', () => {
       'levels.yaml':
         backend('silent', [], { endpoints: both.slice(0, 1), hostHeader }) +
         backend('spare', [], { endpoints: both.slice(1) }) +
-        route('levels', ['levels.test'], [
-          { name: 'all', backendRefs: [{ name: 'silent' }, { name: 'spare', priority: 1 }], policies },
-        ]),
+        route(
+          'levels',
+          ['levels.test'],
+          [{ name: 'all', backendRefs: [{ name: 'silent' }, { name: 'spare', priority: 1 }], policies }],
+        ),
     })
   })
 

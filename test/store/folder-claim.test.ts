@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { suite, test, type TestContext } from 'node:test'
+import { suite, type TestContext, test } from 'node:test'
 import { claimFolder } from '../../src/store/folder-claim.ts'
 
 const LOCK = 'some.lock'

@@ -38,7 +38,7 @@ export class WorkerFeed {
   #tables: TablesChange | undefined
   /** The next tables must need nothing before them. */
   #needsAll = false
-  /** Behind the tables: all that there is. An earlier control thread may have sent what is in them, and not this one. */
+  /** Behind the tables: ids of all that there is, also of what an earlier control thread has sent, and not this one. */
   readonly #lists = new Map<'backends' | 'content-ids', readonly string[]>()
   #epoch: number | undefined
   #changed: Changed | undefined

@@ -151,7 +151,9 @@ describe('the feed of a worker', () => {
   it('keeps what an earlier control thread has sent and this one has yet to find', (t) => {
     const { feed, send, read } = rig(t)
     const listed = (messages: readonly ToWorker[]): (readonly string[])[] =>
-      messages.flatMap((message) => (message.type === 'backends' || message.type === 'content-ids' ? [message.ids] : []))
+      messages.flatMap((message) =>
+        message.type === 'backends' || message.type === 'content-ids' ? [message.ids] : [],
+      )
     // Keys of a provider that does not answer now, and a Backend whose name is not resolved yet.
     send(contents('found', 1, 1))
     send({ type: 'content-ids', ids: ['found', 'keys'] })
