@@ -26,5 +26,6 @@ if (command.name === 'run') {
   process.exitCode = await runCommand(command, {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    budget: async (settings) => (await import('./supervisor/memory-limit.ts')).folderBudget(settings),
   })
 }

@@ -10,6 +10,7 @@ import { covers, type Part } from './partial-content.ts'
 import { allowsRange, conditionsOf, judgePreconditions } from './preconditions.ts'
 import { type ByteRange, contentRange, rangesOf, unsatisfiedRange } from './ranges.ts'
 import type { StoredHead } from './stored-head.ts'
+import { CONTENT_DIGESTS } from './unstored-fields.ts'
 
 export type Answer =
   /** As it is stored, with its own status. */
@@ -82,6 +83,11 @@ export function toParts(
   // §15.3.7.2: of several parts each says its own, and the whole must not.
   if (multipart !== null) fields.set('content-type', multipart.contentType)
   else fields.add('content-range', contentRange(ranges[0]!, length))
+}
+
+/** Digests of the stored bytes, from a response with others. */
+export function withoutContentDigests(fields: Fields): void {
+  for (const name of CONTENT_DIGESTS) fields.remove(name)
 }
 
 /** The field of a 416 that says how long the representation is (RFC 9110 §15.5.17). */

@@ -3,6 +3,7 @@ import type { Fields } from '../message/fields.ts'
 import { encodeLines, keptLines, type Line, updatingLines } from './encode-head.ts'
 import { type ByteRange, contentRange } from './ranges.ts'
 import type { StoredHead } from './stored-head.ts'
+import { CONTENT_DIGESTS } from './unstored-fields.ts'
 
 /** One run of bytes of a representation whose whole length is known. */
 export interface Part extends ByteRange {
@@ -41,9 +42,11 @@ export function combine(stored: Part, newer: Part): Combined | undefined {
   return { first, last, complete: stored.complete, stored: kept }
 }
 
+const OF_ONE_PART: ReadonlySet<string> = new Set(['content-range', ...CONTENT_DIGESTS])
+
 /**
  * The head of what {@link combine} yields: 200 once it is the whole, else 206 with what it covers. The fields of the
- * newer one take the place of the stored ones (RFC 9111 §3.4).
+ * newer one take the place of the stored ones (RFC 9111 §3.4), and neither one's digest is of all bytes.
  *
  * @returns null: it is too large to be stored
  */
@@ -55,8 +58,8 @@ export function combineHead(
   date: string,
 ): Buffer | null {
   const updating = updatingLines(newer, excluded)
-  const lines: Line[] = keptLines(stored, updating, excluded).filter(({ name }) => name !== 'content-range')
-  lines.push(...updating)
+  const both: readonly Line[] = [...keptLines(stored, updating, excluded), ...updating]
+  const lines: Line[] = both.filter(({ name }) => !OF_ONE_PART.has(name))
   if (!isWhole(part)) lines.push({ name: 'content-range', value: contentRange(part, part.complete) })
   return encodeLines(isWhole(part) ? 200 : 206, lines, date)
 }

@@ -116,6 +116,12 @@ export interface HeldEntry extends EntryBytes {
   readonly serial: number
   /** It was released or taken away: nothing more of the body can be copied, and nothing else may be read. */
   readonly gone: boolean
+  /**
+   * That nothing before a byte will be read: of a body that is not kept it is free then.
+   *
+   * @returns bytes of the body that are there; of one that is not kept perhaps not yet all
+   */
+  reach(at: number): number
   /** Behind it nothing may be read. Twice, without effect. */
   release(): void
 }
@@ -151,6 +157,13 @@ export interface Fill {
    */
   write(bytes: Uint8Array, start: number, end: number): boolean
   /**
+   * As {@link write}, but where there is no room the body goes on for those who read along: the fill is over, and what
+   * has not been written of these bytes is to be written to what is returned.
+   *
+   * @returns false: there is no room, and nobody reads along; the fill has failed
+   */
+  pass(bytes: Uint8Array, start: number, end: number): PassedBody | boolean
+  /**
    * More of the body, from an entry that is held: a 304 makes a new head for the body that is there.
    *
    * @param budget bytes at most in this turn
@@ -180,6 +193,36 @@ export interface Fill {
   withdraw(): void
   /** What has been written, to be read by the one who fills. Null before the head, and when too many are held. */
   hold(): HeldEntry | null
+}
+
+/** What is being fetched, is not kept, and is read along by others; one of `end` and `fail` ends it. */
+export interface PassedBody {
+  /** Bytes of the body that have been written. */
+  readonly written: number
+  /** Nobody reads it any more. */
+  readonly unread: boolean
+  /** There is not even room for one piece more. */
+  readonly isStuck: boolean
+  /** Somebody has come to its last piece. */
+  readonly isAwaited: boolean
+  /** @returns bytes that were taken, fewer where those who read are too far behind or there is no room */
+  write(bytes: Uint8Array, start: number, end: number): number
+  /** Calls when more can perhaps be taken; also for nothing. */
+  follow(changed: () => void): void
+  /** Where the writer goes on reading: nothing before what is written now. Null: too many are held. */
+  hold(): HeldEntry | null
+  /** Whether what is held is at the first piece, which nothing can be freed before. */
+  isFirst(held: HeldEntry): boolean
+  /**
+   * To be called from time to time where others wait for those who read the first piece: who has read next to nothing
+   * since the last time loses it. Not the writer itself.
+   *
+   * @returns false: there is nothing, or so little that it may stay
+   */
+  hurry(): boolean
+  /** The body is whole; who reads it comes to its end. */
+  end(): void
+  fail(): void
 }
 
 export type FillState =

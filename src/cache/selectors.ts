@@ -59,9 +59,12 @@ const PLAIN_NAME = /^[A-Za-z0-9!#$&'*+.^_`|~-]+$/
 /** One pair of a `Cookie` field. */
 interface CookiePair {
   readonly text: string
-  /** See {@link looseName}; `''`: it has no name, null: servers may take it for any. */
+  /** See {@link looseName}; `''`: there is none, null: servers may take it for any. */
   readonly loose: string | null
 }
+
+/** White space within a pair ends its value for some servers (Python's `http.cookies`), and another pair follows. */
+const INNER_SPACE = /[\t ]/
 
 const PAIRS = new LastRead((lines): readonly CookiePair[] =>
   lines.flatMap((line) =>
@@ -69,7 +72,9 @@ const PAIRS = new LastRead((lines): readonly CookiePair[] =>
       const text = withoutOws(pair)
       const equals = text.indexOf('=')
       const own = equals === -1 ? text : text.slice(0, equals)
-      return { text, loose: own === '' || PLAIN_NAME.test(own) ? looseName(own) : null }
+      // A pair that begins with `=` is for some servers what follows (CVE-2023-23934).
+      const plain = !INNER_SPACE.test(text) && (text === '' || PLAIN_NAME.test(own))
+      return { text, loose: plain ? looseName(own) : null }
     }),
   ),
 )
@@ -108,20 +113,34 @@ export function hasHeader(request: Fields, name: string): boolean {
 const NAMES = new LastRead((lines): ReadonlySet<string> => {
   const names = new Set<string>()
   for (const line of lines)
-    for (let start = 0; start < line.length; ) {
-      let end = start
-      while (end < line.length && !endsName(line.charCodeAt(end))) end++
-      if (end > start) names.add(looseName(withoutOws(decodeFormText(withoutOws(line.slice(start, end))))))
-      while (end < line.length && !separatesPairs(line.charCodeAt(end))) end++
-      start = end + 1
+    for (const part of line.split(SEPARATORS)) {
+      const pair = withoutOws(part)
+      addNames(names, pair)
+      if (INNER_SPACE.test(pair)) for (const word of pair.split(SPACES)) addNames(names, word)
     }
   return names
 })
 
 /** `;`, and `,` for some servers. */
-const separatesPairs = (code: number): boolean => code === 0x3b || code === 0x2c
-/** `=`, and `[` for those who read lists. */
-const endsName = (code: number): boolean => code === 0x3d || code === 0x5b || separatesPairs(code)
+const SEPARATORS = /[;,]/
+const SPACES = /[\t ]+/
+
+/** Of a pair: to its `=`, and to its `[` for those who read lists. */
+function addNames(names: Set<string>, pair: string): void {
+  let start = 0
+  while (pair.charCodeAt(start) === EQUALS) start++
+  const equals = pair.indexOf('=', start)
+  const name = pair.slice(start, equals === -1 ? pair.length : equals)
+  if (name === '') return
+  names.add(readName(name))
+  const list = name.indexOf('[')
+  if (list > 0) names.add(readName(name.slice(0, list)))
+}
+
+const EQUALS = 0x3d
+
+/** Without what JavaScript takes for white space, as 0xA0, which servers written in it leave out. */
+const readName = (name: string): string => looseName(decodeFormText(name.trim()).trim())
 
 /** Whether a request has a cookie of this name, empty or not, or something that a server may take for one. */
 export function hasCookie(request: Fields, name: string): boolean {

@@ -27,11 +27,15 @@ export const UNSTORED: ReadonlySet<string> = new Set([
   'set-cookie2',
 ])
 
+/** Digests of the very bytes that a message carries (RFC 9530 §2, RFC 1864): false with any others. */
+export const CONTENT_DIGESTS: readonly string[] = ['content-digest', 'content-md5']
+
 /**
  * Those that a 304 or the response to a HEAD does not change. The stored body is in this coding and is this part of the
- * whole, whatever the origin says of another transfer (RFC 9111 §3.2, "ensure integrity of the stored response").
+ * whole, whatever the origin says of another transfer (RFC 9111 §3.2, "ensure integrity of the stored response"); a
+ * Content-Digest of a 304 or HEAD is one of no content (RFC 9530 §B.2).
  */
-const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range'])
+const NOT_UPDATED: ReadonlySet<string> = new Set(['content-encoding', 'content-range', 'content-digest'])
 
 /** Names that the `Connection` fields of a response state: hop-by-hop fields of this connection, in lower case. */
 export function connectionNames(fields: Fields): readonly string[] {

@@ -77,6 +77,8 @@ Usage: headgate validate DIR|FILE... [FLAGS]
   --settings FILE       Validate against these settings, and the settings themselves.
   -o, --output FORMAT   text or json. Default text
 
+Files are read as far as the gateway has memory for them: by limits.memory of the settings, else that of this machine.
+
 Errors prevent a file or an object from being served. Warnings report values that a cluster reads differently, conflicts
 between Routes, and references to missing objects.
 

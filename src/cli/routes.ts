@@ -10,7 +10,7 @@ import { align } from './columns.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
-import type { CommandIo } from './io.ts'
+import { type CommandIo, fileBounds } from './io.ts'
 import type { RoutesCommand } from './parse.ts'
 
 /** One line of the table. */
@@ -28,7 +28,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { settings } = composed
-  const loaded = await loadManifests([command.config], systemTimers)
+  const loaded = await loadManifests([command.config], systemTimers, await fileBounds(io, command.settings))
   if (loaded.missing > 0) {
     for (const problem of loaded.problems) io.err(`${formatFinding(fromSource(problem))}\n`)
     return 1

@@ -4,7 +4,7 @@ import { systemTimers } from '../thread/system-timers.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { type Finding, formatFinding, fromSettings, fromSource, sortFindings } from './finding.ts'
-import type { CommandIo } from './io.ts'
+import { type CommandIo, fileBounds } from './io.ts'
 import type { ValidateCommand } from './parse.ts'
 
 /** `headgate validate`: exit code 0 without errors (warnings are permitted), 1 otherwise. */
@@ -16,7 +16,7 @@ export async function validate(command: ValidateCommand, validator: Validator, i
   // With invalid settings the manifests are validated against the default settings.
   const settings = composed.ok ? composed : await settingsOf(undefined, [], validator)
   if (!settings.ok) throw new TypeError('the schema rejects its own defaults')
-  const loaded = await loadManifests(command.paths, systemTimers)
+  const loaded = await loadManifests(command.paths, systemTimers, await fileBounds(io, command.settings))
   findings.push(...loaded.problems.map(fromSource))
   const examined = await examine(loaded.objects, settings.settings, validator)
   findings.push(...examined.findings)

@@ -9,6 +9,7 @@ import type { Ingress } from '../api/ingress.ts'
 import type { Kind } from '../api/kinds.ts'
 import type { EndpointSlice } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
+import { routeReferences } from '../api/references.ts'
 import type { Route } from '../api/route.ts'
 import { heapSize } from '../lib/heap-size.ts'
 
@@ -24,6 +25,8 @@ const HOST_BYTES = 2_400
 const DERIVED_BYTES = 3_000
 /** A Backend or Service that a rule names, in the graphs of references and in what is said of it in statuses. */
 const REFERENCE_BYTES = 1_000
+/** Any other object that a Route names, in policies or `tls`: a Secret, a key set, a Backend to mirror to. */
+const USED_OBJECT_BYTES = 3_500
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
 /** The same on a further listener with a virtual host of its own: its records in the tables. */
@@ -50,6 +53,7 @@ export function memoryCost(kind: Kind, object: KubeObject, inFile = false): numb
       : matchesOf(kind, object) * (MATCH_BYTES + moreListeners(kind, object) * LISTENER_MATCH_BYTES) +
         hostsCost(kind, object) +
         referencesOf(kind, object) * REFERENCE_BYTES +
+        usedObjectsOf(kind, object) * USED_OBJECT_BYTES +
         policiesCost(kind, object)
   // What is made of a slice is counted by endpoints.
   const copies = kind === 'EndpointSlice' ? 1 : COPIES
@@ -131,6 +135,15 @@ function referencesOf(kind: Kind, object: KubeObject): number {
   if (kind !== 'Ingress') return references
   for (const { http } of (object as Ingress).spec.rules) references += http?.paths.length ?? 0
   return references
+}
+
+/** Objects that a Route names beside the Backends of its rules, each once. */
+function usedObjectsOf(kind: Kind, object: KubeObject): number {
+  if (kind !== 'Route') return 0
+  const used = new Set<string>()
+  for (const { path, kind, namespace, name } of routeReferences.find(object, object.metadata.namespace ?? 'default'))
+    if (path[3] !== 'backendRefs') used.add(`${kind} ${namespace}/${name}`)
+  return used.size
 }
 
 /** Matches times hostnames: every hostname has all of them in its own order. */

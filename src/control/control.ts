@@ -22,7 +22,7 @@ import type { LastGood } from '../thread/retained-state.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
 import { adminData } from './admin-view.ts'
-import type { OwnListener } from './cache/caches.ts'
+import type { CacheSettings, OwnListener } from './cache/caches.ts'
 import { ClusterDuties } from './cluster-duties.ts'
 import { Configuration } from './configuration.ts'
 import type { NamedListener } from './explanations.ts'
@@ -150,7 +150,7 @@ export class Control {
     this.#post({ type: 'settings', settings })
     if (this.#configuration !== undefined) {
       this.#configuration.useSettings(real)
-      this.#rooms.caches.useSettings({ redis: redisLocation(real), stateDirectory: real.stateDirectory })
+      this.#rooms.caches.useSettings(cacheSettings(real, this.#data.source))
       this.#log.info('new settings are in force; /api/v1/config shows them')
     } else void this.#begin(real)
   }
@@ -192,7 +192,7 @@ export class Control {
     this.#configuration = configuration
     this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     this.#rooms.grants.open(settings.stateDirectory)
-    this.#rooms.caches.start({ redis: redisLocation(settings), stateDirectory: settings.stateDirectory })
+    this.#rooms.caches.start(cacheSettings(settings, choice))
     this.#rooms.archive.open(cacheFiles(settings, choice), memory.archive)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
@@ -371,6 +371,12 @@ export class Control {
     process.exit(0)
   }
 }
+
+/** Where purges are kept for what outlives the process: without files nothing does. */
+const cacheSettings = (settings: SettingsObject, source: ControlData['source']): CacheSettings => ({
+  redis: redisLocation(settings),
+  stateDirectory: cacheFiles(settings, source)?.stateDirectory,
+})
 
 /** In a cluster replicas know nothing of each other's files, and a pod's are gone with it. */
 function cacheFiles(

@@ -32,6 +32,7 @@ export class Forwarding {
   readonly #certificate: ClientCertificate | null
   readonly #withForwarded: boolean
   #block: FieldBlock | null = null
+  #renamed: Forwarding | null = null
 
   /**
    * @param certificate of the client, verified
@@ -53,6 +54,13 @@ export class Forwarding {
   get block(): FieldBlock {
     this.#block ??= this.#write()
     return this.#block
+  }
+
+  /** The same with another spelling of the authority; made once. */
+  blockNaming(authority: string): FieldBlock {
+    if (this.#renamed?.origin.authority !== authority)
+      this.#renamed = new Forwarding(this.for, { ...this.origin, authority }, this.#certificate, this.#withForwarded)
+    return this.#renamed.block
   }
 
   #write(): FieldBlock {

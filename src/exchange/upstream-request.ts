@@ -3,6 +3,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
 import { authorityOf } from '../pattern/host.ts'
+import { normalAuthority, sendsNormalAuthority } from '../policy/cache/spelled-authority.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import type { Peer } from '../transport/peer.ts'
@@ -23,7 +24,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     host,
     fields: x.request,
     bodyLength: x.body === null ? 0 : x.body.length,
-    forwarding: x.forwarding.block,
+    forwarding: forwardingOf(x),
     passed: x.context.loops.block(x.ruleView!),
     id,
     acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
@@ -55,8 +56,17 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (byName && endpoint.hostname !== undefined) return authorityOf(scheme, endpoint.hostname, endpoint.port)
   // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
   if (authority === '') return endpoint.authority
+  const sent = normalAuthority(authority, x.origin)
+  if (sent !== authority && sendsNormalAuthority(x.policy)) return sent
   // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
   return authorityMoved || byName ? authority : undefined
+}
+
+/** Says of the host no more than Host does. */
+export function forwardingOf({ forwarding, policy }: ProxyExchange): FieldBlock {
+  const { origin } = forwarding
+  const sent = normalAuthority(origin.authority, origin)
+  return sent !== origin.authority && sendsNormalAuthority(policy) ? forwarding.blockNaming(sent) : forwarding.block
 }
 
 /** Of a connection that carries no requests. */

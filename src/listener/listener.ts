@@ -14,8 +14,15 @@ import type { PeerListener, SecureTwin } from '../transport/peer.ts'
 import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import type { ConnectionRoom } from './connection-room.ts'
 
-/** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
-const BACKLOG = 4096
+/** Connections of a socket that the kernel holds for us while a worker is busy; net.core.somaxconn caps it. */
+export const BACKLOG = 1_024
+
+/**
+ * Sockets at one address and port, where the kernel balances connections among them. The event loop accepts one
+ * connection of a socket in a turn, however many wait, and a turn is as long as all the requests that it has: see
+ * docs/decisions/0070.
+ */
+const SOCKETS = 4
 
 export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
@@ -78,8 +85,10 @@ export class ListenSocket {
   /** The port in the settings; 0 = any free port. */
   readonly port: number
   #listener: Listener
-  readonly #server: Server
   readonly #context: ListenerContext
+  #servers: readonly Server[] = []
+  /** Connections so far. */
+  accepted = 0
 
   /** @param address literal */
   constructor(address: string, port: number, listener: Listener, context: ListenerContext) {
@@ -87,10 +96,6 @@ export class ListenSocket {
     this.port = port
     this.#listener = listener
     this.#context = context
-    this.#server = createServer(
-      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: HIGH_WATER },
-      (socket) => this.#accept(socket),
-    )
   }
 
   /** The listener that owns the connections this socket accepts. */
@@ -99,8 +104,8 @@ export class ListenSocket {
   }
 
   get boundPort(): number {
-    const address = this.#server.address()
-    return address !== null && typeof address === 'object' ? address.port : this.port
+    const address = this.#servers[0]?.address()
+    return typeof address === 'object' && address !== null ? address.port : this.port
   }
 
   /**
@@ -112,22 +117,37 @@ export class ListenSocket {
     this.#listener = listener
   }
 
-  listen(): Promise<void> {
+  async listen(): Promise<void> {
+    const count = this.#context.reusePort ? SOCKETS : 1
+    try {
+      while (this.#servers.length < count) this.#servers = [...this.#servers, await this.#open()]
+    } catch (error) {
+      this.#closeServers()
+      throw error
+    }
+  }
+
+  #open(): Promise<Server> {
+    const { reusePort } = this.#context
+    const server = createServer(
+      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: HIGH_WATER },
+      (socket) => this.#accept(socket),
+    )
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(
+      server.once('error', reject)
+      server.listen(
         {
           host: this.address,
-          port: this.port,
+          port: this.boundPort,
           backlog: BACKLOG,
-          reusePort: this.#context.reusePort,
+          reusePort,
           ipv6Only: false,
         },
         () => {
-          this.#server.off('error', reject)
+          server.off('error', reject)
           // EMFILE and the like: the connection is lost, and the socket keeps listening.
-          this.#server.on('error', () => {})
-          resolve()
+          server.on('error', () => {})
+          resolve(server)
         },
       )
     })
@@ -136,6 +156,7 @@ export class ListenSocket {
   #accept(socket: Socket): void {
     const context = this.#context
     const listener = this.#listener
+    this.accepted++
     if (context.draining) return void socket.destroy()
     if (!context.room.make(listener.tls)) {
       context.refusedConnection(listener)
@@ -154,6 +175,10 @@ export class ListenSocket {
   /** Accepts no connection; open ones close after their current response. */
   close(): void {
     this.#listener.retired = true
-    this.#server.close()
+    this.#closeServers()
+  }
+
+  #closeServers(): void {
+    for (const server of this.#servers) server.close()
   }
 }

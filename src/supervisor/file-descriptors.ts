@@ -15,7 +15,7 @@ const PROBE_SHARE = 1 / 4
 const MIN_PROBES = 4
 const MAX_PROBES = 16_384
 /** Covers the listeners and the event loop of one thread. */
-const THREAD_RESERVE = 24
+const THREAD_RESERVE = 32
 
 /** Assumed on systems that do not report their limit. */
 const UNKNOWN_LIMIT = 1_024

@@ -4,8 +4,9 @@
  * group only.
  */
 import { readFileSync } from 'node:fs'
-import { totalmem } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { divideMemory, type MemoryBudget } from '../lib/memory-budget.ts'
 import { parseBytes } from '../lib/quantity.ts'
 
 export interface MemoryLimit {
@@ -19,6 +20,9 @@ export interface MemoryLimit {
 
 /** @returns the text of a file, or undefined where it cannot be read */
 type Read = (path: string) => string | undefined
+
+/** Whether the kernel balances connections among the sockets of one port (SO_REUSEPORT on Linux). */
+export const REUSE_PORT_BALANCES = process.platform === 'linux'
 
 /** Files that limit the memory of a group: version 2 throttles and reclaims from `high` on, and kills at `max`. */
 const V2_FILES = ['memory.max', 'memory.high']
@@ -36,6 +40,12 @@ export async function memoryLimit(
   const machine = totalmem()
   const group = cgroupLimit(read)
   return group < machine ? { bytes: group, from: 'cgroup', ...cache } : { bytes: machine, from: 'machine', ...cache }
+}
+
+/** What `headgate run --config` would divide here, with these settings and no other flag. */
+export async function folderBudget(settingsFile: string | undefined): Promise<MemoryBudget> {
+  const { bytes, cache, files } = await memoryLimit(settingsFile)
+  return divideMemory(bytes, REUSE_PORT_BALANCES ? availableParallelism() : 1, cache, files)
 }
 
 interface MemorySettings {

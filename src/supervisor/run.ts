@@ -8,7 +8,7 @@ import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } fr
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import { setHeapFlags } from './heap-flags.ts'
-import { memoryLimit } from './memory-limit.ts'
+import { memoryLimit, REUSE_PORT_BALANCES } from './memory-limit.ts'
 import { Supervisor } from './supervisor.ts'
 import type { ThreadEntries } from './threads.ts'
 
@@ -19,9 +19,6 @@ const ENTRIES: ThreadEntries = {
   control: new URL(`../control/main${EXTENSION}`, import.meta.url),
   worker: new URL(`../worker/main${EXTENSION}`, import.meta.url),
 }
-
-/** Whether the kernel balances connections among the sockets of one port (SO_REUSEPORT on Linux). */
-const REUSE_PORT_BALANCES = process.platform === 'linux'
 
 /** Time to write the remaining log lines when the process ends. */
 const FINAL_FLUSH_MS = 250

@@ -136,7 +136,12 @@ export interface EndpointsMessage {
 
 /** Control → worker, on a MessagePort made by main for each pair of them. */
 export type ToWorker =
-  | { readonly type: 'settings'; readonly settings: WorkerSettings }
+  | {
+      readonly type: 'settings'
+      readonly settings: WorkerSettings
+      /** The worker is new, and tables are on their way to it: until it serves them it accepts no connections. */
+      readonly tablesFollow?: true
+    }
   | TablesUpdate
   | EndpointsMessage
   /**

@@ -171,12 +171,13 @@ export class WorkerState {
   messages(): ToWorker[] {
     const messages: ToWorker[] = []
     for (const backend of this.#endpoints.keys()) messages.push(...this.endpointsOf(backend))
-    if (this.#settings !== undefined) messages.unshift(this.#settings)
     if (this.#contents.size > 0) messages.push(this.contentsOf(this.#contents.keys()))
     for (const [client, { owner, entries }] of this.#signOuts.byClient())
       messages.push({ type: 'sign-outs', owner, client, entries, known: true })
     const tables = this.tablesSince(allTables())
     if (tables !== undefined) messages.push(tables)
+    if (this.#settings !== undefined)
+      messages.unshift(tables === undefined ? this.#settings : { ...this.#settings, tablesFollow: true })
     return messages
   }
 }

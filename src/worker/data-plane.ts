@@ -116,7 +116,7 @@ export interface DataPlaneEdges {
   metricsRow(id: string): number
   accessLog(settings: WorkerSettings['accessLog']): AccessLog
   /** Settings are in force for exchanges and upstreams; listeners are the caller's. */
-  settings(settings: WorkerSettings): void
+  settings(settings: WorkerSettings, tablesFollow: boolean): void
   /** A generation is in force. */
   applied(generation: number): void
   epoch(epoch: number): void
@@ -247,7 +247,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     },
     problem: (message) => edges.send({ type: 'problem', message }),
   })
-  const useSettings = (settings: WorkerSettings): void => {
+  const useSettings = (settings: WorkerSettings, tablesFollow: boolean): void => {
     context.clients = new ClientResolver(settings.clientAddress)
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
@@ -261,7 +261,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     cache.use(settings.cache)
     archives.use(settings.redis)
     context.recurring.clear()
-    edges.settings(settings)
+    edges.settings(settings, tablesFollow && context.tables === null)
   }
   const explain = async (id: number, question: ExplainQuestion): Promise<void> => {
     const { tables, clients } = context

@@ -2,7 +2,7 @@
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { ConnectionRoom } from '../listener/connection-room.ts'
-import { Listener, type ListenerContext, ListenSocket } from '../listener/listener.ts'
+import { BACKLOG, Listener, type ListenerContext, ListenSocket } from '../listener/listener.ts'
 import type { RefusedProxyHeader } from '../listener/proxy-header-step.ts'
 import { TlsAcceptor } from '../listener/tls-acceptor.ts'
 import type { TlsHost } from '../listener/tls-handshake.ts'
@@ -36,8 +36,8 @@ export interface ListenersHost {
 
 /** Milliseconds between checks for remaining work during a drain. */
 const DRAIN_STEP = 20
-/** Turns of the event loop in which a socket accepts what waits there before it is closed. */
-const ACCEPT_TURNS = 2
+/** Turns of the event loop behind which an address at which none is accepted has no connection that waits. */
+const QUIET_TURNS = 2
 /** Milliseconds until a listener that could not be opened is tried again; doubled each time. */
 const RETRY_FIRST = 250
 const RETRY_LONGEST = 10_000
@@ -48,6 +48,8 @@ export class Listeners {
   readonly #host: ListenersHost
   readonly #context: ListenerContext
   #wanted: readonly WorkerListener[] = []
+  /** Nothing is opened before {@link open}. */
+  #held = false
   #failures: readonly ListenerFailure[] = []
   /** The state last reported to the host. */
   #reported: unknown
@@ -116,15 +118,27 @@ export class Listeners {
     this.#context.tls.sweep()
   }
 
-  /** Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are. */
-  apply(settings: WorkerSettings): Promise<void> {
+  /**
+   * Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are.
+   * @param held where nothing was opened before, nothing is before {@link open}: the kernel gives each worker its share
+   * of new connections, whether it has anything to serve or not
+   */
+  apply(settings: WorkerSettings, held = false): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
     this.#context.room.most = settings.limits.connections
     this.#context.room.mostOfAll = settings.upstreams.allConnections ?? Number.POSITIVE_INFINITY
     this.#context.tls.use(settings.tls, this.#context.room.mostSecure)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST
-    return this.#settle()
+    this.#held ||= held && this.#reported === undefined && this.#settling === undefined
+    return this.#held ? Promise.resolve() : this.#settle()
+  }
+
+  /** There is something to serve. */
+  open(): void {
+    if (!this.#held) return
+    this.#held = false
+    void this.#settle()
   }
 
   #settle(): Promise<void> {
@@ -181,8 +195,7 @@ export class Listeners {
     const unwanted = [...this.#sockets].filter(([, socket]) => ownerOf(socket, wanted) === undefined)
     if (unwanted.length === 0) return
     for (const [, socket] of unwanted) socket.listener.retired = true
-    // The kernel resets what waits to be accepted when a socket is closed.
-    for (let turn = 0; turn < ACCEPT_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
+    await acceptWaiting(unwanted.map(([, socket]) => socket))
     for (const [key, socket] of unwanted) this.#close(key, socket)
   }
 
@@ -253,6 +266,19 @@ export class Listeners {
     this.#context.draining = true
     this.#closeAll()
     for (const connection of this.#context.connections) connection.destroy()
+  }
+}
+
+/**
+ * The kernel resets what waits to be accepted when a socket is closed. Behind so many turns all that waits now is
+ * accepted, whatever comes meanwhile.
+ */
+async function acceptWaiting(sockets: readonly ListenSocket[]): Promise<void> {
+  const accepted = (): number => sockets.reduce((sum, socket) => sum + socket.accepted, 0)
+  for (let turn = 0, quiet = 0; turn < BACKLOG && quiet < QUIET_TURNS; turn++) {
+    const before = accepted()
+    await new Promise((resolve) => setImmediate(resolve))
+    quiet = accepted() === before ? quiet + 1 : 0
   }
 }
 

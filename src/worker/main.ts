@@ -88,15 +88,20 @@ const { timers, context, handler, backends, budget, contents, cache, messages } 
   patterns,
   metricsRow: (id) => rows.find(id),
   accessLog: (settings) => new AccessLineWriter(lines, settings, clock, random),
-  settings: (settings) => void listeners.apply(settings),
+  settings: (settings, tablesFollow) => void listeners.apply(settings, tablesFollow),
   applied(generation) {
     block.setApplied(index, generation)
     control.postMessage({ type: 'applied', generation })
+    listeners.open()
   },
   epoch: (epoch) => block.passEpoch(index, epoch),
   waitedFor: (generation) => block.setWaitedFor(index, generation),
   alive: () => block.beat(workerThread(index)),
-  send: (message) => control.postMessage(message),
+  send(message) {
+    control.postMessage(message)
+    // Then clients are told that there are none.
+    if (message.type === 'not-linked') listeners.open()
+  },
   unexpected: (error) =>
     log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),
   filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw`),

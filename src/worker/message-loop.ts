@@ -32,7 +32,8 @@ export interface MessageLoopHost {
   readonly passwords: Pick<PasswordClient, 'answered' | 'forget'>
   readonly cached: Pick<CachedObjects, 'find'>
   explain(id: number, question: ExplainQuestion): void
-  settings(settings: WorkerSettings): void
+  /** @param tablesFollow tables are on their way to a worker that is new */
+  settings(settings: WorkerSettings, tablesFollow: boolean): void
   epoch(epoch: number): void
   send(message: FromWorker): void
 }
@@ -101,7 +102,7 @@ export class MessageLoop {
     else if (message.type === 'password-checked') passwords.answered(message.id, message.answer)
     else if (message.type === 'key-set-asked')
       keySets.answered(message.url, message.known, message.again, message.current)
-    else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'settings') this.#host.settings(message.settings, message.tablesFollow === true)
     else if (message.type === 'archive') this.#host.archives.useFiles(message.port)
     else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe' || message.type === 'mark') this.#host.send(message)

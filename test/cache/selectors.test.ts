@@ -65,8 +65,20 @@ describe('a cookie in a key', () => {
       byCookie('a="; sid=1; "'),
       byCookie('sid="1"'),
       byCookie('sid=1; a="'),
+      byCookie('=sid=1'),
+      byCookie('=sid=2; a=1'),
+      byCookie('a=b sid=1'),
+      byCookie('a=b\tsid=2; sid=1'),
+      byCookie('sid=1; a=b sid=2'),
+      byCookie('sid=1 sid=2'),
+      byCookie('s[d=1'),
     ]
     assert.equal(new Set(keys).size, keys.length)
+    // PHP reads it as `s_d`.
+    assert.notEqual(
+      keyOf(() => writeCookieSelector(writer, 's_d', received('Cookie: s[d=1'))),
+      keyOf(() => writeCookieSelector(writer, 's_d', received())),
+    )
   })
 })
 
@@ -82,10 +94,20 @@ describe('what makes a request pass the cache by', () => {
       'preview[]=1',
       'a=1, preview=2',
       'preview =1',
+      '=preview=1',
+      'a=1; ==preview',
+      'a=b preview=1',
+      'a=b\tpreview',
+      'a=b  preview = 1',
+      'pre%76iew[x]=1',
+      '\xa0preview=1',
+      'a=1;\x0cpreview\xa0=1',
     ])
       assert.ok(hasCookie(received(`Cookie: ${cookie}`), 'preview'), cookie)
-    for (const cookie of ['a=preview', 'previews=1', 'xpreview=1', ''])
+    for (const cookie of ['a=preview', 'previews=1', 'xpreview=1', '', '=', 'a=b=preview', '[preview]=1'])
       assert.ok(!hasCookie(received(`Cookie: ${cookie}`), 'preview'), cookie)
+    for (const cookie of ['pre_view=1', 'pre.view=1', 'pre view=1', 'pre[view=1', 'pre+view=1'])
+      assert.ok(hasCookie(received(`Cookie: ${cookie}`), 'pre_view'), cookie)
     assert.ok(!hasCookie(received('X: preview=1'), 'preview'))
     assert.ok(hasHeader(received('X-Debug: '), 'x-debug') && hasHeader(received('x_debug: 1'), 'x-debug'))
     assert.ok(!hasHeader(received('x-debugs: 1'), 'x-debug'))

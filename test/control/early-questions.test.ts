@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -20,7 +21,8 @@ import { NamedPlaces } from '../../src/shared-memory/named-places.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
 import { PurgeLog } from '../../src/shared-memory/purge-log.ts'
 import { WorkJournal } from '../../src/shared-memory/work-journal.ts'
-import { eventually, route } from '../feature/harness.ts'
+import { httpBackend } from '../feature/backends.ts'
+import { backend, eventually, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { type Started, start } from '../main/gateway-process.ts'
 
@@ -95,11 +97,13 @@ describe('a control thread that has no settings yet', () => {
 interface Answers {
   readonly statuses: Map<string, number>
   readonly wrong: string[]
+  /** It asks no more. */
+  readonly over: Promise<unknown>
 }
 
 /** Asks for each path again and again until told to stop; a connection that cannot be made counts as status 0. */
-function poll(port: number, paths: readonly string[], running: () => boolean): Promise<Answers> {
-  const answers: Answers = { statuses: new Map(), wrong: [] }
+function poll(port: number, paths: readonly string[], running: () => boolean): Answers {
+  const answers: Omit<Answers, 'over'> = { statuses: new Map(), wrong: [] }
   const one = async (path: string): Promise<void> => {
     while (running()) {
       const { status, text } = await request(port, { path, host: 'localhost' }).catch((error: unknown) => ({
@@ -113,7 +117,7 @@ function poll(port: number, paths: readonly string[], running: () => boolean): P
       await delay(3)
     }
   }
-  return Promise.all(paths.map(one)).then(() => answers)
+  return { ...answers, over: Promise.all(paths.map(one)) }
 }
 
 function endsOf({ log }: Started): string[] {
@@ -153,12 +157,11 @@ describe('a control thread that ends again and again while it is asked', () => {
     }
     await delay(1_500)
     running = false
-    const [ofSigns, ofAdmin] = await Promise.all([signs, admin, traffic])
-    assert.deepEqual(ofSigns.wrong, [])
-    assert.deepEqual(ofAdmin.wrong, [])
-    for (const path of SIGNS)
-      assert.equal(ofSigns.statuses.get(`${path} 0`), undefined, 'the main thread always answers')
-    for (const path of ['/readyz', '/healthz']) assert.ok(ofSigns.statuses.get(`${path} 200`)! > 50)
+    await Promise.all([signs.over, admin.over, traffic])
+    assert.deepEqual(signs.wrong, [])
+    assert.deepEqual(admin.wrong, [])
+    for (const path of SIGNS) assert.equal(signs.statuses.get(`${path} 0`), undefined, 'the main thread always answers')
+    for (const path of ['/readyz', '/healthz']) assert.ok(signs.statuses.get(`${path} 200`)! > 50)
     assert.ok(requests > 50)
     for (const end of endsOf(gateway))
       assert.match(end, /exited with code 7|thrown by the test/, 'only the test ends it')
@@ -166,27 +169,29 @@ describe('a control thread that ends again and again while it is asked', () => {
   })
 
   it('answers until it is gone when the process stops', async (t) => {
-    const gateway = await start(
-      t,
-      { 'a.yaml': route('a', ['a.test'], [{ name: 'all', respond: { statusCode: 200 } }]) },
-      {
-        flags: ['--drain-delay', '300ms'],
-      },
-    )
+    const held: ServerResponse[] = []
+    const { port } = await httpBackend(t, (_, response) => void held.push(response))
+    const rule = { name: 'all', backendRefs: [{ name: 'up' }] }
+    const manifests = { 'a.yaml': backend('up', [port]) + route('a', ['a.test'], [rule]) }
+    const gateway = await start(t, manifests, { flags: ['--drain-delay', '300ms'] })
     let running = true
     t.after(() => {
       running = false
     })
     const signs = poll(gateway.signalsPort, SIGNS, () => running)
     const admin = poll(gateway.adminPort, [...ADMIN_PATHS, ...MORE_ADMIN_PATHS], () => running)
-    await delay(100)
+    const last = request(gateway.port, { host: 'a.test' })
+    await eventually(() => assert.equal(held.length, 1))
     gateway.child.kill('SIGTERM')
+    await eventually(() => assert.ok(signs.statuses.get('/readyz 503')! > 5, 'it says that it shuts down'))
+    // What it has waited for.
+    held[0]!.end('a')
+    assert.equal((await last).text, 'a')
     const [code] = await gateway.ended
     running = false
-    const answers = await Promise.all([signs, admin])
+    await Promise.all([signs.over, admin.over])
     assert.equal(code, 0)
-    for (const { wrong } of answers) assert.deepEqual(wrong, [])
-    assert.ok(answers[0].statuses.get('/readyz 503')! > 5, 'it says that it shuts down')
+    for (const { wrong } of [signs, admin]) assert.deepEqual(wrong, [])
     assert.ok(!gateway.log.some(({ message }) => /failed/.test(message)))
   })
 })

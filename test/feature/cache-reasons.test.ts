@@ -170,6 +170,24 @@ describe('what the cache says of a response', { skip: NO_REDIS }, () => {
         assert.equal(page.asked.length, 2)
       })
 
+  it('a part that was purged is no part of an answer: what is asked for is fetched as it is, once', async () => {
+    const page = rig.page(STANDARD, ({ fields }) => {
+      const [, first = '', last = ''] = /^bytes=(\d+)-(\d+)$/.exec(fields.get('range') ?? '') ?? []
+      const body = LONG.slice(Number(first), Number(last) + 1)
+      return { status: 206, fields: [FRESH, 'etag: "1"', `content-range: bytes ${first}-${last}/500`], body }
+    })
+    await page.get({ range: 'bytes=0-99' })
+    await eventually(async () => assert.equal((await page.stored({ range: 'bytes=0-99' })).status, 206))
+    await purge(page)
+    assert.equal(await explained(page, { range: 'bytes=50-199' }), 'miss Purged: purged')
+    const { fwd, detail } = cacheStatus(await page.get({ range: 'bytes=50-199' }))
+    assert.deepEqual([fwd, detail], ['uri-miss', '"miss Purged"'])
+    assert.deepEqual(
+      page.asked.map(({ fields }) => fields.get('range')),
+      ['bytes=0-99', 'bytes=50-199'],
+    )
+  })
+
   // Redis may be late, and is left alone then: each attempt has a page of its own.
   for (const [host, purged, unread] of [
     [STANDARD, 'miss Purged: purged', 'miss NotStored: nothing'],

@@ -23,20 +23,18 @@ describe('two processes with one state directory', () => {
     })
     const rule = { name: 'all', backendRefs: [{ name: 'up' }], policies: { cache: { store: 'File' } } }
     const manifests = { 'all.yaml': backend('up', [origin.port]) + route('files', [HOST], [rule]) }
-    const settings = { stateDirectory: folder, cache: { debugCIDRs: ['127.0.0.0/8'] } }
-    const ask = async (gateway: Gateway, path: string, method = 'GET') => {
-      const response = await gateway.request({ host: HOST, path, method, headers: { connection: 'close' } })
-      const detail = /detail="([^"]*)"/.exec(response.header('cache-status') ?? '')?.[1]
-      return { text: response.body.toString(), detail }
+    const settings = { stateDirectory: folder }
+    const ask = async (gateway: Gateway, path: string, method = 'GET'): Promise<string> => {
+      const { body } = await gateway.request({ host: HOST, path, method, headers: { connection: 'close' } })
+      return body.toString()
     }
     const puts = async ({ signalsPort }: Gateway): Promise<number> => {
       const { text } = await request(signalsPort, { path: '/metrics', host: 'localhost' })
       return Number(/headgate_cache_archive_total\{archive="File",outcome="Put"\} (\d+)/.exec(text)?.[1])
     }
-    /** A process with nothing in memory finds it in files. */
     const begin = () => startGateway(scope, manifests, { settings })
 
-    let first = await begin()
+    const first = await begin()
     let n = 0
     const paths: string[] = []
     // A machine that is busy may be too late for one.
@@ -44,23 +42,16 @@ describe('two processes with one state directory', () => {
       paths.push(`/${n}`)
       await ask(first, `/${n++}`)
       assert.ok((await puts(first)) >= 3)
-    })
-    await first.stop()
-    first = await begin()
-    await eventually(async () => {
-      const found = await Promise.all(paths.map((path) => ask(first, path)))
-      assert.ok(found.some(({ detail }) => detail === 'hit Archive'))
-    })
-
+    }, 60_000)
     const second = await begin()
     for (const path of paths) await ask(first, path, 'POST')
-    for (const path of paths) assert.deepEqual((await ask(second, path)).text, `version ${version}`)
+    for (const path of paths) assert.equal(await ask(second, path), `version ${version}`)
     await eventually(() => assert.match(second.processLog.join('\n'), /another process keeps \S+purges\.log/))
 
     await first.stop()
     await eventually(async () => {
       await ask(second, `/${n++}`)
       assert.ok((await puts(second)) > 0)
-    })
+    }, 60_000)
   })
 })

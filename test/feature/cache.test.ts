@@ -5,6 +5,7 @@
 import { before, describe } from 'node:test'
 import { collapsing } from './cache/collapsing.ts'
 import { credentials, manifests } from './cache/credentials.ts'
+import { digests } from './cache/digests.ts'
 import { directives } from './cache/directives.ts'
 import { freshness } from './cache/freshness.ts'
 import { byMethod, invalidation } from './cache/invalidation.ts'
@@ -42,6 +43,7 @@ describe('the cache', () => {
   describe('what is validated (§4.3)', PARALLEL, () => validation(the))
   describe('what is a part (§3.3, §3.4, RFC 9110 §14)', PARALLEL, () => ranges(the))
   describe('parts that are stored (§3.3, §3.4)', PARALLEL, () => parts(the))
+  describe('digests of content (RFC 9530)', PARALLEL, () => digests(the))
   describe('what is invalidated (§4.4, RFC 9875)', PARALLEL, () => invalidation(the))
   describe('what is served stale (RFC 5861 §3)', PARALLEL, () => whileStale(the))
   describe('what is served for a failure (RFC 5861 §4)', PARALLEL, () => ifError(the))

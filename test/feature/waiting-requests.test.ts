@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { OAuth2Server } from 'oauth2-mock-server'
 import { httpBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { holdings } from './wire.ts'
 
 const HOST = 'shop.example'
 const GENERATIONS = ['one', 'two', 'three'] as const
@@ -155,6 +156,10 @@ describe('requests that wait while their tables are replaced', () => {
     return `${answer.statusCode} ${await text(answer)}`
   }
 
+  /** So many requests have been matched and are not answered. */
+  const begun = (count: number): Promise<void> =>
+    eventually(async () => assert.equal((await holdings(gateway)).exchanges, count))
+
   /** @param wait what the request waits for, by the name of the gate */
   const waits = async (path: string, wait: string, headers = {}): Promise<void> => {
     const before = GENERATIONS[generation]!
@@ -191,7 +196,7 @@ describe('requests that wait while their tables are replaced', () => {
     await gate.arrived(wait)
     const more = [ask('/cache/a'), ask('/cache/a'), ask('/cache/a')]
     for (const one of [first, ...more]) one.catch(() => {})
-    await delay(SETTLED)
+    await begun(4)
     await rename()
     assert.deepEqual(
       gate.came.filter((one) => one === wait),
@@ -209,7 +214,7 @@ describe('requests that wait while their tables are replaced', () => {
     await gate.arrived(wait)
     const second = ask('/queue/b')
     for (const one of [first, second]) one.catch(() => {})
-    await delay(SETTLED)
+    await begun(2)
     await rename()
     gate.open(wait)
     for (const one of [first, second]) assert.equal(await one, `200 ${before}`)

@@ -97,6 +97,39 @@ describe('a worker that dies', () => {
     )
   })
 
+  it('is replaced by one that accepts nothing before it has its tables', async (t) => {
+    const echo = await echoBackend(t)
+    // Each with a policy of its own, so that it takes more than a moment until they are linked.
+    const routes = Array.from({ length: 300 }, (_, i) => {
+      const policies = { requestHeaders: { set: [{ name: 'x-of', value: `route ${i}` }] } }
+      return route(`r${i}`, [`h${i}.example`], [{ ...rules[0], policies }])
+    })
+    // All connections are those of the one worker.
+    const manifests = { 'a.yaml': backend('echo', [echo.port]) + routes.join('') }
+    const gateway = await start(t, manifests, { workers: 1 })
+    const statuses: number[] = []
+    let over = false
+    const ask = async (): Promise<void> => {
+      while (!over) {
+        const answer = await request(gateway.port, { host: 'h1.example' }).catch(() => undefined)
+        if (answer !== undefined) statuses.push(answer.status)
+        await delay(1)
+      }
+    }
+    const asking = Array.from({ length: 4 }, ask)
+    try {
+      await eventually(() => assert.ok(statuses.length > 0))
+      gateway.fault({ thread: 0, how: 'throw' })
+      await gateway.logged(/^worker 0 failed/)
+      const before = statuses.length
+      await eventually(() => assert.ok(statuses.length > before + 20))
+    } finally {
+      over = true
+      await Promise.all(asking)
+    }
+    assert.deepEqual(new Set(statuses), new Set([200]))
+  })
+
   it('has its shared counts reset, so that limits stay available', async (t) => {
     const echo = await echoBackend(t)
     const manifests = {

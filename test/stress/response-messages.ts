@@ -33,6 +33,9 @@ export const Counter = {
   Copied: 6,
   /** Only in a longer run. */
   TakenBack: 7,
+  /** Came to their end without being kept; were read whole all the same. */
+  Passed: 8,
+  PassedWhole: 9,
 } as const
 export const COUNTERS = Object.keys(Counter).length
 

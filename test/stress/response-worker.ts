@@ -12,9 +12,11 @@ import {
   type Fill,
   type FillUnderWay,
   type HeldEntry,
+  type PassedBody,
 } from '../../src/cache/response-memory.ts'
 import {
   bodyByte,
+  CACHE_BYTES,
   COUNTERS,
   Counter,
   firstForeign,
@@ -30,6 +32,8 @@ const OWNERS = ['shop', 'news', 'api']
 const MAX_FILLS = 12
 const MAX_READERS = 40
 const CHUNK = 20_000
+/** No body as long as that can be kept. */
+const MOST_KEPT = CACHE_BYTES / WORKERS / 2
 /** What a worker does in one turn of its loop. */
 const STEPS = 30
 
@@ -41,6 +45,8 @@ interface OwnFill {
   readonly fate: 'end' | 'fail' | 'short' | 'unkept'
   readonly source: HeldEntry | undefined
   written: number
+  /** It is not kept, and others read along. */
+  passed: PassedBody | undefined
 }
 
 /** A slow client: of an entry, or of a fetch of somebody else. */
@@ -48,6 +54,7 @@ interface Reader {
   readonly key: number
   read: number
   held: HeldEntry | undefined
+  said: Said | undefined
   readonly follows: FillUnderWay | undefined
 }
 
@@ -123,7 +130,7 @@ class StressWorker {
     else if (said !== undefined) this.#compare(found, said, 0, found.bodyBytes)
     this.#memory.leave()
     if (held !== null && this.#readers.length < MAX_READERS && !(what < 0.06))
-      this.#readers.push({ key, read: 0, held, follows: undefined })
+      this.#readers.push({ key, read: 0, held, said: undefined, follows: undefined })
     else if (held !== null && kind === EntryKind.Response && what < 0.06) this.#begin(key, serial, held)
     else held?.release()
     if (what > 0.97) this.#begin(key, serial, undefined)
@@ -136,7 +143,7 @@ class StressWorker {
       source?.release()
       if (this.#readers.length >= MAX_READERS) return begun.cancel()
       begun.follow(() => {})
-      this.#readers.push({ key, read: 0, held: undefined, follows: begun })
+      this.#readers.push({ key, read: 0, held: undefined, said: undefined, follows: begun })
       return
     }
     this.#claim(key, 1)
@@ -187,7 +194,7 @@ class StressWorker {
     // The claim is over within the call where there is no room.
     this.#claim(key, 0)
     if (!fill.head(meta)) return source?.release()
-    this.#fills.push({ fill, key, seed, length, fate, source, written: 0 })
+    this.#fills.push({ fill, key, seed, length, fate, source, written: 0, passed: undefined })
   }
 
   #length(): number {
@@ -195,7 +202,8 @@ class StressWorker {
     if (what < 0.1) return this.#below(3)
     if (what < 0.85) return this.#below(4_000)
     if (what < 0.98) return this.#below(60_000)
-    return this.#below(400_000)
+    if (what < 0.99) return this.#below(400_000)
+    return this.#below(3_000_000)
   }
 
   /** One step of one fill. */
@@ -214,14 +222,39 @@ class StressWorker {
     if (own.written < last) {
       const count = Math.min(last - own.written, 1 + this.#below(CHUNK))
       for (let i = 0; i < count; i++) this.#scratch[i] = bodyByte(own.seed, own.written + i)
-      own.written += count
-      return !own.fill.write(this.#scratch, 0, count)
+      return own.passed === undefined ? this.#store(own, count) : this.#pass(own, own.passed, 0, count)
     }
     this.#end(own)
     return true
   }
 
+  /** @returns whether it is over */
+  #store(own: OwnFill, count: number): boolean {
+    const passed = own.fill.pass(this.#scratch, 0, count)
+    own.written += count
+    if (typeof passed === 'boolean') return !passed
+    own.passed = passed
+    const rest = own.written - passed.written
+    own.written = passed.written
+    return this.#pass(own, passed, count - rest, count)
+  }
+
+  #pass(own: OwnFill, passed: PassedBody, from: number, to: number): boolean {
+    own.written += passed.write(this.#scratch, from, to)
+    if (own.written !== passed.written) violation(`key ${own.key} has ${passed.written} of ${own.written} bytes`)
+    if (this.#chance() < 0.01) passed.hurry()
+    if (!passed.unread && this.#chance() > 0.001) return false
+    passed.fail()
+    return true
+  }
+
   #end(own: OwnFill): void {
+    if (own.passed !== undefined) {
+      this.#count(Counter.Passed)
+      if (own.fate === 'end') own.passed.end()
+      else own.passed.fail()
+      return
+    }
     if (own.fate === 'fail') {
       this.#count(Counter.Failed)
       own.fill.fail()
@@ -260,18 +293,23 @@ class StressWorker {
 
   /** @returns whether there is nothing more to read */
   #readSome(reader: Reader, held: HeldEntry): boolean {
-    const said = this.#judge(held, reader.key)
+    // Behind the first piece of what is not kept there is no head.
+    const said = (reader.said ??= this.#judge(held, reader.key))
     if (said === undefined) return true
     const state = reader.follows?.state ?? 'whole'
-    const { written } = held
+    const written = held.reach(reader.read)
+    if (held.gone) return true
     const count = Math.min(written - reader.read, 1 + this.#below(CHUNK))
     this.#compare(held, said, reader.read, count)
     reader.read += count
-    if (reader.read < written) return false
+    if (reader.read < held.reach(reader.read)) return false
+    if (held.gone) return true
     if (state === 'whole') {
       if (held.bodyBytes !== said.length || held.written !== said.length)
         violation(`key ${reader.key} has ${held.written} of ${said.length} bytes and is whole`)
-      this.#count(reader.follows === undefined ? Counter.HeldBodies : Counter.Followed)
+      const { follows } = reader
+      this.#count(follows === undefined ? Counter.HeldBodies : Counter.Followed)
+      if (said.length > MOST_KEPT) this.#count(Counter.PassedWhole)
       return true
     }
     return state !== 'waiting' && state !== 'filling'

@@ -38,7 +38,9 @@ describe('what a worker needs to begin', () => {
       messages.map((message) => message.type),
       ['settings', 'endpoints', 'tables'],
     )
-    assert.equal(messages[0], second)
+    // It is not to be asked for anything before it has the tables.
+    assert.deepEqual(messages[0], { ...second, tablesFollow: true })
+    assert.deepEqual(kept(first, endpoints('a', 1))[0], first)
     assert.deepEqual(messages[1], endpoints('a', 2))
     assert.equal((messages[2] as TablesUpdate).generation, 2)
   })

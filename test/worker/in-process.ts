@@ -60,7 +60,7 @@ export class InProcess extends TestPlane {
       },
       timers: this.plane.timers,
       wall: clock.wall,
-      reusePort: false,
+      reusePort: options.reusePort ?? false,
       heldLimit,
       ...(options.upstreamsOpen === undefined ? {} : { upstreams: options.upstreamsOpen }),
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,

@@ -589,13 +589,11 @@ describe('a hit that is given again', () => {
     t.after(() => client.reset())
     const ask = async (host: string): Promise<string> =>
       (await client.send(bytesOf('/a', `X-Forwarded-Host: ${host}\r\n`)).response()).text
-    const hosts = ['page.test', 'page.test.', 'PAGE.test', 'page.tesT', 'page.test:80']
-    const texts: string[] = []
-    for (const host of hosts) texts.push(await ask(host))
-    assert.equal(new Set(texts).size, hosts.length)
-    for (let times = 0; times < 2; times++)
-      for (const [i, host] of hosts.entries()) assert.equal(await ask(host), texts[i])
-    assert.equal(w.asked.length, hosts.length)
+    const first = await ask('page.test')
+    assert.notEqual(await ask('page.test.'), first)
+    // Of capitals and of the own port of the scheme the origin is told nothing.
+    for (const host of ['page.test', 'PAGE.test', 'page.tesT', 'page.test:80']) assert.equal(await ask(host), first)
+    assert.equal(w.asked.length, 2)
   })
 
   it('is that of the host with or without the port that a trusted proxy reports', async (t) => {

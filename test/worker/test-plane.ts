@@ -68,6 +68,8 @@ export interface InProcessOptions {
   readonly clock?: TimerClock
   /** False: each request is read. */
   readonly repeats?: boolean
+  /** Several sockets for each address and port, as in a worker on Linux. */
+  readonly reusePort?: boolean
   /** Listens without waiting for the tables. */
   readonly unlinked?: boolean
   /** Ports of the gateway's own, which the dial guard refuses. */

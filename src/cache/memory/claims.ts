@@ -9,7 +9,7 @@
 import type { Doorbells } from '../../shared-memory/doorbells.ts'
 import { CLAIM_WAYS, type Layout, ROW_HEADER_WORDS, ROW_KEY_BYTES, ROW_WORDS, UNIT_BYTES } from './layout.ts'
 import type { Readers } from './readers.ts'
-import { KEY_RECORD_AT, type Records, STATE, State } from './record.ts'
+import { KEY_RECORD_AT, NEXT_PIECE, type Records, STATE, State } from './record.ts'
 
 const ROW_SERIAL = 0
 const ROW_STATE = 1
@@ -32,6 +32,8 @@ export const RowState = {
   /** It is under its key, or has been. */
   Recorded: 3,
   Failed: 4,
+  /** Its body is not kept: who reads along gets it piece by piece, and nobody follows any more. */
+  Passing: 5,
 } as const
 export type RowState = (typeof RowState)[keyof typeof RowState]
 /** How the fill of a row may end. */
@@ -174,6 +176,18 @@ export class Claims {
     this.#freeCount++
   }
 
+  /** The body is not kept: others may claim the key, and who holds the entry reads on. The row stays in use. */
+  pass(row: number): void {
+    Atomics.store(this.#words, this.#at(row) + ROW_STATE, RowState.Passing)
+    this.#leave(row)
+    this.ring(row)
+  }
+
+  /** What is written now, of a row that passes. */
+  passOn(row: number, entry: number): void {
+    Atomics.store(this.#words, this.#at(row) + ROW_ENTRY, entry)
+  }
+
   /** Tells those who follow that something has changed. */
   ring(row: number): void {
     const first = this.#at(row) + ROW_FOLLOWERS
@@ -189,14 +203,21 @@ export class Claims {
     const { rows } = this.#layout
     for (let row = worker * rows; row < (worker + 1) * rows; row++) {
       const state = this.state(row)
-      if (state !== RowState.Waiting && state !== RowState.Filling) continue
-      const entry = this.entry(row)
+      if (state !== RowState.Waiting && state !== RowState.Filling && state !== RowState.Passing) continue
+      const entry = this.#written(Atomics.load(this.#words, this.#at(row) + ROW_ENTRY))
       if (entry !== 0) this.#records.swap(entry, STATE, State.Filling, State.Failed)
       Atomics.store(this.#words, this.#at(row) + ROW_STATE, RowState.Failed)
       Atomics.store(this.#words, this.#at(row) + ROW_ENTRY, 0)
       this.ring(row)
     }
     this.#removeAll(worker)
+  }
+
+  /** The last piece, where the worker ended before the row named it. */
+  #written(entry: number): number {
+    let last = entry
+    while (last !== 0 && this.#records.load(last, STATE) === State.Continues) last = this.#records.get(last, NEXT_PIECE)
+    return last
   }
 
   /** Also those of fills that had ended when the worker did, and still stood in their buckets. */

@@ -2,18 +2,22 @@
 import { NUMBERS_BYTES } from '../cache-numbers.ts'
 import type { EntryBytes, EntryKind, EntryPlace, HeldEntry, StoredEntry } from '../response-memory.ts'
 import { BodyReader } from './body-reader.ts'
-import { type Layout, ownerOf, UNIT_BYTES, UNIT_WORDS } from './layout.ts'
+import { type Layout, ownerOf, STARTS, UNIT_BYTES, UNIT_WORDS, workerWords } from './layout.ts'
 import type { Readers } from './readers.ts'
 import {
   BODY_BYTES,
   CHECKED,
   HEAD_BYTES,
+  HURRIED,
   KIND_BYTE,
   LIMBO_BYTE,
   Limbo,
+  NEXT_PIECE,
   NUMBERS_AT,
   type Records,
   SERIAL,
+  STATE,
+  State,
   SUBJECT_AT,
   UNTIL,
   WRITTEN,
@@ -21,6 +25,8 @@ import {
 import { type MemoryStatistics, Statistic } from './statistics.ts'
 
 const SECOND = 1_000
+/** Of a body that is not kept, bytes between two times that whoever reads it is told to hurry. */
+const LEAST_READ = 256 * 1_024
 
 class RecordBytes implements EntryBytes {
   readonly records: Records
@@ -135,17 +141,34 @@ export class FoundEntry extends RecordBytes implements StoredEntry {
 
 export class HeldRecord extends RecordBytes implements HeldEntry {
   readonly #nobody: number
-  readonly #letGo: (held: HeldRecord) => void
+  readonly #holds: HeldRecords
+  /** How often the segment had begun. */
+  readonly starts: number
   #gone = false
-  /** As it was. */
+  /** As it was; where it has gone on to another piece, as it was told. */
   #bodyBytes = -1
+  /** It has gone on to another piece of a body that is not kept. */
+  #isPiece: boolean
+  /** Bytes of the body before those of the record. */
+  #before: number
+  /** Up to where it is read; and how often it was told to hurry, and where it was then. */
+  #reached = 0
+  #hurried = 0
+  #reachedThen = 0
+  /** Nobody tells it to hurry. */
+  spared = false
+  /** Called where memory may have become free of a body that is not kept. Must not throw. */
+  moved: (() => void) | null = null
 
-  /** @param letGo unpins the record */
-  constructor(records: Records, layout: Layout, record: number, letGo: (held: HeldRecord) => void) {
+  /** @param before bytes of the body before those of the record */
+  constructor(records: Records, layout: Layout, record: number, holds: HeldRecords, before: number) {
     super(records, layout)
     this.#nobody = layout.nobodyAt
-    this.#letGo = letGo
+    this.#holds = holds
+    this.#before = before
+    this.#isPiece = before > 0
     this.open(record)
+    this.starts = startsOf(records, layout, record)
   }
 
   get gone(): boolean {
@@ -153,16 +176,68 @@ export class HeldRecord extends RecordBytes implements HeldEntry {
   }
 
   override get bodyBytes(): number {
-    return this.#gone ? this.#bodyBytes : super.bodyBytes
+    if (this.#gone) return this.#bodyBytes
+    if (!this.#isPiece) return super.bodyBytes
+    const whole = this.records.load(this.record, STATE) === State.Dead
+    return whole ? this.#before + super.written : this.#bodyBytes
+  }
+
+  override get written(): number {
+    return this.#before + super.written
+  }
+
+  /** @returns whether it is so slow that others should not wait for it */
+  dawdles(): boolean {
+    if (this.spared || this.records.load(this.record, STATE) !== State.Continues) return false
+    const hurried = this.records.load(this.record, HURRIED)
+    if (hurried === 0 || hurried === this.#hurried) return false
+    const read = this.#reached - this.#reachedThen
+    this.#hurried = hurried
+    this.#reachedThen = this.#reached
+    return read < LEAST_READ
+  }
+
+  reach(at: number): number {
+    this.#reached = at
+    while (this.records.load(this.record, STATE) === State.Continues && at >= this.written) {
+      const before = super.written
+      const next = this.#holds.next(this)
+      if (next === 0) {
+        this.release()
+        break
+      }
+      if (!this.#isPiece) this.#bodyBytes = super.bodyBytes
+      this.#isPiece = true
+      this.#before += before
+      this.open(next)
+      this.moved?.()
+    }
+    return this.written
+  }
+
+  override copyBody(from: number, target: Uint8Array, at: number, length: number): number {
+    this.reach(from)
+    if (from < this.#before) return 0
+    const copied = super.copyBody(from - this.#before, target, at, length)
+    this.#reached = from + copied
+    return copied
+  }
+
+  override bodyText(from: number, length: number): string | null {
+    return this.#isPiece ? null : super.bodyText(from, length)
   }
 
   release(): void {
     if (this.#gone) return
-    this.#bodyBytes = super.bodyBytes
+    const isPassed = this.#isPiece || this.records.load(this.record, STATE) === State.Continues
+    this.#bodyBytes = this.bodyBytes
+    this.#isPiece = false
+    this.#before = 0
     this.#gone = true
-    this.#letGo(this)
+    this.#holds.letGo(this)
     // Whoever reads on by mistake finds nothing, and nothing of others.
     this.open(this.#nobody)
+    if (isPassed) this.moved?.()
   }
 }
 
@@ -173,10 +248,6 @@ export class HeldRecords {
   readonly #readers: Readers
   readonly #statistics: MemoryStatistics
   readonly #all = new Set<HeldRecord>()
-  readonly #letGo = (held: HeldRecord): void => {
-    this.#all.delete(held)
-    this.#readers.unpin(held.record)
-  }
 
   constructor(records: Records, layout: Layout, readers: Readers, statistics: MemoryStatistics) {
     this.#records = records
@@ -185,27 +256,59 @@ export class HeldRecords {
     this.#statistics = statistics
   }
 
-  /** While reading: the record is in the index, or that of a fill under way. */
-  hold(record: number): HeldRecord | null {
+  /**
+   * While reading: the record is in the index, or that of a fill under way.
+   *
+   * @param before bytes of the body before those of the record
+   */
+  hold(record: number, before = 0): HeldRecord | null {
     // Behind the turn it may be free already.
     if (!this.#readers.reading) return null
     if (!this.#readers.pin(record)) {
       this.#statistics.add(Statistic.NoPin)
       return null
     }
-    const held = new HeldRecord(this.#records, this.#layout, record, this.#letGo)
+    const held = new HeldRecord(this.#records, this.#layout, record, this, before)
     this.#all.add(held)
     return held
+  }
+
+  letGo(held: HeldRecord): void {
+    this.#all.delete(held)
+    this.#readers.unpin(held.record)
+  }
+
+  /**
+   * From a piece of a body that is not kept to the one behind it. The owner frees no piece before those in front of it;
+   * one that has died frees what nobody holds, behind the epoch in which another one began.
+   *
+   * @returns the piece, 0: it was taken back
+   */
+  next({ record, starts }: HeldRecord): number {
+    const { reading } = this.#readers
+    this.#readers.enter()
+    const next = this.#records.get(record, NEXT_PIECE)
+    const isThere =
+      startsOf(this.#records, this.#layout, record) === starts &&
+      this.#records.byte(next, LIMBO_BYTE) !== Limbo.TakenBack &&
+      this.#readers.pin(next)
+    if (isThere) this.#readers.unpin(record)
+    if (!reading) this.#readers.leave()
+    return isThere ? next : 0
   }
 
   /** Lets go of what an owner needs back, because slow readers hold too much. */
   takeBack(): void {
     for (const held of [...this.#all])
-      if (this.#records.byte(held.record, LIMBO_BYTE) === Limbo.TakenBack) {
+      if (this.#records.byte(held.record, LIMBO_BYTE) === Limbo.TakenBack || held.dawdles()) {
         this.#statistics.add(Statistic.TakenBack)
         held.release()
       }
   }
+}
+
+function startsOf({ words }: Records, layout: Layout, record: number): number {
+  return Atomics.load(words, workerWords(layout, ownerOf(layout, record)) + STARTS)
 }
 
 /** No two entries of the process have the same, until a worker has stored 2^32. */

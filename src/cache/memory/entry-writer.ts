@@ -56,7 +56,8 @@ export class EntryWriter {
   readonly #parts: MemoryParts
   readonly #tenant: Tenant
   readonly record: number
-  readonly #bodyBytes: number
+  /** As it was said, -1: nobody knows. */
+  readonly bodyBytes: number
   readonly #fixedBytes: number
   /** The run that is written: where it begins, and where its next byte and its end are in the buffer. */
   #run: number
@@ -68,7 +69,7 @@ export class EntryWriter {
     this.#parts = parts
     this.#tenant = tenant
     this.record = record
-    this.#bodyBytes = body
+    this.bodyBytes = body
     this.#fixedBytes = fixed
     this.#run = record
     this.#at = record * UNIT_BYTES + fixed
@@ -97,7 +98,7 @@ export class EntryWriter {
 
   /** Whether the body has as many bytes as was said. */
   get whole(): boolean {
-    return this.#bodyBytes < 0 || this.#bodyBytes === this.#written
+    return this.bodyBytes < 0 || this.bodyBytes === this.#written
   }
 
   /** @returns false: there is no room, or it is longer than was said */
@@ -131,7 +132,7 @@ export class EntryWriter {
     const used = unitsFor(this.#at - this.#run * UNIT_BYTES)
     const word = this.#run === this.record ? UNITS : EXTENT_UNITS
     const units = records.get(this.#run, word)
-    if (this.#bodyBytes < 0) records.store(this.record, BODY_BYTES, this.#written)
+    if (this.bodyBytes < 0) records.store(this.record, BODY_BYTES, this.#written)
     if (used === units) return
     records.set(this.#run, word, used)
     records.set(this.record, ALL_UNITS, records.get(this.record, ALL_UNITS) - (units - used))
@@ -147,7 +148,7 @@ export class EntryWriter {
 
   /** Bytes that may be written at once, of so many. */
   #room(wanted: number): number {
-    const most = this.#bodyBytes < 0 ? this.#parts.maxEntryBytes - this.#fixedBytes : this.#bodyBytes
+    const most = this.bodyBytes < 0 ? this.#parts.maxEntryBytes - this.#fixedBytes : this.bodyBytes
     const allowed = Math.min(wanted, most - this.#written)
     if (allowed < wanted || (this.#at === this.#end && !this.#grow(wanted))) return 0
     return Math.min(allowed, this.#end - this.#at)
@@ -156,7 +157,7 @@ export class EntryWriter {
   #grow(least: number): boolean {
     const { segment, records } = this.#parts
     const guess = Math.max(FIRST_BYTES, least, Math.floor(this.#written / 2))
-    const rest = this.#bodyBytes < 0 ? guess : this.#bodyBytes - this.#written
+    const rest = this.bodyBytes < 0 ? guess : this.bodyBytes - this.#written
     const wanted = unitsFor(Math.min(rest, RUN_BYTES) + EXTENT_AT)
     const units = segment.available(wanted, Math.min(wanted, LEAST_UNITS), this.#tenant)
     const run = units === 0 ? 0 : segment.take(units, this.#tenant)

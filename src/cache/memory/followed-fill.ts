@@ -3,6 +3,7 @@ import type { Doorbells } from '../../shared-memory/doorbells.ts'
 import type { FillState, FillUnderWay, HeldEntry } from '../response-memory.ts'
 import { type Claimed, type Claims, RowState } from './claims.ts'
 import type { HeldRecord, HeldRecords } from './entries.ts'
+import { type Layout, ownerOf } from './layout.ts'
 import type { Readers } from './readers.ts'
 import { type Records, STATE, State } from './record.ts'
 
@@ -12,6 +13,7 @@ const OF_ROW: Readonly<Record<RowState, FillState>> = {
   [RowState.Filling]: 'filling',
   [RowState.Recorded]: 'recorded',
   [RowState.Failed]: 'failed',
+  [RowState.Passing]: 'recorded',
 }
 
 export interface FollowedParts {
@@ -19,20 +21,26 @@ export interface FollowedParts {
   readonly claims: Claims
   readonly readers: Readers
   readonly held: HeldRecords
+  readonly layout: Layout
+}
+
+/** Hears of what changes in a row. */
+export interface Follower {
+  heard(): void
 }
 
 /** Those of this worker who follow, by the row of the fill. */
 export class Followers {
   readonly #bells: Doorbells
   readonly #worker: number
-  readonly #byRow = new Map<number, Set<FollowedFill>>()
+  readonly #byRow = new Map<number, Set<Follower>>()
 
   constructor(bells: Doorbells, worker: number) {
     this.#bells = bells
     this.#worker = worker
   }
 
-  add(row: number, fill: FollowedFill): void {
+  add(row: number, fill: Follower): void {
     const fills = this.#byRow.get(row)
     if (fills === undefined) this.#byRow.set(row, new Set([fill]))
     else fills.add(fill)
@@ -40,9 +48,14 @@ export class Followers {
     this.#bells.ring(this.#worker, row)
   }
 
-  remove(row: number, fill: FollowedFill): void {
+  remove(row: number, fill: Follower): void {
     const fills = this.#byRow.get(row)
     if (fills?.delete(fill) === true && fills.size === 0) this.#byRow.delete(row)
+  }
+
+  /** Tells whoever writes what is in a row. */
+  tell(writer: number, row: number): void {
+    this.#bells.ring(writer, row)
   }
 
   /** Something has changed in the fill of a row. */
@@ -91,6 +104,8 @@ export class FollowedFill implements FillUnderWay {
     // Of the row of another fill, which is not this one's any more.
     if (entry !== 0 && claims.serial(row) === serial) this.#held = held.hold(entry) ?? undefined
     if (!reading) readers.leave()
+    const writer = ownerOf(this.#parts.layout, entry)
+    if (this.#held !== undefined) this.#held.moved = () => this.#followers.tell(writer, row)
     return this.#held ?? null
   }
 
@@ -110,6 +125,7 @@ export class FollowedFill implements FillUnderWay {
     if (held.gone) return 'failed'
     switch (this.#parts.records.load(held.record, STATE)) {
       case State.Filling:
+      case State.Continues:
         return 'filling'
       case State.Failed:
         return 'failed'

@@ -1,8 +1,10 @@
 /** A fetch of this worker, whose response is being stored. */
-import { type EntryHead, EntryKind, type Fill, type HeldEntry } from '../response-memory.ts'
+import { type EntryHead, EntryKind, type Fill, type HeldEntry, type PassedBody } from '../response-memory.ts'
 import { type RowEnd, RowState } from './claims.ts'
 import { type EntryOwner, EntryWriter } from './entry-writer.ts'
+import type { Followers } from './followed-fill.ts'
 import type { MemoryParts } from './parts.ts'
+import { PassedPieces } from './passed-pieces.ts'
 import { SLOT, STATE, State } from './record.ts'
 import { Statistic } from './statistics.ts'
 
@@ -12,12 +14,15 @@ export class OwnFill implements Fill {
   readonly #row: number
   readonly #keyRecord: number
   readonly #owner: EntryOwner
+  readonly #followers: Followers
   #writer: EntryWriter | undefined
   /** Without a body. */
   #recorded: number | undefined
   #over = false
+  #passed: PassedPieces | null = null
 
-  constructor(parts: MemoryParts, row: number, keyRecord: number, owner: EntryOwner) {
+  constructor(parts: MemoryParts, row: number, keyRecord: number, owner: EntryOwner, followers: Followers) {
+    this.#followers = followers
     this.#parts = parts
     this.#row = row
     this.#keyRecord = keyRecord
@@ -43,6 +48,22 @@ export class OwnFill implements Fill {
     if (!this.#writer.write(bytes, start, end)) return this.#failFor(Statistic.NoRoom)
     this.#parts.claims.ring(this.#row)
     return true
+  }
+
+  pass(bytes: Uint8Array, start: number, end: number): PassedBody | boolean {
+    const writer = this.#writer
+    if (this.#over || writer === undefined) return false
+    const isLonger = writer.bodyBytes !== -1 && writer.written + end - start > writer.bodyBytes
+    if (writer.write(bytes, start, end)) {
+      this.#parts.claims.ring(this.#row)
+      return true
+    }
+    if (isLonger || !this.followed) return this.#failFor(Statistic.NoRoom)
+    this.#over = true
+    this.#parts.statistics.add(Statistic.NoRoom)
+    this.#passed = new PassedPieces(this.#parts, this.#followers, this.#row, this.#owner, writer)
+    this.#parts.segment.endKey(this.#keyRecord, this.#owner.tenant)
+    return this.#passed
   }
 
   copy(from: HeldEntry, budget: number): boolean | null {
@@ -102,6 +123,10 @@ export class OwnFill implements Fill {
     readers.enter()
     const entry = held.hold(this.#writer.record)
     if (!reading) readers.leave()
+    if (entry !== null) {
+      entry.moved = () => this.#passed?.heard()
+      entry.spared = true
+    }
     return entry
   }
 

@@ -100,6 +100,17 @@ export class Readers {
     }
   }
 
+  /** Whether anybody holds it at this moment. */
+  isPinned(record: number): boolean {
+    const { workers, pins, pinsAt } = this.#layout
+    for (let worker = 0; worker < workers; worker++) {
+      const used = Atomics.load(this.#words, workerWords(this.#layout, worker) + PINS_USED)
+      const first = pinsAt + worker * pins
+      for (let at = first; at < first + used; at++) if (Atomics.load(this.#words, at) === record) return true
+    }
+    return false
+  }
+
   get worker(): number {
     return this.#worker
   }

@@ -34,8 +34,12 @@ export const PREVIOUS = 10
 export const NEXT = 11
 /** Where it stands in the index. */
 export const SLOT = 12
+/** The piece behind this one, of what {@link State.Continues} and is in no index. */
+export const NEXT_PIECE = SLOT
 /** Of the entries that others have taken out of the index. */
 export const NEXT_DEAD = 13
+/** Of what {@link State.Continues}: how often those who read it were told to hurry. */
+export const HURRIED = NEXT_DEAD
 /** Whom its bytes are counted to: a number of the owner of the segment. */
 export const TENANT = 14
 export const CHECKED = 15
@@ -68,6 +72,8 @@ export const State = {
   Dead: 3,
   /** No more of the body comes. */
   Failed: 4,
+  /** A piece of a body that is not kept; more of it stands in {@link NEXT_PIECE}. */
+  Continues: 5,
 } as const
 
 /** On the way of an entry from its queue to free memory. */

@@ -176,6 +176,11 @@ export class Retired {
       excess -= units
       records.setByte(record, LIMBO_BYTE, Limbo.TakenBack)
     }
+    this.tellHolders()
+  }
+
+  /** Whoever holds what is marked as {@link Limbo.TakenBack} lets go of it. */
+  tellHolders(): void {
     for (let worker = 0; worker < this.#layout.workers; worker++) this.#bells.ring(worker, bellsOf(this.#layout) - 1)
   }
 

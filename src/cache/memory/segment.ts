@@ -56,6 +56,18 @@ const RETIRED_SHARE = 1 / 4
 /** Slots of the index that are looked at in one call, when the segment of a dead worker is emptied. */
 const ADOPTED_SLOTS = 1 << 13
 
+/** Of a segment: what those read who are slow of bodies that are not kept and have ended. */
+const PASSED_SHARE = 1 / 4
+
+/** A body that is not kept, see `passed-pieces.ts`. */
+export interface Passed {
+  readonly units: number
+  /** It has come to its end, and what there is of it is little. */
+  readonly isOver: boolean
+  trim(): void
+  takeBack(): void
+}
+
 export interface SegmentParts {
   readonly records: Records
   readonly index: EntryIndex
@@ -67,6 +79,8 @@ export interface SegmentParts {
 
 export class Segment {
   readonly tenants: Tenants
+  /** Of which something is not free yet, the oldest first. */
+  readonly passed = new Set<Passed>()
   readonly #records: Records
   readonly #index: EntryIndex
   readonly #layout: Layout
@@ -280,8 +294,28 @@ export class Segment {
     this.#statistics.add(Statistic.Evicted)
   }
 
+  /** Whoever holds what is marked lets go of it. */
+  tellHolders(): void {
+    this.#retired.tellHolders()
+  }
+
   #reclaim(): void {
+    if (this.passed.size > 0) this.#reclaimPassed()
     this.#retired.reclaim(() => this.#collectDead())
+  }
+
+  #reclaimPassed(): void {
+    let excess = -this.#layout.segmentUnits * PASSED_SHARE
+    for (const passed of this.passed) {
+      passed.trim()
+      if (passed.isOver) excess += passed.units
+    }
+    for (const passed of this.passed) {
+      if (excess <= 0) return
+      if (!passed.isOver) continue
+      excess -= passed.units
+      passed.takeBack()
+    }
   }
 
   #collectDead(): void {

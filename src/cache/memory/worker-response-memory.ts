@@ -212,6 +212,6 @@ export class WorkerResponseMemory implements ResponseMemory {
       return 'found'
     }
     const own = key.owned === true ? bytes : new Uint8Array(bytes.subarray(0, length))
-    return new OwnFill(this.#parts, claimed.row, keyRecord, { tenant, low, high, key: own })
+    return new OwnFill(this.#parts, claimed.row, keyRecord, { tenant, low, high, key: own }, this.#followers)
   }
 }

@@ -47,22 +47,22 @@ export function fetchInBackground(
   else sink.exchange = begun
 }
 
-const NOBODY: LentSink & BodyWaker = {
+const NOBODY: LentSink = {
   write: () => true,
   lend: () => true,
   flush() {},
   end() {},
   fail() {},
-  wake() {},
 }
 
-class FetchSink implements BackgroundSink {
+class FetchSink implements BackgroundSink, BodyWaker {
   readonly #fetch: Fetch
   #step: FillStep | null = null
   exchange: BackgroundExchange | null = null
 
   constructor(fetch: Fetch) {
     this.#fetch = fetch
+    fetch.unattended = true
   }
 
   head(head: ResponseHead): void {
@@ -76,15 +76,21 @@ class FetchSink implements BackgroundSink {
 
   #head({ status, fields, bodyLength }: ResponseHead): void {
     const outcome = this.#fetch.onHead(status, fields, bodyLength)
-    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, NOBODY)
+    if (outcome.type === 'stored') this.#step = new FillStep(this.#fetch, NOBODY, this)
     else this.#end()
   }
 
   data(bytes: Buffer, start: number, end: number): boolean {
-    this.#step?.lend(bytes, start, end)
+    const goesOn = this.#step?.lend(bytes, start, end) ?? true
+    if (this.#fetch.open) return goesOn
     // What is too large to be stored is of no use to anybody.
-    if (!this.#fetch.open) this.#end()
+    this.#end()
     return true
+  }
+
+  wake(): void {
+    if (this.#fetch.open) this.exchange?.resume()
+    else this.#end()
   }
 
   end(): void {

@@ -119,7 +119,8 @@ class EntryReader implements BodyControl {
     const { entry } = this.#read.held
     for (let given = 0; !this.#over && !this.#full; ) {
       const state = fetch === null ? 'whole' : fetch.state
-      const { written, bodyBytes, gone } = entry
+      const written = entry.reach(this.#at)
+      const { bodyBytes, gone } = entry
       const end = to === -1 ? bodyBytes : to
       if (end !== -1 && this.#at >= end && (to !== -1 || state !== 'filling')) return this.#end()
       const left = Math.min(written, end === -1 ? written : end) - this.#at

@@ -9,6 +9,7 @@ import type { Fields } from '../../message/fields.ts'
 import type { CacheServices } from '../cache-services.ts'
 import type { SharedHold } from './entry-body.ts'
 import type { PartPlace } from './part-place.ts'
+import type { PassServices } from './pass-on.ts'
 import type { KeepRequest, Recalls } from './recall.ts'
 import type { KeyRule } from './request-key.ts'
 import type { StoredParts } from './stored-parts.ts'
@@ -69,5 +70,6 @@ export interface FetchServices {
    */
   tagsOf(origin: ClientOrigin, fields: Fields, present: number): readonly number[] | null
   nextTurn(run: () => void): void
+  readonly passing: PassServices
   wall(): Milliseconds
 }

@@ -34,6 +34,7 @@ import { becomeWhole, type NewPart, newPart, toPartVariant, type WholeKey } from
 import { OF_THE_REQUEST } from './of-the-request.ts'
 import { PartMerges } from './part-merges.ts'
 import { type PartPlace, partIn, partOf } from './part-place.ts'
+import type { PassOn, PassServices } from './pass-on.ts'
 import { dateText, type HeadUpdate, updateStored } from './revalidation.ts'
 
 /** How long is remembered that responses of a key cannot be stored, so that nobody waits for one of them. */
@@ -62,6 +63,10 @@ export class Fetch implements BodyTee, FillTarget {
   #part: NewPart | null = null
   /** The key of the whole. */
   #whole: EntryKey
+  /** What is not stored is read along. */
+  #passes: PassOn | null = null
+  unattended = false
+  readonly passing: PassServices
   /** A head is stored, and what becomes of its body is not counted yet. */
   #untold = false
   stale: StaleResponse | null
@@ -72,6 +77,7 @@ export class Fetch implements BodyTee, FillTarget {
     this.#services = services
     this.#memory = services.cache.memory
     this.nextTurn = services.nextTurn
+    this.passing = services.passing
     this.#purges = services.cache.purges
     this.#fill = fill
     this.#names = request.names
@@ -85,9 +91,9 @@ export class Fetch implements BodyTee, FillTarget {
     return this.#fill?.followed === true
   }
 
-  /** It stores something, or may yet. */
+  /** It stores something, or may yet, or others read along. */
   get open(): boolean {
-    return this.#fill !== null
+    return this.#fill !== null || this.#passes?.open === true
   }
 
   /** The head of a response, final and from the origin. */
@@ -202,15 +208,8 @@ export class Fetch implements BodyTee, FillTarget {
     const { rule, recordSerial, began, key, primaryLength, storing } = request
     const primary = { bytes: key.bytes, length: primaryLength }
     const { fields } = storing
-    const place: VariantPlace = {
-      memory: this.#memory,
-      rule,
-      primary,
-      names: request.names,
-      recordSerial,
-      began,
-      fields,
-    }
+    const memory = this.#memory
+    const place: VariantPlace = { memory, rule, primary, names: request.names, recordSerial, began, fields }
     if (this.#part === null) this.#fill = this.#claimed(toVariant(this.#fill!, place, united))
     else {
       const part = toPartVariant(this.#fill!, place, request.part!, united)
@@ -342,7 +341,7 @@ export class Fetch implements BodyTee, FillTarget {
     if (fill === null) return
     if (!keep) {
       fill.end(false)
-      return this.lost(true)
+      return this.lost(true, null)
     }
     this.#tell(this.#end(fill, false))
   }
@@ -374,7 +373,8 @@ export class Fetch implements BodyTee, FillTarget {
   }
 
   /** The bytes go on to their client, and are stored no more. */
-  lost(tooLarge: boolean): void {
+  lost(tooLarge: boolean, passes: PassOn | null): void {
+    this.#passes = passes
     this.#tell(tooLarge ? 'TooLarge' : 'NoRoom')
     this.#fill = tooLarge ? this.#lateClaim() : null
     this.uncacheable()

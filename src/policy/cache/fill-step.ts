@@ -2,16 +2,19 @@
  * Stores the body of a response while its own client gets it. A client that is slower than the origin does not slow
  * down what others wait for: as long as bytes are stored it is given them from there.
  */
-import type { Fill, HeldEntry } from '../../cache/response-memory.ts'
+import type { Fill, HeldEntry, PassedBody } from '../../cache/response-memory.ts'
 import { GatewayError } from '../../lib/error.ts'
 import type { BodyWaker, LentBodyStep, LentSink } from '../../message/body.ts'
 import { faultOf } from '../../message/body-pipe.ts'
 import type { Fields } from '../../message/fields.ts'
+import { type Passer, PassOn, type PassServices } from './pass-on.ts'
 
 /** Bytes that are copied in one turn for a slow client: the system may take whole megabytes at once. */
 const PIECE = 64 * 1024
 /** Lent to whoever sends them on. */
 const PIECE_BYTES = Buffer.allocUnsafeSlow(PIECE)
+
+const SLOW = 'the client reads so slowly that what is kept for it was given up'
 
 export interface FillTarget {
   readonly fill: Fill
@@ -19,14 +22,17 @@ export interface FillTarget {
   readonly maxBytes: number
   /** The body is whole. @param keep false: who reads along gets it, and nobody else */
   whole(keep: boolean): void
-  /** It will not be stored, though the response goes on. */
-  lost(tooLarge: boolean): void
+  /** It will not be stored, though the response goes on. @param passes to those who read along; null: to nobody */
+  lost(tooLarge: boolean, passes: PassOn | null): void
+  /** Its own client has left, or there has been none. */
+  readonly unattended: boolean
+  readonly passing: PassServices
   /** It ends before its end. */
   fail(): void
   nextTurn(run: () => void): void
 }
 
-export class FillStep implements LentBodyStep {
+export class FillStep implements LentBodyStep, Passer {
   readonly #target: FillTarget
   readonly #sink: LentSink
   readonly #source: BodyWaker
@@ -37,7 +43,13 @@ export class FillStep implements LentBodyStep {
   #behind: HeldEntry | null = null
   #given = 0
   /** It is given more in the next turn. */
-  #waits = false
+  #givesOn = false
+  /** The sink takes no more for now. */
+  #full = false
+  /** Gives it to those who read along, since it is not stored any more; null: it is, or nobody does. */
+  #passes: PassOn | null = null
+  /** Its client gets no more of it. */
+  #dropped = false
   /** Received behind what is stored. */
   #pending: Uint8Array[] | null = null
   #pendingBytes = 0
@@ -51,30 +63,56 @@ export class FillStep implements LentBodyStep {
     this.#source = source
   }
 
+  get behind(): HeldEntry | null {
+    return this.#behind
+  }
+
+  get given(): number {
+    return this.#given
+  }
+
+  get waits(): boolean {
+    return this.#behind === null && !this.#full && !this.#dropped && !this.#target.unattended
+  }
+
   data(chunk: Uint8Array): boolean {
     const stored = this.#store(chunk, 0, chunk.length)
+    if (this.#dropped) return this.#dropsOn(stored)
     if (this.#behind !== null) return stored || this.#wait(chunk)
-    return this.#sink.write(chunk) || this.#fallsBehind(stored)
+    return this.#goesOn(this.#sink.write(chunk), stored)
   }
 
   lend(bytes: Buffer, start: number, end: number): boolean {
     const stored = this.#store(bytes, start, end)
-    if (this.#behind !== null) return stored || this.#wait(Buffer.from(bytes.subarray(start, end)))
-    return this.#sink.lend(bytes, start, end) || this.#fallsBehind(stored)
+    if (this.#dropped) return this.#dropsOn(stored)
+    if (this.#behind !== null) return stored || this.#wait(bytes.subarray(start, end))
+    return this.#goesOn(this.#sink.lend(bytes, start, end), stored)
   }
 
   /** Its source is told to stop, and may still have some. */
   #wait(chunk: Uint8Array): false {
-    this.#pending ??= []
-    this.#pending.push(chunk)
-    this.#pendingBytes += chunk.length
+    // What is passed on is read from there.
+    if (this.#passes?.open !== true) this.#keep(Buffer.from(chunk))
     return false
   }
 
+  #keep(chunk: Uint8Array): void {
+    this.#pending ??= []
+    this.#pending.push(chunk)
+    this.#pendingBytes += chunk.length
+  }
+
+  /** @param room of the sink, which has just been given all @returns whether its source may go on */
+  #goesOn(room: boolean, stored: boolean): boolean {
+    if (room) return stored || this.#passes?.open !== true
+    this.#full = true
+    return stored && this.#fallsBehind()
+  }
+
   /** The sink takes no more for now. @returns whether its source may go on */
-  #fallsBehind(stored: boolean): boolean {
-    if (!stored || !this.#stores) return false
-    this.#behind = this.#target.fill.hold()
+  #fallsBehind(): boolean {
+    if (this.#passes?.open === true) this.#behind = this.#passes.hold()
+    else if (this.#stores) this.#behind = this.#target.fill.hold()
     this.#given = this.#received
     return this.#behind !== null
   }
@@ -84,36 +122,46 @@ export class FillStep implements LentBodyStep {
       this.#stores = false
       this.#target.whole(!this.#tooLarge)
     }
-    if (this.#behind === null) return this.#sink.end(trailers)
     this.#ended = true
     this.#trailers = trailers
-    if (this.#given === this.#received - this.#pendingBytes) this.#caughtUp()
+    this.#passes?.end()
+    if (this.#dropped) return this.#failDropped()
+    if (this.#behind === null) return this.#sink.end(trailers)
+    if (this.#given === this.#until && !this.#full) this.#caughtUp()
   }
 
   drained(): void {
+    this.#full = false
+    if (this.#dropped) return
     const held = this.#behind
-    if (held === null) return this.#source.wake()
-    if (!this.#waits) this.#give(held)
+    if (held !== null) {
+      if (!this.#givesOn) this.#give(held)
+    } else if (this.#passes === null || this.#passes.pendingBytes === 0) this.#source.wake()
+  }
+
+  /** Where that ends which can be read from memory. */
+  get #until(): number {
+    return this.#received - this.#pendingBytes - (this.#passes?.pendingBytes ?? 0)
   }
 
   #give(held: HeldEntry): void {
-    const until = this.#received - this.#pendingBytes
+    const until = this.#until
     const copied = held.copyBody(this.#given, PIECE_BYTES, 0, Math.min(PIECE, until - this.#given))
     // Slow readers hold so much that it was taken from this one, and the bytes are nowhere else.
     if (copied === 0 && this.#given < until) return this.#lost()
     this.#given += copied
-    const room = copied === 0 || this.#sink.lend(PIECE_BYTES, 0, copied)
+    this.#full = copied > 0 && !this.#sink.lend(PIECE_BYTES, 0, copied)
     if (this.#behind === null) return
     this.#sink.flush()
-    if (!room) return
-    if (this.#given === until) return this.#caughtUp()
-    this.#waits = true
+    if (this.#full) return
+    if (this.#given === this.#until) return this.#caughtUp()
+    this.#givesOn = true
     this.#target.nextTurn(() => this.#giveOn())
   }
 
   /** Nobody who would end the exchange calls this: it ends by what was thrown. */
   #giveOn(): void {
-    this.#waits = false
+    this.#givesOn = false
     if (this.#behind === null) return
     try {
       this.#give(this.#behind)
@@ -128,6 +176,7 @@ export class FillStep implements LentBodyStep {
       this.#stores = false
       this.#target.fail()
     }
+    this.#passes?.fail()
     this.#behind?.release()
     this.#behind = null
     this.#pending = null
@@ -135,34 +184,75 @@ export class FillStep implements LentBodyStep {
 
   #lost(): void {
     this.abort()
-    this.#sink.fail(new GatewayError('MemoryLimit', 'the client reads so slowly that what is kept for it was given up'))
+    this.#sink.fail(new GatewayError('MemoryLimit', SLOW))
   }
 
   #caughtUp(): void {
-    this.#behind!.release()
+    const pending = [...(this.#pending ?? []), ...(this.#passes?.pending ?? [])]
+    this.#pending = null
+    this.#pendingBytes = 0
+    const behind = this.#behind!
     this.#behind = null
-    const pending = this.#pending
-    if (pending !== null) {
-      this.#pending = null
-      this.#pendingBytes = 0
-      let room = true
-      for (const chunk of pending) room = this.#sink.write(chunk)
-      if (room && !this.#ended) this.#source.wake()
-    }
+    for (const chunk of pending) this.#full = !this.#sink.write(chunk)
+    behind.release()
     if (this.#ended) this.#sink.end(this.#trailers)
+    else if (!this.#full && (this.#passes?.pendingBytes ?? 0) === 0) this.#source.wake()
   }
 
-  /** @returns false: the bytes are not stored */
+  drop(): void {
+    this.#dropped = true
+    this.#behind?.release()
+    this.#behind = null
+  }
+
+  /** @returns whether its source may go on */
+  #dropsOn(stored: boolean): boolean {
+    if (this.#passes?.open === true) return stored
+    this.#failDropped()
+    return true
+  }
+
+  #failDropped(): void {
+    this.#sink.fail(new GatewayError('MemoryLimit', SLOW))
+  }
+
+  passesOn(): void {
+    const isReady = this.#dropped || this.#behind !== null || !this.#full
+    if (!this.#ended && (isReady || this.#fallsBehind())) this.#wake()
+  }
+
+  passedOver(rest: readonly Uint8Array[]): void {
+    if (this.#dropped) return this.#ended ? undefined : this.#failDropped()
+    if (this.#behind !== null) for (const chunk of rest) this.#keep(chunk)
+    else if (!this.#ended && !this.#full) this.#wake()
+  }
+
+  /** In a turn of nobody's. */
+  #wake(): void {
+    try {
+      this.#source.wake()
+    } catch (error) {
+      this.abort()
+      this.#sink.fail(faultOf(error))
+    }
+  }
+
+  /** @returns false: the bytes are not stored, and more of them should not come */
   #store(bytes: Uint8Array, start: number, end: number): boolean {
     this.#received += end - start
+    if (this.#passes?.open === true) return this.#passes.write(bytes, start, end)
     if (!this.#stores) return false
     const { fill, maxBytes } = this.#target
     this.#tooLarge = this.#received > maxBytes
-    // Who reads along gets all of it, as far as there is room.
+    let passed: PassedBody | boolean = false
+    // Who reads along gets all of it.
     if (this.#tooLarge && !fill.followed) fill.fail()
-    else if (fill.write(bytes, start, end)) return true
+    else passed = fill.pass(bytes, start, end)
+    if (passed === true) return true
     this.#stores = false
-    this.#target.lost(this.#tooLarge)
-    return false
+    this.#passes = passed === false ? null : new PassOn(passed, this.#target.passing, this)
+    this.#target.lost(this.#tooLarge, this.#passes)
+    if (passed === false) return false
+    return this.#passes!.write(bytes, end - (this.#received - passed.written), end)
   }
 }

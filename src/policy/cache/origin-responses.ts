@@ -196,7 +196,9 @@ export class OriginResponses {
   onClientGone(x: Exchange): Milliseconds {
     const request = x.get(CACHED_REQUEST)
     const fetch = request?.fetch
-    return fetch?.open === true && (request!.stored || fetch.followed) ? WITHOUT_CLIENT : 0
+    if (fetch?.open !== true || !(request!.stored || fetch.followed)) return 0
+    fetch.unattended = true
+    return WITHOUT_CLIENT
   }
 
   onEnd(x: Exchange): void {
@@ -205,7 +207,7 @@ export class OriginResponses {
     // Another filter has put something in the place of its body: so it would be with the next one.
     if (request.stored && !request.reading) {
       request.fetch?.fail()
-      request.fetch?.lost(true)
+      request.fetch?.lost(true, null)
     }
     request.fetch?.release()
     request.probe?.release()

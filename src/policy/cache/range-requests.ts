@@ -4,7 +4,7 @@
  * Only where all of it is of one representation: what is missing is asked for with `If-Range`, and every piece that is
  * sent has the same strong ETag, length and coding. Else the request goes on as any other.
  */
-import { toParts } from '../../cache/answer.ts'
+import { toParts, withoutContentDigests } from '../../cache/answer.ts'
 import { type CacheNumbers, emptyNumbers, readNumbers } from '../../cache/cache-numbers.ts'
 import type { CacheStatus } from '../../cache/cache-status.ts'
 import { covers, type Part } from '../../cache/partial-content.ts'
@@ -232,6 +232,7 @@ export class RangeRequests {
     const result = fetch === null ? hitOf(asking) : 'miss Partial'
     const head = new StoredHead().at(newest.held.bytes, newest.held.headAt)
     const fields = head.fields(new Fields())
+    withoutContentDigests(fields)
     toParts(head, fields, [range], record.complete, null, x.request.has('if-range'))
     const status: CacheStatus = {
       ...(result === 'miss Partial' ? PARTIAL : {}),

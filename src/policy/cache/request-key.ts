@@ -15,13 +15,14 @@ import { writeContent } from '../../cache/query-content.ts'
 import { type QueryKeyReader, queryKeyReader } from '../../cache/query-key.ts'
 import type { EntryKey } from '../../cache/response-memory.ts'
 import { writeCookieSelector, writeHeaderSelector } from '../../cache/selectors.ts'
+import type { ClientOrigin } from '../../message/client-origin.ts'
 import type { Fields } from '../../message/fields.ts'
 import { CLAIMS, CONSUMER, KEPT_FIELD } from '../attribute.ts'
 import type { DryExchange } from '../exchange.ts'
 import type { HeaderEdits, HeaderValue, PolicySet } from '../policy-set.ts'
 import { claimAt, selectorsIn, type ValueReader, valueReader } from '../variables.ts'
 import type { CachePlan } from './plan.ts'
-import { spelledAuthority } from './spelled-authority.ts'
+import { handsHostOn, normalAuthority, spelledAuthority } from './spelled-authority.ts'
 
 /** The rule of a request and its part of the split, as its keys and purges have them. */
 export interface KeyRule {
@@ -71,6 +72,8 @@ export class RequestKeys {
   readonly #authorizes: boolean
   /** Names in lower case of fields by which they hand on the Authorization of the client, where no key has it. */
   readonly #handedOn: readonly string[]
+  /** They hand on Host as the client has written it. */
+  readonly #handsHostOn: boolean
   /** Names in lower case of fields that are part of every key. */
   readonly fields: ReadonlySet<string>
   /** How the query of a key comes from that of a URL. */
@@ -94,6 +97,7 @@ export class RequestKeys {
     }))
     this.#byIdentity = plan.by.some((name) => IDENTITY_SELECTORS.has(name))
     this.fields = new Set(this.#selectors.flatMap(({ header }) => (header === null ? [] : [header])))
+    this.#handsHostOn = handsHostOn(policy.requestHeaders)
     this.#authorizes = authorizes(policy.requestHeaders, plan.by)
     this.#handedOn = this.fields.has('authorization') ? NONE : handedOn(policy.requestHeaders, this.fields)
   }
@@ -137,14 +141,7 @@ export class RequestKeys {
    */
   write(x: DryExchange, rule: KeyRule, content: Uint8Array | null, target: KeyTarget = x): boolean {
     writeTarget(KEY, rule.prefix, target)
-    const spelling = spelledAuthority(x.authority, x.origin)
-    if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
-    const { authority } = x.origin
-    if (authority !== undefined && authority !== x.authority) {
-      const reported = spelledAuthority(authority, x.origin)
-      // The normal spelling is told apart from that of the request, where this is another one.
-      if (reported !== undefined || spelling !== undefined) KEY.text(KeyPart.ReportedAuthority, reported ?? '')
-    }
+    this.#writeSpelling(x)
     for (const { name, header, cookie, claim, read } of this.#selectors) {
       if (header !== null) writeHeaderSelector(KEY, header, x.request)
       else if (cookie !== null) writeCookieSelector(KEY, cookie, x.request)
@@ -157,6 +154,21 @@ export class RequestKeys {
     if (hasCredential(x)) this.#writeIdentity(x)
     if (content !== null) writeContent(KEY, x.request, content)
     return !KEY.tooLong
+  }
+
+  #writeSpelling({ authority, origin }: DryExchange): void {
+    const named = this.#spelled(authority ?? origin.host, origin)
+    const spelling = spelledAuthority(named, origin)
+    if (spelling !== undefined) KEY.text(KeyPart.Spelling, spelling)
+    if (origin.authority === undefined || origin.authority === authority) return
+    const reported = this.#spelled(origin.authority, origin)
+    // The normal spelling is told apart from that of the request, where this is another one.
+    if (reported !== named) KEY.text(KeyPart.ReportedAuthority, spelledAuthority(reported, origin) ?? '')
+  }
+
+  /** As it is sent upstream. */
+  #spelled(authority: string, origin: ClientOrigin): string {
+    return this.#handsHostOn ? authority : normalAuthority(authority, origin)
   }
 
   /** Where the key names nobody, what clients with a credential get is still apart from what others do. */

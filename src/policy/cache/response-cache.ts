@@ -89,6 +89,7 @@ export class ResponseCache {
       maxObjectBytes: Math.min(plan.maxObjectBytes, cache.memory.maxBodyBytes),
       tagsOf: (origin, fields, present) => tagsOf(plan.tags, origin, fields, present),
       nextTurn: (run) => void timers.nextTurn(run),
+      passing: { timers, clock, patience: () => cache.settings.collapseTimeout },
       wall: () => clock.wall(),
     }
     this.#ranges = new RangeRequests(this.#fetching, this.#lookups, this.#requests, services, {

@@ -1,6 +1,6 @@
 /** A stored response as a response to a request: whole, a part of it, or that the client has it already. */
 
-import { judgeAnswer, toNotModified, toParts, toUnsatisfiable } from '../../cache/answer.ts'
+import { judgeAnswer, toNotModified, toParts, toUnsatisfiable, withoutContentDigests } from '../../cache/answer.ts'
 import type { CacheNumbers } from '../../cache/cache-numbers.ts'
 import { type CacheStatus, cacheStatusMember } from '../../cache/cache-status.ts'
 import { BOUNDARY_BYTES, multipartOf } from '../../cache/multipart.ts'
@@ -122,6 +122,8 @@ function partial(
   ifRange: boolean,
 ): LocalResponse {
   const [only] = ranges
+  const isStored = ranges.length === 1 && only!.first === start && only!.last + 1 - start === served.entry.bodyBytes
+  if (!isStored) withoutContentDigests(fields)
   if (ranges.length === 1 && only !== undefined) {
     toParts(head, fields, ranges, length, null, ifRange)
     const body = bodyOf(served, only.first - start, only.last + 1 - start)

@@ -34,6 +34,7 @@ import { beginKey, KEY } from './request-key.ts'
 /** A record is written in one turn, so that another worker is met at most so often. */
 const TRIES = 4
 const HEAD = new StoredHead()
+const NUMBERS = emptyNumbers()
 
 export class StoredParts {
   readonly #memory: ResponseMemory
@@ -55,7 +56,7 @@ export class StoredParts {
     if (record === null) return
     const asked = rangesOf(request, record.complete)
     if (asked.type !== 'Ranges') return
-    found.partial = record.parts.some((part) => asked.ranges.some((range) => overlap(part, range)))
+    this.#meet(record, asked.ranges, found, now)
     const listed = partWith(record, asked.ranges)
     if (listed === undefined) return
     writePart(listed.asked)
@@ -67,6 +68,31 @@ export class StoredParts {
       found.seen = entry.serial
       found.state = 'found'
     } else KEY.cutTo(wholeLength)
+  }
+
+  /** Whether parts that overlap the ranges are there still: what was purged is no part of an answer. */
+  #meet({ parts }: PartsRecord, ranges: readonly ByteRange[], found: Lookup, now: Milliseconds): void {
+    let purged = false
+    for (const { asked, ...part } of parts) {
+      if (!ranges.some((range) => overlap(part, range))) continue
+      const state = this.#stateOf(asked, now)
+      purged ||= state === 'purged'
+      found.partial = state === 'found'
+      if (found.partial) return
+    }
+    if (purged && found.state === 'none') found.state = 'purged'
+  }
+
+  /** `KEY` is that of the whole. */
+  #stateOf(named: AskedRange, now: Milliseconds): 'none' | 'found' | 'purged' {
+    const wholeLength = KEY.length
+    writePart(named)
+    const entry = this.#response()
+    KEY.cutTo(wholeLength)
+    if (entry === null) return 'none'
+    if (this.#lookups.survives(entry, readNumbers(entry.view, entry.numbersAt, NUMBERS), now)) return 'found'
+    this.#lookups.drop(entry)
+    return 'purged'
   }
 
   #fits(

@@ -1,9 +1,8 @@
 /** The state of one file across its versions; decides when a new version is accepted. */
-import { textSize } from '../../lib/heap-size.ts'
-import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
 import type { SourceProblem, SourceProblemReason } from '../source.ts'
+import { certificateBytes, heldBytes, noRoom } from './bounds.ts'
 import { type Definition, objectId } from './definition.ts'
 import { isManifest } from './file-name.ts'
 import { type ParseCache, parseFile } from './parse-file.ts'
@@ -97,7 +96,7 @@ export class FileState {
       if ((text === '' || looksTruncated(this.file, text)) && !this.#isSettled(signature, policy)) return
       this.#pendingVersion = null
       this.#text = text
-      this.#held = text.length * CERTIFICATE_COPIES
+      this.#held = certificateBytes(text)
       this.problems = []
       return
     }
@@ -154,20 +153,6 @@ export class FileState {
     this.#pendingVersion = { signature, since, first }
     return false
   }
-}
-
-/** The text, and what it is in Base64. */
-const CERTIFICATE_COPIES = 3
-const PROBLEM_BYTES = 500
-
-function heldBytes(text: string, definitions: readonly Definition[], problems: readonly SourceProblem[]): number {
-  let bytes = textSize(text) + problems.length * PROBLEM_BYTES
-  for (const definition of definitions) bytes += definition.bytes
-  return bytes
-}
-
-function noRoom(held: number, room: number): string {
-  return `What is in the file takes about ${formatMebibytes(held)} of memory, and the other files leave ${formatMebibytes(room)}; delete what is not needed, in this file or another, or raise the memory limit.`
 }
 
 /** Programs write in blocks, and text ends with a newline: any other text may be incomplete. */

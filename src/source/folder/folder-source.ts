@@ -1,11 +1,11 @@
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { Kind } from '../../api/kinds.ts'
 import type { TimerClock } from '../../lib/clock.ts'
-import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
 import { type FileStats, type ReadResult, readText, tryStat } from '../read-text.ts'
 import type { Source, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
+import { allTooLarge } from './bounds.ts'
 import { CertificateFiles } from './certificate-files.ts'
 import { displayPath } from './display-path.ts'
 import { isCertificatePart, isIgnored, isRead } from './file-name.ts'
@@ -255,8 +255,7 @@ export class FolderSource implements Source {
     const room = Math.max(maxBytes - this.#bytes + had, 0)
     const read = await readText(path, Math.min(maxFileBytes, room))
     if (read.ok || read.gone || !read.regular || read.reason !== 'TooLarge' || room >= maxFileBytes) return read
-    const message = `All files together exceed the limit of ${formatMebibytes(maxBytes)}; delete files that are not needed, or raise the memory limit.`
-    return { ...read, message }
+    return { ...read, message: allTooLarge(maxBytes) }
   }
 
   /** @param held bytes that the file takes now */

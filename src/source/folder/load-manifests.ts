@@ -2,8 +2,9 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
-import { describeReadError, readText } from '../read-text.ts'
+import { describeReadError, type ReadResult, readText } from '../read-text.ts'
 import type { SourceProblem } from '../source.ts'
+import { allTooLarge, certificateBytes, type FileBounds, heldBytes, noRoom } from './bounds.ts'
 import { CertificateFiles } from './certificate-files.ts'
 import { type Definition, objectId } from './definition.ts'
 import { displayPath } from './display-path.ts'
@@ -23,8 +24,15 @@ export interface LoadedManifests {
   readonly missing: number
 }
 
-/** @param paths folders, read like the folder source does, and files with any name */
-export async function loadManifests(paths: readonly string[], time: SliceClock): Promise<LoadedManifests> {
+/**
+ * @param paths folders, read like the folder source does, and files with any name
+ * @param bounds of all of them together, as of a gateway
+ */
+export async function loadManifests(
+  paths: readonly string[],
+  time: SliceClock,
+  { maxFileBytes, maxBytes, maxHeldBytes }: FileBounds = DEFAULTS,
+): Promise<LoadedManifests> {
   const files = new Set<string>()
   const problems: SourceProblem[] = []
   let missing = 0
@@ -43,32 +51,38 @@ export async function loadManifests(paths: readonly string[], time: SliceClock):
   const definitions: Definition[] = []
   const byPath = new Map<string, { readonly definitions: readonly Definition[] }>()
   let read = 0
+  let bytes = 0
+  let held = 0
   for (const path of files) {
     const file = displayPath(path)
-    const result = await readText(path, DEFAULTS.maxFileBytes)
-    if (result.ok && certificatesOf.has(path)) {
-      certificatesOf.get(path)!.set(path, result.text)
-      read++
-    } else if (result.ok) {
-      const parsed = await runInSlices(parseFile(file, result.text, new Map()), time)
-      read++
-      table.set(file, parsed.definitions)
-      byPath.set(path, parsed)
-      definitions.push(...parsed.definitions)
-      problems.push(...parsed.problems)
-    } else {
+    const left = Math.max(maxBytes - bytes, 0)
+    const result = await readText(path, Math.min(maxFileBytes, left))
+    if (!result.ok) {
+      const isTooLarge = !result.gone && result.regular && result.reason === 'TooLarge'
       problems.push(
-        problem(
-          'Unreadable',
-          result.gone
-            ? 'The file was deleted while it was read.'
-            : result.regular
-              ? result.message
-              : `This is ${result.kind}, not a regular file.`,
-          file,
-        ),
+        isTooLarge && left < maxFileBytes ? problem('TooLarge', allTooLarge(maxBytes), file) : unread(result, file),
       )
+      continue
     }
+    const isCertificate = certificatesOf.has(path)
+    const parsed = isCertificate ? undefined : await runInSlices(parseFile(file, result.text, new Map()), time)
+    const takes =
+      parsed === undefined ? certificateBytes(result.text) : heldBytes(result.text, parsed.definitions, parsed.problems)
+    read++
+    if (parsed !== undefined && takes > maxHeldBytes - held) {
+      problems.push(problem('TooLarge', noRoom(takes, Math.max(maxHeldBytes - held, 0)), file))
+      continue
+    }
+    bytes += result.text.length
+    held += takes
+    if (parsed === undefined) {
+      certificatesOf.get(path)!.set(path, result.text)
+      continue
+    }
+    table.set(file, parsed.definitions)
+    byPath.set(path, parsed)
+    definitions.push(...parsed.definitions)
+    problems.push(...parsed.problems)
   }
   for (const pairs of certificates)
     for (const [file, secrets] of pairs.changes(byPath)) {
@@ -95,6 +109,12 @@ async function filesOf(path: string): Promise<{ files: string[] | null; problems
     location: { file: displayPath(path), line: 1, column: 1 },
   }))
   return { files: [...found.files.keys()].sort(), problems }
+}
+
+function unread(result: Extract<ReadResult, { readonly ok: false }>, file: string): SourceProblem {
+  if (result.gone) return problem('Unreadable', 'The file was deleted while it was read.', file)
+  if (!result.regular) return problem('Unreadable', `This is ${result.kind}, not a regular file.`, file)
+  return problem(result.reason, result.message, file)
 }
 
 function missingMessage(error: unknown): string {

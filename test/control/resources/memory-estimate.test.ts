@@ -98,6 +98,23 @@ suite('what objects are counted with is about what they take', () => {
         route(i, { hostnames: [`h${i}.test`], rules: [{ name: 'a', backendRefs: [{ name: `none-${edit}` }] }] }),
     ],
     [
+      'Routes whose rules use objects of their own in policies',
+      50,
+      (i, edit) =>
+        route(i, {
+          hostnames: [`h${i}.test`],
+          rules: many(16, (r) => ({
+            name: `r${r}`,
+            matches: [{ path: { value: `/${r}` } }],
+            backendRefs: [{ name: 'none' }],
+            policies:
+              r % 2 === 0
+                ? { mirror: { backendRef: { name: `m${i}-${r}-${edit}` }, percent: 10 } }
+                : { auth: { apiKey: { secretName: `s${i}-${r}-${edit}`, from: [{ header: 'x-api-key' }] } } },
+          })),
+        }),
+    ],
+    [
       'Routes with many annotations, whose names are their own',
       40,
       (i, edit) => ({

@@ -44,6 +44,7 @@ export function manifests(port: number): string {
     cachedRoute('tenant.test', { key: { by: ['claim:tenant'] } }, { auth: jwt }),
     cachedRoute('session.test', {}, { auth: jwt }),
     cachedRoute('edits.test', {}, edits),
+    cachedRoute('named.test', {}, { requestHeaders: { set: [{ name: 'x-asked', value: '%{header:host}' }] } }),
     cachedRoute('cookie.test', { key: { by: ['cookie:tenant'] } }, { requestHeaders: made('cookie:tenant') }),
     cachedRoute(
       'parameter.test',

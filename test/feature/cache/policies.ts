@@ -141,14 +141,33 @@ export function policies(rig: () => CacheRig): void {
     await page.hits()
   })
 
-  it('what an origin makes of one spelling of its host is not for clients who write another', async () => {
+  it('a host is one in capitals and with the port of its scheme, and the origin is told no more than that', async () => {
+    const page = rig().page('standard.test', { fields: [FRESH] })
+    await page.send({ host: 'STANDARD.test:80' })
+    assert.equal(page.last.fields.get('host'), 'standard.test')
+    assert.equal(page.last.fields.get('x-forwarded-host'), 'standard.test')
+    for (const host of ['standard.test', 'STANDARD.test', 'standard.tesT', 'standard.test:80', 'Standard.test:80'])
+      assert.equal((await page.send({ host })).text, `${page.path} answer 1`, host)
+    assert.equal(page.asked.length, 1)
+  })
+
+  it('what an origin makes of another spelling of its host is not for clients who write the usual one', async () => {
     const page = rig().page('standard.test', { fields: [FRESH] })
     await page.gets(1, 1)
-    const spellings = ['STANDARD.test', 'standard.tesT', 'standard.test:80', 'Standard.test:80', 'standard.test.']
-    for (const [i, host] of spellings.entries()) {
-      assert.equal((await page.send({ host })).text, `${page.path} answer ${i + 2}`, host)
-      assert.equal((await page.send({ host })).text, `${page.path} answer ${i + 2}`, host)
-    }
+    for (const host of ['standard.test.', 'STANDARD.test.'])
+      assert.equal((await page.send({ host })).text, `${page.path} answer 2`, host)
+    assert.equal(page.last.fields.get('host'), 'standard.test.')
     await page.hits()
+  })
+
+  it('a host that requestHeaders hand on as it is written is one for each way to write it', async () => {
+    const page = rig().page('named.test', { fields: [FRESH] })
+    for (const [i, host] of ['named.test', 'NAMED.test', 'named.test:80'].entries()) {
+      assert.equal((await page.send({ host })).text, `${page.path} answer ${i + 1}`, host)
+      assert.equal(page.last.fields.get('x-asked'), host)
+      assert.equal(page.last.fields.get('host'), host)
+      assert.equal((await page.send({ host })).text, `${page.path} answer ${i + 1}`, host)
+    }
+    await page.hits({}, 1)
   })
 }

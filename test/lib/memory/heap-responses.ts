@@ -81,6 +81,10 @@ class Entry implements StoredEntry, HeldEntry {
     return this
   }
 
+  reach(): number {
+    return this.written
+  }
+
   release(): void {}
 }
 
@@ -116,6 +120,10 @@ class HeapFill implements Fill {
     entry.body = Buffer.concat([entry.body, bytes.subarray(start, end)])
     this.#become(this.state)
     return true
+  }
+
+  pass(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.write(bytes, start, end)
   }
 
   copy(from: HeldEntry): boolean | null {

@@ -104,9 +104,18 @@ describe('the body of an entry', () => {
   })
 })
 
+/** Nothing is passed on here. */
+const PASSING: FillTarget['passing'] = {
+  timers: { after: () => () => {}, nextTurn: () => () => {} },
+  clock: { monotonic: () => 0 },
+  patience: () => 0,
+}
+
 class Target implements FillTarget {
   readonly fill: Fill
   readonly maxBytes = 2 * MIB
+  readonly unattended = false
+  readonly passing = PASSING
   failed = 0
 
   constructor(fill: Fill) {

@@ -439,7 +439,7 @@ describe('what a folder source does when something is wrong', () => {
       assert.equal(problem.location?.file, folder.at('b.json'))
       assert.match(
         problem.message,
-        /takes about 0\.1 MiB of memory, .* leave 0\.1 MiB; .*keeps serving: Route shop\/b\./,
+        /takes about 0\.1 MiB of memory, .* leave \d+ KiB; .*keeps serving: Route shop\/b\./,
       )
       await folder.write('c.yaml', yaml('c'))
       await folder.heard.until(() => folder.heard.objects.has('Route shop/c'), 'the other file')
