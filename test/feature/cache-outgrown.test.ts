@@ -63,7 +63,7 @@ describe('a response that outgrows the memory, of many who ask at once', () => {
     gateway = await startGateway(
       scope,
       { 'all.yaml': backend('up', [port]) + route('long', [HOST], [RULE]) },
-      { workers: 2, settings: { cache: { memory: '6Mi', collapseTimeout: '4s' } } },
+      { workers: 2, settings: { cache: { memory: '6Mi', collapseTimeout: '8s' } } },
     )
   })
 

@@ -96,7 +96,8 @@ function contentSuite(
 
     it('that are missing are told in ResolvedRefs, and the response is as it would be without', async () => {
       await put(routeOf('two', page('nobody')))
-      await eventually(async () => assert.equal((await resolvedRefs(gateway, 'shop/two'))?.status, 'False'))
+      const said = (): string => gateway.processLog.slice(-20).join('\n')
+      await eventually(async () => assert.equal((await resolvedRefs(gateway, 'shop/two'))?.status, 'False', said()))
       const { reason, message } = (await resolvedRefs(gateway, 'shop/two'))!
       assert.equal(reason, 'ConfigMapNotFound')
       assert.match(message, /^rule all: there is no ConfigMap shop\/nobody/)
