@@ -93,7 +93,11 @@ async function soak(): Promise<void> {
   }
   const all = manifests(origin.port, randomBytes(32).toString('base64'))
   for (const name of ['one', 'two']) {
-    const options = { name, folder: join(scratch, name), manifests: all, settings, tokenFile }
+    const workerEnded = (line: string): void => {
+      causes.threadEnded(name)
+      if (!line.includes('thrown by the test')) console.log(`${name}: ${line}`)
+    }
+    const options = { name, folder: join(scratch, name), manifests: all, settings, tokenFile, workerEnded }
     const replica = await SoakGateway.on({ ...options, workers: Number(values.workers) })
     replicas.push(replica)
     await replica.run()
@@ -117,7 +121,9 @@ async function soak(): Promise<void> {
   report(Math.round((performance.now() - began) / 1_000), counts)
   console.log(`${JSON.stringify(events)}; at the origin: ${origin.requests} fetches, ${origin.validated} of them 304`)
   const { explained, unexplained } = causes.summary()
-  console.log(`failed: ${JSON.stringify(explained)}`)
+  console.log(
+    `failed: ${JSON.stringify(explained)}; workers over: ${causes.threadsEnded} of ${events.workersEnded} told`,
+  )
   for (const line of unexplained) console.log(`UNEXPLAINED ${line}`)
   for (const line of counts.wrong) console.log(`WRONG ${line}`)
   console.log(

@@ -58,8 +58,13 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (authority === '') return endpoint.authority
   const sent = normalAuthority(authority, x.origin)
   if (sent !== authority && sendsNormalAuthority(x.policy)) return sent
-  // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
-  return authorityMoved || byName ? authority : undefined
+  // An earlier try may have taken the client's Host out for the name of its endpoint, which this one does not have.
+  return authorityMoved || byName || isWithoutHost(x) ? authority : undefined
+}
+
+/** With one Backend, what it says of names is the same at each try. */
+function isWithoutHost({ split, request }: ProxyExchange): boolean {
+  return split !== null && request.get('host') === undefined
 }
 
 /** Says of the host no more than Host does. */

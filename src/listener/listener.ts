@@ -17,15 +17,14 @@ import type { ConnectionRoom } from './connection-room.ts'
 /** Connections of a socket that the kernel holds for us while a worker is busy; net.core.somaxconn caps it. */
 export const BACKLOG = 1_024
 
-/**
- * Sockets at one address and port, where the kernel balances connections among them. The event loop accepts one
- * connection of a socket in a turn, however many wait, and a turn is as long as all the requests that it has: see
- * docs/decisions/0070.
- */
-const SOCKETS = 4
-
 export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
+  /**
+   * At one address and port, where the kernel balances connections among them. The event loop accepts one connection of
+   * a socket in a turn, however many wait, and a turn is as long as all the requests that it has: see
+   * docs/decisions/0070.
+   */
+  readonly sockets: number
   /** For the open connections of all listeners of this worker. */
   readonly room: ConnectionRoom
   /** Refused because there is no room. */
@@ -118,7 +117,7 @@ export class ListenSocket {
   }
 
   async listen(): Promise<void> {
-    const count = this.#context.reusePort ? SOCKETS : 1
+    const count = this.#context.reusePort ? this.#context.sockets : 1
     try {
       while (this.#servers.length < count) this.#servers = [...this.#servers, await this.#open()]
     } catch (error) {

@@ -105,6 +105,8 @@ export class PurgeJournal implements PurgeStore {
   }
 
   async #append(records: readonly PurgeRecord[]): Promise<void> {
+    // The file is, or may be, another one's by now, who does not hear of what is written here.
+    if (this.#claim === undefined) throw new TypeError('a purge for a history that was stopped')
     const lines = records.map((record) => Buffer.from(encodePurge(record)).toString('base64'))
     const first = this.#floor + this.#lines.length + 1
     try {

@@ -17,6 +17,12 @@ const MAX_PROBES = 16_384
 /** Covers the listeners and the event loop of one thread. */
 const THREAD_RESERVE = 32
 
+/** Listeners for which there are files whatever else is open; sockets of a worker for each, where files are plenty. */
+const MANY_LISTENERS = 64
+const SOCKETS = 4
+/** Of the reserve, for the sockets of all listeners. */
+const LISTENER_SHARE = 1 / 2
+
 /** Assumed on systems that do not report their limit. */
 const UNKNOWN_LIMIT = 1_024
 
@@ -38,6 +44,8 @@ export interface DescriptorBudget {
   readonly upstreams: number
   /** Sockets of probes, of all the process. */
   readonly probes: number
+  /** Of a worker at each address and port that it listens on; the same for all as long as the process lives. */
+  readonly sockets: number
 }
 
 /** @param limit of open files of the process; Infinity counts as a million */
@@ -52,6 +60,7 @@ export function divideDescriptors(limit: number, workers: number): DescriptorBud
     clients: Math.floor(each * CLIENT_SHARE),
     upstreams: Math.floor(each * UPSTREAM_SHARE),
     probes: Math.min(Math.max(Math.floor(reserve * PROBE_SHARE), MIN_PROBES), MAX_PROBES),
+    sockets: Math.min(Math.max(Math.floor((reserve * LISTENER_SHARE) / (MANY_LISTENERS * workers)), 1), SOCKETS),
   }
 }
 

@@ -120,6 +120,7 @@ export class Supervisor {
       ),
       workers,
       reusePort: options.reusePort,
+      sockets: this.#descriptors.sockets,
       control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },
       budget: memory,
       log,

@@ -45,6 +45,8 @@ export interface ThreadsOptions {
   readonly shared: SharedBuffers
   readonly workers: number
   readonly reusePort: boolean
+  /** See {@link WorkerData.sockets}. */
+  readonly sockets: number
   /** Start data of the control thread besides memory and ports. */
   readonly control: Omit<
     ControlData,
@@ -207,7 +209,7 @@ export class Threads {
   }
 
   #createWorker(name: string, index: number): Worker {
-    const { entries, shared, workers, reusePort, budget, onWorkerMessage, control } = this.#options
+    const { entries, shared, workers, reusePort, sockets, budget, onWorkerMessage, control } = this.#options
     const { port1, port2 } = new MessageChannel()
     // Queued ahead of control's messages on the same port, so that a worker starts with the tables in force while
     // control is busy or does not run.
@@ -219,6 +221,7 @@ export class Threads {
       shared,
       control: port1,
       reusePort,
+      sockets,
       patternBytes: budget.patterns,
       connectionBytes: budget.connectionBytes,
       secureContexts: budget.secureContexts,

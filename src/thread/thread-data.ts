@@ -35,6 +35,8 @@ export interface WorkerData {
   readonly control: MessagePort
   /** Whether listeners set SO_REUSEPORT; false where the system does not balance it and there is one worker. */
   readonly reusePort: boolean
+  /** That a worker opens at each address and port, where several may bind one. */
+  readonly sockets: number
   /** Bytes that compiled patterns may take in this worker. */
   readonly patternBytes: number
   /** Of connections and TLS: see `MemoryBudget`. */

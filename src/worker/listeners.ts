@@ -18,6 +18,8 @@ export interface ListenersHost {
   readonly timers: Timers
   readonly wall: () => number
   readonly reusePort: boolean
+  /** At each address and port, where several may bind one. */
+  readonly sockets: number
   /** Row of a listener in the metrics, by its name. */
   metricsRow(name: string): number
   /** See `ServerContext.heldLimit`. */
@@ -93,6 +95,7 @@ export class Listeners {
       room: new ConnectionRoom(context, host.connectionBytes, tls.servers, host.upstreams),
       tls,
       reusePort: host.reusePort,
+      sockets: host.sockets,
       refusedConnection: (listener: PeerListener) => host.refusedConnection(listener.metricsRow),
       refusedProxyHeader: (refusal: RefusedProxyHeader) => host.refusedProxyHeader(refusal),
     })

@@ -114,6 +114,7 @@ const listeners = new Listeners({
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,
+  sockets: data.sockets,
   heldLimit: data.heldBytes,
   upstreams: () => budget.open,
   connectionBytes: data.connectionBytes,

@@ -384,7 +384,21 @@ describe('the Host of an endpoint that has a name', () => {
       'both.yaml':
         backend('both', [], { endpoints: both, hostHeader }) +
         route('both', ['fwd.test'], [{ name: 'all', backendRefs: [{ name: 'both' }], policies }]),
+      'levels.yaml':
+        backend('silent', [], { endpoints: both.slice(0, 1), hostHeader }) +
+        backend('spare', [], { endpoints: both.slice(1) }) +
+        route(
+          'levels',
+          ['levels.test'],
+          [{ name: 'all', backendRefs: [{ name: 'silent' }, { name: 'spare', priority: 1 }], policies }],
+        ),
     })
+  })
+
+  it('is not missing at a Backend of another level that is tried next and keeps the Host of the client', async () => {
+    const { status, json } = await gateway.request({ host: 'levels.test', path: '/x' })
+    assert.equal(status, 200)
+    assert.equal(json<Received>().headers.host, 'levels.test')
   })
 
   it('has the port of the endpoint, where that is not 80', async () => {

@@ -153,7 +153,10 @@ suite('the journal of purges', () => {
       { random: Math.random, time: systemTimers },
       { began: () => assert.fail(), told: () => {}, failure: () => {} },
     )
+    const lost = assert.rejects(third.append([record('lost')]))
     await third.stop()
+    await lost
+    await assert.rejects(third.append([record('lost')]))
     await first.journal.stop()
     await late.append([record('a')])
     assert.deepEqual([failures.slice(1), began], [[undefined, undefined], [first.history]])

@@ -135,6 +135,23 @@ describe('the budget of file descriptors', () => {
     assert.ok(clients >= 10 && upstreams >= 8)
   })
 
+  it('has room for 64 listeners of each worker, of which each has more sockets where files are plenty', () => {
+    for (const [limit, workers] of [
+      [1_024, 4],
+      [4_096, 4],
+      [20_000, 4],
+      [65_536, 8],
+      [1_048_576, 64],
+    ] as const) {
+      const { connections, sockets } = divideDescriptors(limit, workers)
+      const left = limit - workers * connections
+      if (sockets > 1) assert.ok(64 * sockets * workers <= left / 2, `${limit} files, ${workers} workers: ${sockets}`)
+    }
+    assert.equal(divideDescriptors(1_024, 4).sockets, 1)
+    assert.equal(divideDescriptors(65_536, 8).sockets, 4)
+    assert.equal(divideDescriptors(20_000, 2).sockets, 4)
+  })
+
   it('treats no limit as a large one', () => {
     assert.ok(divideDescriptors(Number.POSITIVE_INFINITY, 1).clients > 100_000)
   })

@@ -61,6 +61,7 @@ export class InProcess extends TestPlane {
       timers: this.plane.timers,
       wall: clock.wall,
       reusePort: options.reusePort ?? false,
+      sockets: 4,
       heldLimit,
       ...(options.upstreamsOpen === undefined ? {} : { upstreams: options.upstreamsOpen }),
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,

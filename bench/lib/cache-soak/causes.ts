@@ -39,6 +39,8 @@ export class Causes {
   /** By the thing's URL, when. */
   readonly #cuts = new Map<string, number[]>()
   readonly #troubles: Trouble[] = []
+  /** Of all replicas; no more than were told to. */
+  threadsEnded = 0
 
   constructor(clock: () => number) {
     this.#clock = clock
@@ -53,6 +55,13 @@ export class Causes {
     } finally {
       span.to = this.#clock() + AFTER[fault]
     }
+  }
+
+  /** A replica has said that one of its threads is over, which it may be told of a while after. */
+  threadEnded(where: string): void {
+    const now = this.#clock()
+    this.#spans.push({ fault: 'worker', where, from: now - AFTER.worker, to: now + AFTER.worker })
+    this.threadsEnded++
   }
 
   /** The origin has broken a response off. */

@@ -13,6 +13,7 @@ import type { Thing } from './world.ts'
 
 const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname
 const LAST_LINES = 40
+const WORKER_ENDED = /worker \d+ (failed|exited|stopped|hangs|did not)/
 /** One that gets a hundredth of a CPU, as beside twenty busy processes, takes more than a minute. */
 const START_MS = 300_000
 
@@ -25,6 +26,8 @@ export interface SoakGatewayOptions {
   readonly workers: number
   /** Of the admin API. */
   readonly tokenFile: string
+  /** The process log says that a worker is over. */
+  workerEnded(line: string): void
 }
 
 export class SoakGateway implements Replica {
@@ -78,6 +81,7 @@ export class SoakGateway implements Replica {
     createInterface({ input: child.stderr! }).on('line', (line) => {
       const address = /^Debugger listening on (ws:\S+)/.exec(line)?.[1]
       if (address !== undefined) this.#debugger = address
+      if (WORKER_ENDED.test(line)) this.#options.workerEnded(line)
       this.lines.push(line)
       if (this.lines.length > LAST_LINES) this.lines.shift()
     })

@@ -38,8 +38,8 @@ export class WorkerFeed {
   #tables: TablesChange | undefined
   /** The next tables must need nothing before them. */
   #needsAll = false
-  /** Behind the tables. */
-  #lists = new Set<'backends' | 'content-ids'>()
+  /** Behind the tables: ids of all that there is, also of what an earlier control thread has sent, and not this one. */
+  readonly #lists = new Map<'backends' | 'content-ids', readonly string[]>()
   #epoch: number | undefined
   #changed: Changed | undefined
   /** Since the last mark was sent. */
@@ -68,7 +68,7 @@ export class WorkerFeed {
         return this.#sendTables()
       case 'backends':
       case 'content-ids':
-        this.#lists.add(message.type)
+        this.#lists.set(message.type, message.ids)
         return this.#sendTables()
       case 'epoch':
         this.#epoch = message.epoch
@@ -157,10 +157,15 @@ export class WorkerFeed {
       this.#needsAll = false
       if (update !== undefined) this.#post(update)
     }
-    if (this.#lists.delete('backends')) this.#post({ type: 'backends', ids: this.#state.backendIds })
-    if (this.#lists.delete('content-ids')) this.#post({ type: 'content-ids', ids: this.#state.contentIds })
+    for (const [type, ids] of this.#lists) this.#post({ type, ids: this.#withNewer(type, ids) })
+    this.#lists.clear()
     if (this.#epoch !== undefined) this.#post({ type: 'epoch', epoch: this.#epoch })
     this.#epoch = undefined
+  }
+
+  /** And what was sent since the list was made. */
+  #withNewer(type: 'backends' | 'content-ids', ids: readonly string[]): readonly string[] {
+    return [...new Set([...ids, ...(type === 'backends' ? this.#state.backendIds : this.#state.contentIds)])]
   }
 
   #post(message: ToWorker): void {

@@ -148,6 +148,35 @@ describe('the feed of a worker', () => {
     assert.deepEqual(ids.ids, ['one', 'two', 'four'], 'what came since the list was made is not given up')
   })
 
+  it('keeps what an earlier control thread has sent and this one has yet to find', (t) => {
+    const { feed, send, read } = rig(t)
+    const listed = (messages: readonly ToWorker[]): (readonly string[])[] =>
+      messages.flatMap((message) =>
+        message.type === 'backends' || message.type === 'content-ids' ? [message.ids] : [],
+      )
+    // Keys of a provider that does not answer now, and a Backend whose name is not resolved yet.
+    send(contents('found', 1, 1))
+    send({ type: 'content-ids', ids: ['found', 'keys'] })
+    send(wholeSet('a/found', [row(1)], 'HTTP'))
+    send(tables(1, { full: true }))
+    send({ type: 'backends', ids: ['a/found', 'a/named'] })
+    assert.deepEqual(listed(read()), [
+      ['found', 'keys'],
+      ['a/found', 'a/named'],
+    ])
+    send(tables(2))
+    send(tables(3))
+    send({ type: 'content-ids', ids: ['found', 'keys'] })
+    send({ type: 'backends', ids: ['a/found', 'a/named'] })
+    send(contents('later', 1, 1))
+    send(wholeSet('a/later', [row(2)], 'HTTP'))
+    feed.applied(1)
+    assert.deepEqual(listed(read()), [
+      ['found', 'keys', 'later'],
+      ['a/found', 'a/named', 'a/later'],
+    ])
+  })
+
   it('holds endpoints back that are not read, and sends each set as it is', (t) => {
     const { feed, send, read } = rig(t)
     send(wholeSet('a/kept', [row(1)], 'HTTP'))
