@@ -195,6 +195,9 @@ export interface Fill {
   hold(): HeldEntry | null
 }
 
+/** Bytes of such a body between two times that who reads it is told to hurry; less is next to nothing. */
+export const LEAST_READ = 256 * 1_024
+
 /** What is being fetched, is not kept, and is read along by others; one of `end` and `fail` ends it. */
 export interface PassedBody {
   /** Bytes of the body that have been written. */

@@ -1,5 +1,5 @@
 import type { MemoryBudget } from '../lib/memory-budget.ts'
-import type { FileBounds } from '../source/folder/bounds.ts'
+import { boundsOf, type FileBounds } from '../source/folder/bounds.ts'
 
 /** Output of a command, and what it knows of this machine; injected for tests. */
 export interface CommandIo {
@@ -14,5 +14,5 @@ export interface CommandIo {
 /** What files may take, as in that gateway. */
 export async function fileBounds(io: CommandIo, settings: string | undefined): Promise<FileBounds | undefined> {
   const budget = await io.budget?.(settings)
-  return budget && { maxFileBytes: budget.file, maxBytes: budget.files, maxHeldBytes: budget.filesHeld }
+  return budget && boundsOf(budget)
 }

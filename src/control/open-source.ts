@@ -3,6 +3,7 @@ import type { Kind } from '../api/kinds.ts'
 import type { TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
+import { boundsOf } from '../source/folder/bounds.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
 import type { Interest, Source, SourceHandler, SourceLocation } from '../source/source.ts'
@@ -39,12 +40,7 @@ export function openSource(
   memory?: ClusterCheckpoint,
   sizes?: Pick<MemoryBudget, 'file' | 'files' | 'filesHeld'>,
 ): Source {
-  if (choice.type === 'folder')
-    return new FolderSource(
-      choice.folder,
-      time,
-      sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files, maxHeldBytes: sizes.filesHeld },
-    )
+  if (choice.type === 'folder') return new FolderSource(choice.folder, time, sizes && boundsOf(sizes))
   return new ClusterSource(connection ?? connectCluster(choice, time), scope, failed, time, memory)
 }
 

@@ -68,7 +68,7 @@ function isWithoutHost({ split, request }: ProxyExchange): boolean {
 }
 
 /** Says of the host no more than Host does. */
-export function forwardingOf({ forwarding, policy }: ProxyExchange): FieldBlock {
+function forwardingOf({ forwarding, policy }: ProxyExchange): FieldBlock {
   const { origin } = forwarding
   const sent = normalAuthority(origin.authority, origin)
   return sent !== origin.authority && sendsNormalAuthority(policy) ? forwarding.blockNaming(sent) : forwarding.block

@@ -1,7 +1,7 @@
 /** A relay that passes on a client's HTTP/2 frames one by one, so that what each one causes has happened by the next. */
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { FRAME_HEADER, PREFACE } from '../../src/http/frames.ts'
+import { listening, type Scope } from '../socket/sockets.ts'
 
 /** @returns how many bytes at the start are the preface or one frame; all of them, if less has come */
 function first(bytes: Buffer, atPreface: boolean): number {
@@ -47,18 +47,10 @@ function relay(client: Socket, server: Socket, pause: number): void {
  * @param pause milliseconds between two frames
  * @returns the port of the relay, on 127.0.0.1
  */
-export async function frameRelay(t: { after(end: () => void): void }, port: number, pause: number): Promise<number> {
-  const clients = new Set<Socket>()
-  const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
-    clients.add(client)
-    client.on('close', () => clients.delete(client))
+export async function frameRelay(scope: Scope, port: number, pause: number): Promise<number> {
+  const listener = await listening(scope, (client) => {
+    client.setNoDelay()
     relay(client, connect({ host: '127.0.0.1', port, noDelay: true }), pause)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    for (const client of clients) client.destroy()
-    server.close()
-  })
-  return (server.address() as AddressInfo).port
+  return listener.port
 }

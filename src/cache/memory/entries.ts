@@ -1,6 +1,13 @@
 /** What callers see of the records: a view of this turn, or one that is held. */
 import { NUMBERS_BYTES } from '../cache-numbers.ts'
-import type { EntryBytes, EntryKind, EntryPlace, HeldEntry, StoredEntry } from '../response-memory.ts'
+import {
+  type EntryBytes,
+  type EntryKind,
+  type EntryPlace,
+  type HeldEntry,
+  LEAST_READ,
+  type StoredEntry,
+} from '../response-memory.ts'
 import { BodyReader } from './body-reader.ts'
 import { type Layout, ownerOf, STARTS, UNIT_BYTES, UNIT_WORDS, workerWords } from './layout.ts'
 import type { Readers } from './readers.ts'
@@ -25,8 +32,6 @@ import {
 import { type MemoryStatistics, Statistic } from './statistics.ts'
 
 const SECOND = 1_000
-/** Of a body that is not kept, bytes between two times that whoever reads it is told to hurry. */
-const LEAST_READ = 256 * 1_024
 
 class RecordBytes implements EntryBytes {
   readonly records: Records
@@ -270,6 +275,23 @@ export class HeldRecords {
     }
     const held = new HeldRecord(this.#records, this.#layout, record, this, before)
     this.#all.add(held)
+    return held
+  }
+
+  /**
+   * The same at any time: it is of a fill of this worker, which frees nothing meanwhile.
+   *
+   * @param heard called where memory may have become free
+   * @param spared whether it may be as slow as it is
+   */
+  holdOwn(record: number, before: number, heard: () => void, spared: () => boolean): HeldRecord | null {
+    const { reading } = this.#readers
+    this.#readers.enter()
+    const held = this.hold(record, before)
+    if (!reading) this.#readers.leave()
+    if (held === null) return null
+    held.moved = heard
+    held.spared = spared
     return held
   }
 

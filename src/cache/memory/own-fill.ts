@@ -118,16 +118,8 @@ export class OwnFill implements Fill {
 
   hold(): HeldEntry | null {
     if (this.#over || this.#writer === undefined) return null
-    const { readers, held } = this.#parts
-    const reading = readers.reading
-    readers.enter()
-    const entry = held.hold(this.#writer.record)
-    if (!reading) readers.leave()
-    if (entry !== null) {
-      entry.moved = () => this.#passed?.heard()
-      entry.spared = () => this.#passed?.ended !== true
-    }
-    return entry
+    const heard = (): void => this.#passed?.heard()
+    return this.#parts.held.holdOwn(this.#writer.record, 0, heard, () => this.#passed?.ended !== true)
   }
 
   #failFor(statistic: Statistic): false {

@@ -134,11 +134,8 @@ export class PassedPieces implements PassedBody {
   }
 
   get units(): number {
-    return this.#pieces.reduce((sum, piece) => sum + this.#unitsOf(piece), 0)
-  }
-
-  #unitsOf(piece: number): number {
-    return this.#parts.records.get(piece, ALL_UNITS)
+    const { records } = this.#parts
+    return this.#pieces.reduce((sum, piece) => sum + records.get(piece, ALL_UNITS), 0)
   }
 
   /** Frees what nobody reads any more. */
@@ -168,16 +165,8 @@ export class PassedPieces implements PassedBody {
   }
 
   hold(): HeldEntry | null {
-    const { readers, held } = this.#parts
-    const reading = readers.reading
-    readers.enter()
-    const entry = held.hold(this.#writer.record, this.written - this.#writer.written)
-    if (!reading) readers.leave()
-    if (entry !== null) {
-      entry.moved = () => this.heard()
-      entry.spared = () => !this.#over
-    }
-    return entry
+    const heard = (): void => this.heard()
+    return this.#parts.held.holdOwn(this.#writer.record, this.#before, heard, () => !this.#over)
   }
 
   follow(changed: () => void): void {

@@ -11,7 +11,7 @@ import type { CachePlan } from './plan.ts'
 /** The plan with the fields that are made of what it names, where nothing else of that is left. */
 export function withEdits(plan: CachePlan, { requestHeaders: edits }: PolicySet): CachePlan {
   if (edits === undefined) return plan
-  const made = [...edits.set, ...edits.add]
+  const made = madeBy(edits)
   const by = new Set(plan.by)
   const bypass = new Set(plan.bypass)
   const lost = (selector: string): boolean => isLost(selector, edits, plan)
@@ -26,6 +26,12 @@ export function withEdits(plan: CachePlan, { requestHeaders: edits }: PolicySet)
     }
   return { ...plan, by: [...by].sort(), bypass: [...bypass] }
 }
+
+/** The fields that edits make. */
+export const madeBy = (edits: HeaderEdits | undefined): readonly HeaderValue[] => [
+  ...(edits?.set ?? []),
+  ...(edits?.add ?? []),
+]
 
 function isLost(selector: string, { set, remove }: HeaderEdits, { query }: CachePlan): boolean {
   if (selector.startsWith('query:')) return query !== undefined

@@ -126,7 +126,7 @@ export class FillStep implements LentBodyStep, Passer {
     this.#ended = true
     this.#trailers = trailers
     this.#passes?.end()
-    if (this.#dropped) return this.#failDropped()
+    if (this.#dropped) return this.#failSlow()
     if (this.#behind === null) return this.#sink.end(trailers)
     if (this.#given === this.#until && !this.#full) this.#caughtUp()
   }
@@ -185,7 +185,7 @@ export class FillStep implements LentBodyStep, Passer {
 
   #lost(): void {
     this.abort()
-    this.#sink.fail(new GatewayError('MemoryLimit', SLOW))
+    this.#failSlow()
   }
 
   #caughtUp(): void {
@@ -209,11 +209,11 @@ export class FillStep implements LentBodyStep, Passer {
   /** @returns whether its source may go on */
   #dropsOn(stored: boolean): boolean {
     if (this.#passes?.open === true) return stored
-    this.#failDropped()
+    this.#failSlow()
     return true
   }
 
-  #failDropped(): void {
+  #failSlow(): void {
     this.#sink.fail(new GatewayError('MemoryLimit', SLOW))
   }
 
@@ -223,7 +223,7 @@ export class FillStep implements LentBodyStep, Passer {
   }
 
   passedOver(rest: readonly Uint8Array[]): void {
-    if (this.#dropped) return this.#ended ? undefined : this.#failDropped()
+    if (this.#dropped) return this.#ended ? undefined : this.#failSlow()
     if (this.#target.unattended && !this.#ended) return this.#sink.fail(new GatewayError('ClientGone', NOBODY))
     if (this.#behind !== null) for (const chunk of rest) this.#keep(chunk)
     else if (!this.#ended && !this.#full) this.#wake()

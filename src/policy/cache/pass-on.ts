@@ -2,15 +2,13 @@
  * Passes on a body that is not kept to those who read along, at the pace of the slowest: what somebody has not read yet
  * takes memory, of which there is little. Who holds up others and reads next to nothing loses the rest.
  */
-import type { HeldEntry, PassedBody } from '../../cache/response-memory.ts'
+import { type HeldEntry, LEAST_READ, type PassedBody } from '../../cache/response-memory.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 
 /** How often is looked at what nobody tells. */
 const LOOK: Milliseconds = 50
 const LEAST_PATIENCE: Milliseconds = 1_000
 const MOST_PATIENCE: Milliseconds = 60_000
-/** Bytes between two times that slow readers are told to hurry. */
-const LEAST_GIVEN = 256 * 1024
 
 export interface PassServices {
   readonly timers: Pick<TimerClock, 'after' | 'nextTurn'>
@@ -162,7 +160,7 @@ export class PassOn {
     if (this.#waited >= this.#interval) {
       this.#waited = 0
       const { behind, given } = this.#passer
-      if (behind !== null && this.#body.isFirst(behind) && given - this.#givenThen < LEAST_GIVEN) this.#passer.drop()
+      if (behind !== null && this.#body.isFirst(behind) && given - this.#givenThen < LEAST_READ) this.#passer.drop()
       this.#givenThen = given
       this.#body.hurry()
     }

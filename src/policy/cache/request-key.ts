@@ -19,8 +19,9 @@ import type { ClientOrigin } from '../../message/client-origin.ts'
 import type { Fields } from '../../message/fields.ts'
 import { CLAIMS, CONSUMER, KEPT_FIELD } from '../attribute.ts'
 import type { DryExchange } from '../exchange.ts'
-import type { HeaderEdits, HeaderValue, PolicySet } from '../policy-set.ts'
+import type { HeaderEdits, PolicySet } from '../policy-set.ts'
 import { claimAt, selectorsIn, type ValueReader, valueReader } from '../variables.ts'
+import { madeBy } from './edited-selectors.ts'
 import type { CachePlan } from './plan.ts'
 import { handsHostOn, normalAuthority, spelledAuthority } from './spelled-authority.ts'
 
@@ -218,11 +219,6 @@ function matchOf({ query }: CachePlan, { rewrite, policies }: PolicySet): QueryM
 
 /** Of a field value: who the client is, and what every key has. */
 const IN_EVERY_KEY = /^(?:claim:(?:iss|sub)|consumer|path|method|host)$/
-
-const madeBy = (edits: HeaderEdits | undefined): readonly HeaderValue[] => [
-  ...(edits?.set ?? []),
-  ...(edits?.add ?? []),
-]
 
 function authorizes(edits: HeaderEdits | undefined, by: readonly string[]): boolean {
   const values = madeBy(edits).filter(({ name }) => name === 'authorization')

@@ -9,6 +9,7 @@ import type { ClientOrigin } from '../../message/client-origin.ts'
 import { defaultPort, joinHostPort } from '../../pattern/host.ts'
 import type { HeaderEdits, PolicySet } from '../policy-set.ts'
 import { selectorsIn } from '../variables.ts'
+import { madeBy } from './edited-selectors.ts'
 import { hasCache } from './plan.ts'
 
 /** The last one that was not just the host: requests of a client have the same. */
@@ -39,9 +40,8 @@ export function spelledAuthority(authority: string, origin: ClientOrigin): strin
 
 /** Whether `requestHeaders` hand Host on by another name, as the client has written it. */
 export function handsHostOn(edits: HeaderEdits | undefined): boolean {
-  if (edits === undefined) return false
-  const made = [...edits.set, ...edits.add].flatMap(({ value }) => selectorsIn(value))
-  return made.some((selector) => /^header:(?:host|x-forwarded-host)$/i.test(selector))
+  const selectors = madeBy(edits).flatMap(({ value }) => selectorsIn(value))
+  return selectors.some((selector) => /^header:(?:host|x-forwarded-host)$/i.test(selector))
 }
 
 /** Whether an origin is sent the normal form of Host: keys do not have what the client makes of it. */

@@ -1,6 +1,6 @@
 /** What files may take, and what is said of those that take more. */
 import { textSize } from '../../lib/heap-size.ts'
-import { formatMebibytes } from '../../lib/memory-budget.ts'
+import { formatMebibytes, type MemoryBudget } from '../../lib/memory-budget.ts'
 import type { SourceProblem } from '../source.ts'
 import type { Definition } from './definition.ts'
 
@@ -11,6 +11,10 @@ export interface FileBounds {
   readonly maxBytes: number
   /** Bytes that all files take when they are read. */
   readonly maxHeldBytes: number
+}
+
+export function boundsOf({ file, files, filesHeld }: Pick<MemoryBudget, 'file' | 'files' | 'filesHeld'>): FileBounds {
+  return { maxFileBytes: file, maxBytes: files, maxHeldBytes: filesHeld }
 }
 
 /** The text, and what it is in Base64. */
